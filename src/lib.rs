@@ -1,1 +1,3 @@
-//! mastopatch
+//! mastopatch keeps a self-hosted Mastodon under Docker patched.
+
+pub mod ports;

@@ -1,0 +1,18 @@
+//! What the engine needs of the world, as traits; the adapters answer them.
+//!
+//! A port speaks in our own words only: no type of an outside library crosses it. Every error of a
+//! port answers "may I try again?" with a [`Retry`] class.
+
+pub mod compose;
+pub mod runtime;
+
+/// Whether an operation that failed may be tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Nothing happened, and the cause may go away by itself.
+    Transient,
+    /// Nothing happened, and trying again changes nothing.
+    Permanent,
+    /// The effect may have happened: look at the world before anything else is done.
+    Indeterminate,
+}
