@@ -5,6 +5,10 @@
 
 pub mod clock;
 pub mod compose;
+pub mod database;
+pub mod files;
+pub mod probe;
+pub mod reporter;
 pub mod runtime;
 pub mod store;
 
