@@ -1,3 +1,6 @@
 //! mastopatch keeps a self-hosted Mastodon under Docker patched.
 
+pub mod adapters;
+pub mod config;
+pub mod domain;
 pub mod ports;

@@ -4,6 +4,7 @@
 //! port answers "may I try again?" with a [`Retry`] class.
 
 pub mod compose;
+pub mod release_source;
 pub mod runtime;
 
 /// Whether an operation that failed may be tried again.
