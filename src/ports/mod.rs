@@ -8,6 +8,7 @@ pub mod compose;
 pub mod database;
 pub mod files;
 pub mod probe;
+pub mod release_source;
 pub mod reporter;
 pub mod runtime;
 pub mod store;
