@@ -5,6 +5,7 @@
 
 pub mod clock;
 pub mod compose;
+pub mod mailer;
 pub mod runtime;
 pub mod store;
 

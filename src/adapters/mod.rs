@@ -1,0 +1,3 @@
+//! What the ports are made of: each adapter hides one outside library, whose types stay in its files.
+
+pub mod store;
