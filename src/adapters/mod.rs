@@ -1,3 +1,10 @@
 //! One outside library each; its types never cross the border of the file that speaks to it.
 
+pub mod clock;
+pub mod files;
 pub mod github;
+pub mod http;
+pub mod postgres;
+pub mod redis;
+pub mod store;
+mod toolbox;

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod compose;
 pub mod database;
 pub mod files;
+pub mod mailer;
 pub mod probe;
 pub mod release_source;
 pub mod reporter;
