@@ -4,5 +4,6 @@
 pub mod advisory;
 pub mod event;
 pub mod plan;
+pub mod report;
 pub mod run;
 pub mod version;
