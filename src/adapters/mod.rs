@@ -1,4 +1,11 @@
-//! What the ports are made of: each adapter hides one outside library, whose types stay in its files.
+//! One outside library each; its types never cross the border of the file that speaks to it.
 
+pub mod clock;
+pub mod files;
+pub mod github;
+pub mod http;
 pub mod mail;
+pub mod postgres;
+pub mod redis;
 pub mod store;
+mod toolbox;

@@ -4,6 +4,8 @@
 //! run's state; nothing else is stored about it. Readers must load every journal of an older format;
 //! fields are only added, with a default.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -159,6 +161,8 @@ pub enum Finding {
         pending: Vec<String>,
         /// Pending post-deployment migrations, by version.
         pending_post: Vec<String>,
+        /// What Compose calls the edited definition of each service (`config --hash`).
+        config_hashes: BTreeMap<String, String>,
     },
     /// The site is closed.
     Fenced {

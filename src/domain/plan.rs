@@ -215,7 +215,7 @@ pub struct PlannedFile {
     pub after_sha256: String,
 }
 
-/// Longest times, in seconds. Reaching one is a failure of that step.
+/// Bounds. Times are in seconds; reaching one is a failure of that step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Limits {
@@ -231,6 +231,8 @@ pub struct Limits {
     pub boot_s: u64,
     /// How long the new version has to stay well before it is committed.
     pub settle_s: u64,
+    /// Finished snapshots of the instance that are kept.
+    pub keep_snapshots: u32,
 }
 
 impl Plan {

@@ -4,7 +4,7 @@
 //! ([`Event::Resumed`]). Nothing here looks at the world: every effect announced by `next` converges on
 //! the state it describes, whatever it finds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{Blame, Entry, Event, Finding, MigrationClass, Outcome, Step, UndoStep};
 
@@ -26,6 +26,7 @@ pub struct RunState {
     open_undo: Option<UndoStep>,
     failure: Option<Failure>,
     class: Option<MigrationClass>,
+    config_hashes: BTreeMap<String, String>,
     committed: bool,
     rollback: Option<Rollback>,
     forward_failures: u32,
@@ -219,7 +220,9 @@ impl RunState {
         self.open_undo = None;
         if let Some(rollback) = &mut self.rollback {
             rollback.attempt = rollback.attempt.saturating_add(1);
-            rollback.done.clear();
+            // Everything is done again but the data: once it is back, the old version may have served,
+            // and a second restore would lose what people wrote since.
+            rollback.done.retain(|step| *step == UndoStep::RestoreData);
         }
     }
 
@@ -357,6 +360,11 @@ impl RunState {
     /// What kind of migrations the new version brings, once its images are here.
     pub fn class(&self) -> Option<MigrationClass> {
         self.class
+    }
+
+    /// What Compose calls the edited definition of a service.
+    pub fn config_hash(&self, service: &str) -> Option<&str> {
+        self.config_hashes.get(service).map(String::as_str)
     }
 
     /// Whether the point of no return is passed.

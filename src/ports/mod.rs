@@ -5,7 +5,12 @@
 
 pub mod clock;
 pub mod compose;
+pub mod database;
+pub mod files;
 pub mod mailer;
+pub mod probe;
+pub mod release_source;
+pub mod reporter;
 pub mod runtime;
 pub mod store;
 

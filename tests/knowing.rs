@@ -1,0 +1,8 @@
+//! Real releases and advisories: everything is read or reported, and the decisions that follow from them are right.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
