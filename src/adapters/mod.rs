@@ -6,6 +6,7 @@ pub mod docker;
 pub mod files;
 pub mod github;
 pub mod http;
+pub mod mail;
 pub mod postgres;
 pub mod recreate;
 pub mod redis;

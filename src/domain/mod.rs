@@ -11,6 +11,7 @@ pub mod event;
 pub mod plan;
 pub mod policy;
 pub mod release;
+pub mod report;
 pub mod run;
 pub mod version;
 pub mod window;

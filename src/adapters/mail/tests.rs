@@ -1,0 +1,1 @@
+//! Mails as people get them.
