@@ -24,6 +24,8 @@ pub struct Release {
     pub updated_at: Option<Timestamp>,
     /// Whether the publisher or the version itself says that this is not a final release.
     pub pre_release: bool,
+    /// Whether there is a text at all. Without one, nothing is known about what the release repairs.
+    pub described: bool,
     /// What in the text says that this release closes security holes.
     pub security: SecuritySignals,
     /// Every `GHSA-…` and `CVE-…` id in the text, in the usual spelling.
@@ -151,6 +153,7 @@ impl Release {
             url,
             published_at,
             updated_at,
+            described: !body.trim().is_empty(),
             ids,
             notes,
         })

@@ -135,10 +135,19 @@ impl ReleaseVersion {
     pub fn parse_partial(text: &str) -> Result<(Self, bool), NotAVersion> {
         match text.parse() {
             Ok(version) => Ok((version, false)),
-            Err(NotAVersion::Incomplete(_))
-                if text.bytes().filter(|byte| *byte == b'.').count() == 1 =>
-            {
-                format!("{text}.0").parse().map(|version| (version, true))
+            Err(NotAVersion::Incomplete(_)) => {
+                let bare = text.trim_start_matches('v');
+                let cut = bare
+                    .find(|c: char| !c.is_ascii_digit() && c != '.')
+                    .unwrap_or(bare.len());
+                match bare.split_at_checked(cut) {
+                    Some((numbers, suffix)) if numbers.contains('.') => {
+                        format!("{numbers}.0{suffix}")
+                            .parse()
+                            .map(|version| (version, true))
+                    }
+                    Some(_) | None => Err(NotAVersion::Incomplete(text.to_owned())),
+                }
             }
             Err(err) => Err(err),
         }
@@ -175,11 +184,7 @@ impl FromStr for ReleaseVersion {
             return Err(malformed());
         }
         if numbers < 3 {
-            return Err(if suffix.is_empty() {
-                NotAVersion::Incomplete(text.to_owned())
-            } else {
-                malformed()
-            });
+            return Err(NotAVersion::Incomplete(text.to_owned()));
         }
         let mut number = Version::parse(core).map_err(|_err| malformed())?;
         if !suffix.is_empty() {
@@ -314,7 +319,6 @@ mod tests {
             "4.5.8.1",
             "4.05.8",
             "4.5.8+",
-            "4.5rc1",
             "4.5.8+a b",
             "99999999999999999999.1.1",
         ] {
@@ -384,6 +388,10 @@ mod tests {
         assert_eq!(
             ReleaseVersion::parse_partial("1.3.1").unwrap(),
             (version("1.3.1"), false)
+        );
+        assert_eq!(
+            ReleaseVersion::parse_partial("v1.4rc2").unwrap(),
+            (version("1.4.0-rc.2"), true)
         );
         assert!(ReleaseVersion::parse_partial("4").is_err());
     }

@@ -92,7 +92,7 @@ impl Exposure {
         {
             exposure.weigh(facts, advisory, &newer);
         }
-        exposure.standing = exposure.standing(facts);
+        exposure.standing = exposure.standing(facts, &newer);
         exposure
     }
 
@@ -130,12 +130,14 @@ impl Exposure {
         }
     }
 
-    fn standing(&self, facts: &Facts) -> Standing {
+    fn standing(&self, facts: &Facts, newer: &[&Release]) -> Standing {
         let known = facts
             .releases
             .iter()
             .any(|release| release.version == facts.installed);
-        let complete = known && facts.problems.is_empty() && !facts.advisories.is_empty();
+        let described = newer.iter().all(|release| release.described);
+        let complete =
+            known && described && facts.problems.is_empty() && !facts.advisories.is_empty();
         if !self.listed.is_empty() {
             Standing::ListedAsAffected
         } else if !self.newer_security.is_empty() {
@@ -167,6 +169,17 @@ impl Exposure {
         }
         if facts.advisories.is_empty() {
             reasons.push(Reason::new(About::Data, "No advisory is known."));
+        }
+        for release in facts
+            .newer_in_line()
+            .into_iter()
+            .filter(|release| !release.described)
+        {
+            let text = format!(
+                "{} has no release notes, so what it repairs is not known.",
+                release.version
+            );
+            reasons.push(Reason::new(About::Data, text));
         }
         for item in &self.listed {
             texts.push(format!(
