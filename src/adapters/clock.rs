@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::ports::clock::Clock;
 
 /// This host's clocks.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct SystemClock {
     start: Instant,
 }
