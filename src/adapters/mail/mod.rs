@@ -12,15 +12,19 @@ mod view;
 
 use jiff::Timestamp;
 use lettre::Message;
-use lettre::message::header::{self, Header, HeaderName, HeaderValue};
-use lettre::message::{Mailbox, MultiPart, SinglePart};
+use lettre::message::header::{self, ContentTransferEncoding, Header, HeaderName, HeaderValue};
+use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
 
 pub use self::delivery::{Delivery, deliver_due};
 pub use self::smtp::{SetupError, Smtp};
-use crate::domain::plan::sha256_hex;
+use crate::domain::event::Entry;
+use crate::domain::plan::{Plan, sha256_hex};
 use crate::domain::report::Report;
 use crate::ports::mailer::{Recipient, RecipientRole};
+use crate::ports::reporter::Reporter;
 use crate::ports::store::NewMail;
 
 /// Why a mail cannot be made.
@@ -70,7 +74,7 @@ pub fn render(
     let identity = sha256_hex(format!("{}\n{}", report.id, to.address).as_bytes());
     let body = MultiPart::alternative()
         .boundary(format!("mastopatch-{identity}"))
-        .singlepart(SinglePart::plain(text))
+        .singlepart(SinglePart::plain(readable(text)))
         .singlepart(SinglePart::html(html));
     let message = Message::builder()
         .message_id(Some(message_id(&report.id, &identity, &sender)))
@@ -88,9 +92,54 @@ pub fn render(
     })
 }
 
+/// Writes the mails of every recipient.
+#[derive(Debug, Clone)]
+pub struct MailReporter {
+    from: String,
+    recipients: Vec<Recipient>,
+}
+
+impl MailReporter {
+    /// Nobody to write to is fine: then there are no mails.
+    pub fn new(from: String, recipients: Vec<Recipient>) -> Self {
+        Self { from, recipients }
+    }
+}
+
+impl Reporter for MailReporter {
+    /// The mails carry the time of the journal's last entry, so the same journal gives the same bytes. A
+    /// mail that cannot be made is logged and left out.
+    fn mails(&self, plan: &Plan, journal: &[Entry]) -> Vec<NewMail> {
+        let report = Report::new(plan, journal);
+        let now = journal.last().map_or(plan.created_at, |entry| entry.at);
+        self.recipients
+            .iter()
+            .filter_map(|to| {
+                render(&report, to, &self.from, now)
+                    .inspect_err(|err| {
+                        let err: &dyn std::error::Error = err;
+                        tracing::error!(
+                            run = plan.run,
+                            recipient = to.address,
+                            err,
+                            "no mail made"
+                        );
+                    })
+                    .ok()
+            })
+            .collect()
+    }
+}
+
 /// Checks an address as [`render`] will: `name <address>` or only the address.
 pub fn check_address(text: &str) -> Result<(), MailError> {
     address(text).map(drop)
+}
+
+/// The text as it is where the mail's rules allow it, so that it can be read in a raw mailbox too.
+fn readable(text: String) -> Body {
+    Body::new_with_encoding(text, ContentTransferEncoding::SevenBit)
+        .unwrap_or_else(|text| Body::new(String::from_utf8_lossy(&text).into_owned()))
 }
 
 fn address(text: &str) -> Result<Mailbox, MailError> {
@@ -115,9 +164,16 @@ fn message_id(run: &str, identity: &str, sender: &Mailbox) -> String {
 fn templates() -> Result<Environment<'static>, MailError> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
-    environment.set_keep_trailing_newline(true);
-    environment.set_trim_blocks(true);
-    environment.set_lstrip_blocks(true);
+    let syntax = SyntaxConfig::builder()
+        .keep_trailing_newline(true)
+        .trim_blocks(true)
+        .lstrip_blocks(true)
+        .build()
+        .map_err(|source| MailError::Template {
+            template: "syntax",
+            source,
+        })?;
+    environment.set_syntax(syntax);
     for (template, source) in [
         ("manager.txt", include_str!("manager.txt")),
         ("manager.html", include_str!("manager.html")),
@@ -139,7 +195,7 @@ fn fill(
 ) -> Result<String, MailError> {
     templates
         .get_template(template)
-        .and_then(|found| found.render(view))
+        .and_then(|found| found.render(Serde(view)))
         .map_err(|source| MailError::Template { template, source })
 }
 

@@ -90,8 +90,8 @@ fn facts(report: &Report) -> Vec<Fact> {
     }
     facts.push("Started", human_time(report.started_at));
     facts.push_some("Finished", report.finished_at.map(human_time));
-    facts.push("Downtime", report.downtime_words());
-    facts.push_some("Open for", report.exposure_s.map(exposure));
+    facts.push("Downtime", report.downtime());
+    facts.push_some("Exposure", report.exposure_s.map(exposure));
     facts.0
 }
 
@@ -139,10 +139,7 @@ fn closes(report: &Report) -> Option<String> {
     }
     let ids = report.advisories.join(", ");
     Some(match report.severity {
-        Some(severity) => format!(
-            "{ids} (severity {})",
-            format!("{severity:?}").to_lowercase()
-        ),
+        Some(severity) => format!("{ids} (severity {severity})"),
         None => ids,
     })
 }

@@ -83,6 +83,7 @@ pub(crate) fn plan() -> Plan {
             migrate_s: 3600,
             boot_s: 300,
             settle_s: 10,
+            keep_snapshots: 3,
         },
         created_at: START.parse().unwrap(),
         hard_deadline: None,
@@ -185,6 +186,7 @@ impl Scribe {
                     image_ids: vec!["sha256:22".to_owned(), "sha256:33".to_owned()],
                     pending: texts(pending),
                     pending_post: texts(pending_post),
+                    config_hashes: std::collections::BTreeMap::new(),
                 },
             )
             .step(

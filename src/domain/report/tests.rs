@@ -128,7 +128,7 @@ fn a_held_run_says_that_the_site_is_down_and_who_must_act() {
     assert!(report.is_urgent());
     assert_eq!(
         report.subject(),
-        "[mastopatch] social.example: ACTION NEEDED, update 4.5.2 -> 4.5.4 is held, site DOWN"
+        "[mastopatch] social.example: ACTION NEEDED, update 4.5.2 -> 4.5.4 is held, the site is DOWN"
     );
     let answers = report.answers();
     assert_eq!(answers.site, "The site is DOWN.");

@@ -271,6 +271,7 @@ fn describe(finding: &Finding) -> String {
             image_ids,
             pending,
             pending_post,
+            ..
         } => format!(
             "{}; {}",
             counted(image_ids.len(), "image"),

@@ -59,16 +59,31 @@ impl Report {
         cut(&clean(&subject), LONGEST_SUBJECT)
     }
 
-    /// How long the site was down, or is.
-    pub fn downtime_words(&self) -> String {
+    /// How long the site was down, or is, after the word "downtime".
+    pub fn downtime(&self) -> String {
+        let about = if self.downtime_estimated {
+            "about "
+        } else {
+            ""
+        };
+        match (self.downtime_ms, self.site) {
+            (None, _) => "none".to_owned(),
+            (Some(ms), SiteState::Open) => format!("{about}{}", human_ms(ms)),
+            (Some(_), SiteState::Closed) if self.outcome.is_some() => "the site is DOWN".to_owned(),
+            (Some(_), SiteState::Unknown) if self.outcome.is_some() => {
+                "the site may be down".to_owned()
+            }
+            (Some(ms), _) => format!("{about}{} so far", human_ms(ms)),
+        }
+    }
+
+    fn downtime_words(&self) -> String {
         match (self.downtime_ms, self.site) {
             (None, _) => "no downtime".to_owned(),
-            (Some(ms), SiteState::Open) => format!("down {}", human_ms(ms)),
-            (Some(_), SiteState::Closed) if self.outcome.is_some() => "site DOWN".to_owned(),
-            (Some(_), SiteState::Unknown) if self.outcome.is_some() => {
-                "site perhaps down".to_owned()
+            (Some(_), SiteState::Closed | SiteState::Unknown) if self.outcome.is_some() => {
+                self.downtime()
             }
-            (Some(ms), _) => format!("down for {} so far", human_ms(ms)),
+            (Some(_), _) => format!("down {}", self.downtime()),
         }
     }
 
