@@ -6,3 +6,6 @@ REDIS_URL = ENV['REDIS_URL'] || begin
 end
 
 REDIS_POOL = ConnectionPool.new(size: 5, timeout: 5) { Redis.new(url: REDIS_URL, connect_timeout: 2) }
+
+# Debian pairs Sidekiq 6.4 with a newer client library, which would fill the log with advice.
+Redis.silence_deprecations = true
