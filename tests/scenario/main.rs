@@ -19,6 +19,7 @@
 
 mod crash;
 mod forward;
+mod parts;
 mod refusal;
 mod rollback;
 mod runner;
@@ -31,7 +32,7 @@ use support::world;
 
 fn main() -> ExitCode {
     runner::main(
-        vec![forward::suite(), refusal::suite(), crash::suite(), rollback::suite()],
+        vec![parts::suite(), forward::suite(), refusal::suite(), crash::suite(), rollback::suite()],
         nothing_of_ours_is_left,
     )
 }

@@ -2,7 +2,6 @@
 //! run side by side. Understands the arguments of the usual test harness that matter: names, `--exact`,
 //! `--skip`, `--list`, `--test-threads`.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::github::GitHub;
 use crate::support::lab::{Instance, InstanceOptions, Lab};
+use crate::support::panics;
 use crate::support::product::Product;
 
 /// Stacks that run at the same time; three keep two cores busy without starving a boot.
@@ -131,7 +131,7 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
     let lab = Lab::from_env();
     crate::support::lab::sweep(&lab);
     println!("\nrunning {total} scenarios on the engine at {}", lab.docker_host);
-    listen_to_panics();
+    panics::listen();
     let started = Instant::now();
     let workers = arguments.threads.clamp(1, queue.len());
     let queue = Mutex::new(std::mem::take(&mut queue));
@@ -163,7 +163,7 @@ fn run_suite(lab: &Lab, suite: &[Scenario], ends: &Mutex<Vec<(&'static str, End)
             Err(_) => {
                 // What a failed scenario leaves is nobody's "before".
                 drop(stage.site.take());
-                End::Failed(PANIC.take())
+                End::Failed(panics::take())
             }
         };
         let word = match &end {
@@ -196,17 +196,4 @@ fn report(ends: &[(&'static str, End)], elapsed: Duration) -> ExitCode {
     let word = if failed == 0 { "ok" } else { "FAILED" };
     println!("\ntest result: {word}. {ok} passed; {failed} failed; {skipped} skipped; finished in {:.0} s\n", elapsed.as_secs_f64());
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-thread_local! {
-    static PANIC: RefCell<String> = const { RefCell::new(String::new()) };
-}
-
-/// Keeps a panic's words with the thread, so that they are printed once and in order.
-fn listen_to_panics() {
-    panic::set_hook(Box::new(|info| {
-        let words = info.payload_as_str().unwrap_or("a panic without words");
-        let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        PANIC.set(format!("{place}\n{words}"));
-    }));
 }

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -19,6 +19,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 use tokio::sync::oneshot;
@@ -138,7 +139,8 @@ impl GitHub {
 impl Drop for GitHub {
     fn drop(&mut self) {
         if let Some(stop) = self.stop.take() {
-            drop(stop.send(()));
+            // The thread may have ended by itself already.
+            stop.send(()).unwrap_or_default();
         }
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
@@ -264,8 +266,12 @@ fn broken(fault: Fault) -> Response {
         }
         Fault::CutBody => {
             let head: Result<Bytes, std::io::Error> = Ok(Bytes::from_static(b"[{\"tag_name\": \"v4.5.8\","));
-            let cut = Err(std::io::Error::other("connection cut on purpose"));
-            let body = Body::from_stream(futures_util::stream::iter([head, cut]));
+            // The server sends what it has while it waits, and drops the connection on the error after it.
+            let cut = async {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Err(std::io::Error::other("connection cut on purpose"))
+            };
+            let body = Body::from_stream(stream::iter([head]).chain(stream::once(cut)));
             let headers =
                 [(header::CONTENT_TYPE, "application/json; charset=utf-8"), (header::CONTENT_LENGTH, "48000")];
             (headers, body).into_response()

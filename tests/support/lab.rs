@@ -27,7 +27,8 @@ pub(crate) struct Lab {
     pub(crate) maildir: PathBuf,
     pub(crate) compose: Vec<String>,
     pub(crate) dir: PathBuf,
-    pub(crate) state: PathBuf,
+    /// Folder for instances; it belongs to the user who runs the tests.
+    pub(crate) sites: PathBuf,
 }
 
 impl Lab {
@@ -40,7 +41,7 @@ impl Lab {
             maildir: env("LAB_MAILDIR").into(),
             compose: env("LAB_COMPOSE").split_whitespace().map(str::to_owned).collect(),
             dir: env("LAB_DIR").into(),
-            state: env("LAB_STATE").into(),
+            sites: env("LAB_SITES").into(),
         }
     }
 
@@ -122,7 +123,7 @@ impl Instance {
         let domain = format!("{project}.lab.test");
         let registry = options.registry.clone().unwrap_or_else(|| lab.registry.clone());
         let instance = Self {
-            dir: lab.state.join("instances").join(&project),
+            dir: lab.sites.join(&project),
             web_port: free_port(),
             streaming_port: free_port(),
             lab: lab.clone(),
@@ -314,7 +315,7 @@ impl Drop for Instance {
 
 /// Removes what earlier runs of a test left that were killed before they could clean up.
 pub(crate) fn sweep(lab: &Lab) {
-    let Ok(entries) = fs::read_dir(lab.state.join("instances")) else { return };
+    let Ok(entries) = fs::read_dir(&lab.sites) else { return };
     for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
         let project = name.trim_end_matches("-mastopatch");
         let pid = project.strip_prefix("mplab").and_then(|rest| rest.split('x').next());
@@ -330,7 +331,7 @@ fn remove_project(lab: &Lab, project: &str) {
     remove(&["ps", "-aq", "--filter", &filter], &["rm", "-fv"]);
     remove(&["network", "ls", "-q", "--filter", &filter], &["network", "rm"]);
     remove(&["volume", "ls", "-q", "--filter", &filter], &["volume", "rm", "-f"]);
-    let instances = lab.state.join("instances");
+    let instances = lab.sites.clone();
     for name in [project.to_owned(), format!("{project}-mastopatch")] {
         let dir = instances.join(&name);
         if !dir.exists() || fs::remove_dir_all(&dir).is_ok() {

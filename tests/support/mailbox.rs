@@ -5,7 +5,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mail_parser::{Message, MessageParser};
+use mail_parser::{Message, MessageParser, PartType};
 
 use super::lab::Lab;
 use super::{check, eventually};
@@ -77,10 +77,8 @@ fn read(message: &Message<'_>) -> Mail {
     };
     // `body_text` would make text out of HTML where a part is missing: only parts of their own count here.
     let own = |html: bool| {
-        let part = message.parts.iter().find(|part| match &part.body {
-            mail_parser::PartType::Text(_) => !html,
-            mail_parser::PartType::Html(_) => html,
-            _ => false,
+        let part = message.parts.iter().find(|part| {
+            if html { matches!(part.body, PartType::Html(_)) } else { matches!(part.body, PartType::Text(_)) }
         });
         part.and_then(|part| part.text_contents()).map(str::to_owned)
     };

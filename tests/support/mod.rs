@@ -18,6 +18,7 @@ pub(crate) mod dump;
 pub(crate) mod github;
 pub(crate) mod lab;
 pub(crate) mod mailbox;
+pub(crate) mod panics;
 pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod shell;

@@ -69,7 +69,7 @@ impl Product {
     /// Writes configuration and policy beside the instance's folder. Mail goes to a mailbox of its own.
     pub(crate) fn configure(instance: &Instance, github: &str) -> Self {
         let lab = &instance.lab;
-        let dir = lab.state.join("instances").join(format!("{}-mastopatch", instance.project));
+        let dir = lab.sites.join(format!("{}-mastopatch", instance.project));
         fs::create_dir_all(&dir).expect("folder of the configuration");
         let product = Self {
             dir,
@@ -158,7 +158,7 @@ impl Product {
     fn start(&self, args: &[&str], echo: Option<&'static str>) -> Running {
         let mut command = Command::new(binary());
         command.arg("--config").arg(self.config_path()).args(args);
-        for name in ["DOCKER_HOST", "LAB_REGISTRY", "LAB_SMTP", "LAB_MAILDIR", "LAB_COMPOSE", "LAB_DIR", "LAB_STATE"] {
+        for name in ["DOCKER_HOST", "LAB_REGISTRY", "LAB_SMTP", "LAB_MAILDIR", "LAB_COMPOSE", "LAB_DIR", "LAB_SITES"] {
             command.env_remove(name);
         }
         command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
