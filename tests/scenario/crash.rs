@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::runner::{Scenario, Stage, Verdict, scenarios};
-use crate::support::lab::{Instance, InstanceOptions, containers};
+use crate::support::lab::{InstanceOptions, containers};
+use crate::support::product::Product;
 use crate::support::world::{self, World};
 use crate::support::writer::Writer;
 use crate::support::{check, eventually};
@@ -19,13 +20,11 @@ pub(crate) fn suite() -> Vec<Scenario> {
 const UNTIL_MIGRATION: Duration = Duration::from_secs(150);
 const UNTIL_ROLLED_BACK: Duration = Duration::from_secs(180);
 
-/// The one-off container in which the target's migrations run.
-fn migration(instance: &Instance) -> Result<(), String> {
-    let runs = |container: &crate::support::lab::Container| {
-        let ours = container.networks.iter().any(|network| network.contains(&instance.project));
-        ours && container.running && container.command.contains("db:migrate")
-    };
-    check(containers("label=org.mastopatch.run").iter().any(runs), "no container runs db:migrate")
+/// Whether the target's migrations run in their one-off container.
+fn migration(product: &Product) -> Result<(), String> {
+    let ours = containers(&format!("label=org.mastopatch.instance={}", product.name));
+    let migrates = ours.iter().any(|container| container.running && container.command.contains("db:migrate"));
+    check(migrates, "no container runs db:migrate")
 }
 
 fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(stage: &mut Stage) -> Verdict {
@@ -37,17 +36,23 @@ fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(stag
     let before = World::of(&site.instance);
 
     let mut daemon = product.spawn(&["daemon"]);
-    daemon.until("the migration runs", UNTIL_MIGRATION, || migration(&site.instance));
+    daemon.until("the migration runs", UNTIL_MIGRATION, || migration(&product));
     let died = daemon.kill_hard();
     assert_eq!(died.code, None, "killed by a signal\n{died}");
 
+    // The interruption was not the release's fault: a daemon that still saw it would try it again.
+    site.github.show(&["v4.5.8"]);
     let mut daemon = product.spawn(&["daemon"]);
     daemon.until("the run is rolled back", UNTIL_ROLLED_BACK, || {
         let run = product.runs().into_iter().next().unwrap_or_default();
         check(run["outcome"] == "rolled_back", format!("the journal says {run}"))
     });
-    world::assert_rolled_back(&site.instance, &product, mails, "v4.5.8", "v4.6.2");
+    site.instance.wait_healthy("v4.5.8");
+    world::assert_journal(&product, "v4.5.8", "v4.6.2", "rolled_back");
+    world::assert_one_mail(&product, mails, "v4.6.2");
     daemon.terminate().expect_code(0);
+    world::assert_one_version(&site.instance, "v4.5.8");
+    world::assert_no_leftovers(&site.instance, &product);
     World::of(&site.instance).assert_same_as(&before);
     Ok(())
 }
@@ -62,7 +67,7 @@ fn a_hanging_migration_is_ended_and_rolled_back_while_a_second_run_is_refused(st
     let before = World::of(&site.instance);
 
     let mut first = site.product.spawn(&["apply", "--to", "v4.6.2", "--yes"]);
-    first.until("the migration runs", UNTIL_MIGRATION, || migration(&site.instance));
+    first.until("the migration runs", UNTIL_MIGRATION, || migration(&site.product));
     let second = site.product.run(&["apply", "--to", "v4.6.2", "--yes"]).expect_code(75);
     world::assert_clear(&second, &["lock"]);
     let daemon = site.product.run(&["daemon"]).expect_code(75);

@@ -1,6 +1,7 @@
 //! What an instance looks like from outside, and the sentences every scenario ends with.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -101,6 +102,20 @@ pub(crate) fn assert_untouched(instance: &Instance, product: &Product, before: &
     assert_no_leftovers(instance, product);
 }
 
+/// The end of an attempt that found out before the site was touched that the target cannot be had. Where that
+/// was seen while planning there is no run at all; else the run is aborted, and one mail tells why.
+#[track_caller]
+pub(crate) fn assert_not_started(instance: &Instance, product: &Product, before: &World, mails_before: usize, from: &str, to: &str) {
+    assert_untouched(instance, product, before, from);
+    let newest = product.runs().into_iter().next();
+    if newest.is_some_and(|run| run["to"].as_str().is_some_and(|version| plain(version) == plain(to))) {
+        assert_journal(product, from, to, "aborted");
+        assert_one_mail(product, mails_before, to);
+    } else {
+        assert_eq!(product.mailbox.all().len(), mails_before, "mails without a run");
+    }
+}
+
 /// The version is quarantined with a reason, and `check` does not offer it any more.
 #[track_caller]
 pub(crate) fn assert_quarantined(product: &Product, tag: &str) {
@@ -191,31 +206,22 @@ pub(crate) fn assert_one_mail(product: &Product, mails_before: usize, to: &str) 
 /// No container, network, database or keep-tag of a run of this product is there any more.
 #[track_caller]
 pub(crate) fn assert_no_leftovers(instance: &Instance, product: &Product) {
-    let runs: Vec<String> =
-        product.runs().iter().filter_map(|run| run["id"].as_str().map(str::to_owned)).collect();
-    let own = |container: &Container| {
-        SERVICES.iter().any(|service| {
-            container.name == format!("{}_{service}_1", instance.project) || container.name == format!("{}-{service}-1", instance.project)
-        })
+    let runs: Vec<String> = product.runs().iter().filter_map(|run| run["id"].as_str().map(str::to_owned)).collect();
+    let serves = |container: &Container| {
+        let name = |separator: &str| SERVICES.map(|service| [&instance.project, service, "1"].join(separator));
+        name("_").contains(&container.name) || name("-").contains(&container.name)
     };
+    let known = ["mastodon", "mastodon_production", "postgres", "template0", "template1"];
+    let labelled = format!("label=org.mastopatch.instance={}", product.name);
     // A one-off that has ended is removed by the engine a moment later.
-    eventually("nothing is left over", std::time::Duration::from_secs(10), || {
-        let mut found: Vec<String> =
-            instance.containers().into_iter().filter(|container| !own(container)).map(|container| container.name).collect();
-        for run in &runs {
-            let filter = format!("label=org.mastopatch.run={run}");
-            let labelled = super::lab::containers(&filter).into_iter().filter(|container| !own(container));
-            found.extend(labelled.map(|container| container.name));
-            found.extend(networks(&filter));
-            found.extend(keep_tags().into_iter().filter(|tag| tag.contains(run.as_str())));
-        }
-        found.extend(keep_tags().into_iter().filter(|tag| tag.contains(&instance.project)));
-        found.extend(
-            instance
-                .databases()
-                .into_iter()
-                .filter(|name| !["mastodon", "mastodon_production", "postgres", "template0", "template1"].contains(&name.as_str())),
-        );
+    eventually("nothing is left over", Duration::from_secs(10), || {
+        let containers = instance.containers().into_iter().chain(super::lab::containers(&labelled));
+        let mut found: Vec<String> = containers.filter(|container| !serves(container)).map(|container| container.name).collect();
+        found.extend(networks(&labelled));
+        // The tags carry the end of the run's id.
+        let own = |tag: &String| runs.iter().any(|run| run.len() > 12 && tag.contains(&run[run.len() - 12..]));
+        found.extend(keep_tags().into_iter().filter(own));
+        found.extend(instance.databases().into_iter().filter(|name| !known.contains(&name.as_str())));
         check(found.is_empty(), format!("left over: {found:?}"))
     });
 }
