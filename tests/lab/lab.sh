@@ -12,6 +12,7 @@ SMTP_PORT=${LAB_SMTP_PORT:-2557}
 REGISTRY=127.0.0.1:$REGISTRY_PORT
 RUN=/run/mastopatch-lab
 OWN_HOST=unix://$RUN/docker.sock
+BRIDGE=mplab0
 START=$(date +%s)
 
 # shellcheck source=tests/lab/lib/rootfs.sh
@@ -41,6 +42,13 @@ say() { echo "lab: $* ($(($(date +%s) - START)) s)" >&2; }
 die() {
   echo "lab: $*" >&2
   exit 1
+}
+
+# The end of a log, then the sentence: `run` cleans up, and the log may be gone with it.
+die_with() { # log sentence
+  tail -n 12 "$1" >&2 || true
+  shift
+  die "$@"
 }
 
 # Becomes root through sudo, with the settings that matter.
@@ -77,7 +85,7 @@ apt_install() { # packages...
   if ! apt-get "${options[@]}" "$@" >"$log" 2>&1 9<&-; then
     apt-get -o DPkg::Lock::Timeout=300 update >>"$log" 2>&1 9<&- || say 'apt-get update reported errors, going on with what it got'
     apt-get "${options[@]}" "$@" >>"$log" 2>&1 9<&- ||
-      die "could not install $*: see $log, install them by hand (apt-get install $*) and try again."
+      die_with "$log" "could not install $*: install them by hand (apt-get install $*) and try again."
   fi
 }
 
@@ -142,6 +150,7 @@ ensure_engine() {
     done
   fi
   need_package iptables iptables
+  need_package ip iproute2
   start_engine
 }
 
@@ -153,7 +162,9 @@ start_engine() {
     : >"$STATE/engine-owned"
   fi
   rm -f "$RUN/docker.pid"
+  make_bridge
   setsid dockerd --data-root "$STATE/engine" --exec-root "$RUN/exec" --pidfile "$RUN/docker.pid" \
+    --bridge "$BRIDGE" --default-address-pool "base=$POOL,size=24" \
     --group "${SUDO_GID:-0}" -H "$OWN_HOST" >>"$STATE/dockerd.log" 2>&1 </dev/null 9<&- &
   local pid=$! waited
   for waited in $(seq 1 120); do
@@ -165,36 +176,64 @@ start_engine() {
     [ -d "/proc/$pid" ] || [ "$waited" -lt 4 ] || break
     sleep 0.5
   done
-  tail -n 5 "$STATE/dockerd.log" >&2
-  die "dockerd did not start: read $STATE/dockerd.log, or start a Docker Engine yourself and set DOCKER_HOST."
+  die_with "$STATE/dockerd.log" "dockerd did not start: see above, or start a Docker Engine yourself and set DOCKER_HOST."
 }
 
-# What dockerd changes on the host's network, to be put back.
+# A bridge of our own, so that another engine on this machine keeps its docker0 to itself.
+make_bridge() {
+  local octet
+  for octet in 213 197 181 165; do
+    if ! ip -4 route show | grep -qE "^10\.$octet\."; then break; fi
+  done
+  if [ ! -d "/sys/class/net/$BRIDGE" ]; then
+    ip link add "$BRIDGE" type bridge
+    ip addr add "10.$octet.0.1/24" dev "$BRIDGE"
+    ip link set "$BRIDGE" up
+  fi
+  octet=$(ip -4 -o addr show dev "$BRIDGE" | grep -oE '10\.[0-9]+' | head -n 1)
+  POOL=$octet.128.0/17
+}
+
+# What dockerd changes in the host's packet filter, to be put back.
 remember_network() {
   echo "forward=$(cat /proc/sys/net/ipv4/ip_forward)"
   echo "policy=$(iptables -S FORWARD 2>/dev/null | awk '$1 == "-P" { print $3 }')"
-  if [ -d /sys/class/net/docker0 ]; then echo docker0=1; else echo docker0=0; fi
   if iptables -S DOCKER-USER >/dev/null 2>&1; then echo chains=1; else echo chains=0; fi
 }
 
+other_engine() {
+  local dir
+  for dir in /proc/[0-9]*; do
+    if [ "$(cat "$dir/comm" 2>/dev/null)" = dockerd ]; then return 0; fi
+  done
+  return 1
+}
+
+delete_rules() { # table pattern
+  local rule words
+  while read -r rule; do
+    read -ra words <<<"$rule"
+    iptables -t "$1" -D "${words[@]}" 2>/dev/null || true
+  done < <(iptables -t "$1" -S 2>/dev/null | grep -E -- "$2" | sed -n 's/^-A //p')
+}
+
 restore_network() {
+  ip link delete "$BRIDGE" 2>/dev/null || true
   [ -e "$STATE/engine-network" ] || return 0
-  local forward='' policy='' docker0='' chains='' chain table rule
+  local forward='' policy='' chains='' chain table
   # shellcheck disable=SC1091
   . "$STATE/engine-network"
-  if [ "$docker0" = 0 ] && [ -d /sys/class/net/docker0 ]; then ip link delete docker0 2>/dev/null || true; fi
-  if [ "$chains" = 0 ]; then
-    for table in filter nat; do
-      while read -r rule; do
-        # shellcheck disable=SC2086
-        eval "iptables -t $table -D $rule" 2>/dev/null || true
-      done < <(iptables -t $table -S 2>/dev/null | grep -E -- '-j DOCKER|docker0|-A POSTROUTING -s 172\.' | sed 's/^-A //')
-      for chain in $(iptables -t $table -S 2>/dev/null | awk '$1 == "-N" && $2 ~ /^DOCKER/ { print $2 }'); do iptables -t $table -F "$chain" || true; done
-      for chain in $(iptables -t $table -S 2>/dev/null | awk '$1 == "-N" && $2 ~ /^DOCKER/ { print $2 }'); do iptables -t $table -X "$chain" || true; done
-    done
-    [ -z "$policy" ] || iptables -P FORWARD "$policy" 2>/dev/null || true
-    [ -z "$forward" ] || echo "$forward" >/proc/sys/net/ipv4/ip_forward || true
-  fi
+  for table in filter nat; do
+    delete_rules $table "$BRIDGE|-s 10\.[0-9]+\.0\.0/24 ! -o $BRIDGE"
+  done
+  if [ "$chains" != 0 ] || other_engine; then return 0; fi
+  for table in filter nat; do
+    delete_rules $table '-j DOCKER'
+    for chain in $(iptables -t $table -S 2>/dev/null | awk '$1 == "-N" && $2 ~ /^DOCKER/ { print $2 }'); do iptables -t $table -F "$chain" || true; done
+    for chain in $(iptables -t $table -S 2>/dev/null | awk '$1 == "-N" && $2 ~ /^DOCKER/ { print $2 }'); do iptables -t $table -X "$chain" || true; done
+  done
+  [ -z "$policy" ] || iptables -P FORWARD "$policy" 2>/dev/null || true
+  [ -z "$forward" ] || echo "$forward" >/proc/sys/net/ipv4/ip_forward || true
 }
 
 # Processes of our own engine, known by its folder on their command line.
@@ -406,7 +445,7 @@ cmd_down() {
   fi
   stop_engine
   rm -rf --one-file-system "$STATE"
-  rm -rf --one-file-system "$CACHE"/build.* "$CACHE"/rootfs/work.*
+  rm -rf --one-file-system "$CACHE"/work.* "$CACHE"/*.new
   say 'down'
 }
 
@@ -422,6 +461,7 @@ cmd_run() {
   [ $# -gt 0 ] || die 'run needs a command: lab.sh run CMD ARGUMENT...'
   take_lock
   local child='' code=0
+  # shellcheck disable=SC2317
   finish() {
     code=$?
     trap '' INT TERM HUP

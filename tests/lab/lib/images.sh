@@ -5,7 +5,7 @@
 # Everything that decides what is in the images.
 inputs_hash() {
   (
-    cd "$LAB_DIR"
+    cd "$LAB_DIR" || exit
     {
       base_key
       for role in "${ROLES[@]}"; do role_key "$role"; done
@@ -34,7 +34,7 @@ build() { # name context [docker build arguments...]
   local name=$1 context=$2
   shift 2
   DOCKER_BUILDKIT=0 docker build --network none -q -t "mastopatch-lab/$name" "$@" "$context" >>"$BUILD_LOG" 2>&1 ||
-    die "building image $name failed: see the end of $BUILD_LOG."
+    die_with "$BUILD_LOG" "building image $name failed: see above and $BUILD_LOG, correct it and try again."
 }
 
 # A build context out of hard links and copies: images/<name> plus what it needs.
@@ -58,7 +58,7 @@ build_images() {
   mkdir -p "$new/registry"
   BUILD_LOG=$CACHE/build.log
   : >"$BUILD_LOG"
-  BUILD_DIR=$(mktemp -d "$CACHE/build.XXXXXX")
+  BUILD_DIR=$(mktemp -d "$CACHE/work.XXXXXX")
   local role
   say 'building image base'
   build base "$(context base "$(base_tar)" base.tar)"
@@ -128,7 +128,7 @@ RUBY
 
 push() { # local-name reference
   docker tag "mastopatch-lab/$1" "$REGISTRY/$2"
-  docker push "$REGISTRY/$2" >>"$BUILD_LOG" 2>&1 || die "pushing $2 into the lab registry failed: see the end of $BUILD_LOG."
+  docker push "$REGISTRY/$2" >>"$BUILD_LOG" 2>&1 || die_with "$BUILD_LOG" "pushing $2 into the lab registry failed: see above; free disk space under $CACHE is worth a look."
 }
 
 # Keeps the three newest sets of images and the root file systems in use.

@@ -32,6 +32,7 @@ role_tar() { echo "$CACHE/rootfs/$1-$(role_key "$1").tar"; }
 # The mirror this host itself uses, else Debian's own.
 debian_site() { # label fallback
   local site
+  # shellcheck disable=SC2016 # apt's own placeholders
   site=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(SITE)' 'Created-By: Packages' 2>/dev/null |
     awk -F'|' -v label="$1" '$1 == "Debian" && $2 == label && $3 == "main" && $4 ~ /^https?:/ { print $4; exit }') || true
   echo "${site:-$2}"
@@ -53,8 +54,7 @@ ensure_rootfs() {
   need_package debootstrap debootstrap
   mkdir -p "$CACHE/rootfs"
   local work proxy
-  work=$(mktemp -d "$CACHE/rootfs/work.XXXXXX")
-  ROOTFS_WORK=$work
+  work=$(mktemp -d "$CACHE/work.XXXXXX")
   proxy=$(apt_proxy)
   [ -s "$(base_tar)" ] || make_base "$work" "$proxy"
   [ ${#missing[@]} -eq 0 ] || make_roles "$work" "$proxy" "${missing[@]}"
@@ -66,7 +66,7 @@ make_base() { # work proxy
   site=$(debian_site Debian http://deb.debian.org/debian)
   say "debootstrap of Debian $SUITE (one to two minutes, log: $log)"
   http_proxy=$2 debootstrap --variant=minbase --include="$BASE_PACKAGES" "$SUITE" "$1/base" "$site" >"$log" 2>&1 ||
-    die "debootstrap failed: see the end of $log; most often the Debian mirror cannot be reached from here, so check the network or the proxy and try again."
+    die_with "$log" "debootstrap failed (log: $log); most often the Debian mirror cannot be reached from here, so check the network or the proxy and try again."
   tar -C "$1/base" "${TAR_EXCLUDES[@]}" -cf "$(base_tar).part" .
   mv "$(base_tar).part" "$(base_tar)"
 }
@@ -93,7 +93,7 @@ make_roles() { # work proxy roles...
     echo "deb $(debian_site Debian-Security http://deb.debian.org/debian-security) $SUITE-security main"
   } >"$base/etc/apt/sources.list"
   chroot "$base" apt-get -qq update >"$CACHE/rootfs/update.log" 2>&1 ||
-    die "apt-get update inside the new root file system failed: see $CACHE/rootfs/update.log; check the network or the proxy and try again."
+    die_with "$CACHE/rootfs/update.log" "apt-get update inside the new root file system failed; check the network or the proxy and try again."
   for role in "$@"; do
     say "packages of $role"
     make_role "$work" "$role" >"$CACHE/rootfs/$role.log" 2>&1 &
