@@ -47,14 +47,30 @@ pub(super) fn when(
                 until: None,
             }
         }
-        StartRule::Window => in_window(
-            policy,
-            target,
-            now,
-            from,
-            needed.max(SignedDuration::ZERO),
-            reasons,
-        ),
+        StartRule::Window => {
+            let when = in_window(
+                policy,
+                target,
+                now,
+                from,
+                needed.max(SignedDuration::ZERO),
+                reasons,
+            );
+            if let (
+                true,
+                When::Wait {
+                    not_before,
+                    because,
+                },
+            ) = (young, &when)
+            {
+                return When::Wait {
+                    not_before: *not_before,
+                    because: format!("{age}. {because}"),
+                };
+            }
+            when
+        }
     }
 }
 
