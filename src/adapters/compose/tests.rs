@@ -165,7 +165,7 @@ fn what_cannot_be_changed_safely_is_refused_with_line_and_reason() {
         (
             web("    image: >-\n      a/m:v1\n"),
             "",
-            &["c.yml:3", "one line"],
+            &["c.yml:4", "one line"],
         ),
         (
             web("    image: \"a\\u002fm:v1\"\n"),
