@@ -33,7 +33,7 @@ impl Engine {
             .wire
             .get(&path, CALL_LIMIT)
             .await
-            .map_err(|err| self.from_registry(reference, err))?;
+            .map_err(|err| self.registry_error(reference, err))?;
         let digest = text(&said, "/Descriptor/digest");
         if digest.is_empty() {
             let err = WireError::Nonsense("it names no digest".to_owned());
@@ -109,7 +109,7 @@ impl Engine {
         let mut layers = Layers::default();
         while let Some(line) = lines.next().await {
             let line = line.map_err(|err| {
-                self.from_registry(&format!("{repository}@{digest}"), stream_error(err))
+                self.registry_error(&format!("{repository}@{digest}"), stream_error(err))
             })?;
             let detail = line.progress_detail.unwrap_or_default();
             let bytes = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
@@ -127,7 +127,7 @@ impl Engine {
 
     /// Sorts what the engine says about a registry. It has one status for many causes and puts the
     /// registry's own words into the message, so those decide.
-    fn from_registry(&self, reference: &str, err: WireError) -> RuntimeError {
+    fn registry_error(&self, reference: &str, err: WireError) -> RuntimeError {
         let (image, action) = (reference.to_owned(), format!("fetch `{reference}`"));
         let WireError::Status { code, message } = &err else {
             return self.changing(action, err);

@@ -314,10 +314,7 @@ fn with_version(mut req: BollardRequest, api: (u32, u32)) -> BollardRequest {
 fn unreachable(wire: &Wire, err: WireError) -> RuntimeError {
     RuntimeError::Unreachable {
         socket: wire.socket().display().to_string(),
-        source: match err {
-            WireError::Connect(io) => Box::new(io),
-            other => Box::new(other),
-        },
+        source: Box::new(err),
     }
 }
 
