@@ -39,8 +39,10 @@ pub struct Exposed {
     pub id: String,
     /// The `CVE-…` id.
     pub cve: Option<String>,
-    /// How bad it is.
+    /// How bad it is; [`Severity::High`] where the publisher does not say.
     pub severity: Severity,
+    /// Whether the publisher does not say.
+    pub severity_missing: bool,
     /// One line about it.
     pub summary: String,
     /// When it was published.
@@ -166,11 +168,13 @@ impl Exposure {
         for item in &self.listed {
             texts.push(format!(
                 "{installed} is listed as affected by {} ({}): {}.",
-                item.id, item.severity, item.why
+                item.id,
+                item.grade(),
+                item.why
             ));
         }
         for item in &self.undecided {
-            let (id, severity, why) = (&item.id, item.severity, &item.why);
+            let (id, severity, why) = (&item.id, item.grade(), &item.why);
             texts.push(format!(
                 "Whether {id} ({severity}) affects {installed} cannot be decided: {why}."
             ));
@@ -206,6 +210,15 @@ impl Exposure {
             ));
         }
         texts
+    }
+}
+
+impl Exposed {
+    fn grade(&self) -> String {
+        if self.severity_missing {
+            return format!("not graded, taken as {}", self.severity);
+        }
+        self.severity.to_string()
     }
 }
 
@@ -245,6 +258,7 @@ fn exposed(advisory: &Advisory, why: String, repaired_in: Option<ReleaseVersion>
         id: advisory.id.clone(),
         cve: advisory.cve.clone(),
         severity: advisory.severity,
+        severity_missing: advisory.severity_missing,
         summary: advisory.summary.clone(),
         published_at: advisory.published_at,
         why,
