@@ -88,12 +88,19 @@ fn error_json(message: &str, exit_code: u8) -> Value {
 }
 
 fn error_text(message: &str, color: bool) -> String {
-    let label = if color { "\u{1b}[1;31merror:\u{1b}[0m" } else { "error:" };
+    let label = if color {
+        "\u{1b}[1;31merror:\u{1b}[0m"
+    } else {
+        "error:"
+    };
     format!("{label} {message}")
 }
 
 fn to_json<T: Serialize>(body: &T) -> String {
-    let envelope = Envelope { format: JSON_FORMAT, body };
+    let envelope = Envelope {
+        format: JSON_FORMAT,
+        body,
+    };
     serde_json::to_string_pretty(&envelope).unwrap_or_else(|err| {
         // Only a body that is no object gets here: a mistake in the program, and still JSON.
         let message = format!("the answer cannot be written as JSON: {err}");
@@ -161,7 +168,10 @@ mod tests {
     fn an_error_is_one_line_and_coloured_only_for_people() {
         let error = anyhow::anyhow!("no route").context("failed to pull");
         let message = message_of(&error);
-        assert_eq!(error_text(&message, false), "error: failed to pull: no route");
+        assert_eq!(
+            error_text(&message, false),
+            "error: failed to pull: no route"
+        );
         assert!(error_text(&message, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m failed"));
         assert_eq!(
             error_json(&message, 69),

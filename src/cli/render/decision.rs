@@ -19,7 +19,12 @@ pub fn decision(decision: &Decision) -> String {
         None => format!("{}   {}", decision.instance, decision.installed),
     };
     let mut lines = vec![head, format!("  {}", when(decision)), String::new()];
-    lines.extend(decision.reasons.iter().map(|reason| format!("  - {}", clean(&reason.text))));
+    lines.extend(
+        decision
+            .reasons
+            .iter()
+            .map(|reason| format!("  - {}", clean(&reason.text))),
+    );
     lines.join("\n")
 }
 
@@ -27,16 +32,24 @@ pub fn decision(decision: &Decision) -> String {
 pub fn when(decision: &Decision) -> String {
     match &decision.when {
         When::Nothing => "There is nothing to do.".to_owned(),
-        When::Now { window: Some(window), until: Some(until) } => format!(
+        When::Now {
+            window: Some(window),
+            until: Some(until),
+        } => format!(
             "It may start now, in window `{}`, open until {}; `mastopatch apply` starts it.",
             clean(window),
             human_time(*until)
         ),
-        When::Now { .. } => {
-            "It may start now; `mastopatch apply` starts it.".to_owned()
-        },
-        When::Wait { not_before, because } => {
-            format!("By policy not before {}: {}", human_time(*not_before), clean(because))
+        When::Now { .. } => "It may start now; `mastopatch apply` starts it.".to_owned(),
+        When::Wait {
+            not_before,
+            because,
+        } => {
+            format!(
+                "By policy not before {}: {}",
+                human_time(*not_before),
+                clean(because)
+            )
         }
         When::NeedsApproval => match &decision.target {
             Some(target) => format!(
@@ -45,7 +58,9 @@ pub fn when(decision: &Decision) -> String {
             ),
             None => "It waits for a person to agree.".to_owned(),
         },
-        When::Blocked => "It cannot start by itself; the reasons say what is in the way.".to_owned(),
+        When::Blocked => {
+            "It cannot start by itself; the reasons say what is in the way.".to_owned()
+        }
     }
 }
 
@@ -53,7 +68,10 @@ pub fn when(decision: &Decision) -> String {
 pub fn plan(plan: &Plan) -> String {
     let mut rows = vec![
         ("Instance", plan.instance.clone()),
-        ("Update", format!("{} -> {} ({})", plan.from, plan.to, plan.kind)),
+        (
+            "Update",
+            format!("{} -> {} ({})", plan.from, plan.to, plan.kind),
+        ),
         (
             "Asked by",
             match &plan.why.asked_by {
@@ -67,15 +85,22 @@ pub fn plan(plan: &Plan) -> String {
     }
     rows.push(("Release", clean(&plan.why.url)));
     for image in &plan.images {
-        rows.push(("Image", format!("{} -> {}", image.from_reference, image.to_reference)));
+        rows.push((
+            "Image",
+            format!("{} -> {}", image.from_reference, image.to_reference),
+        ));
         rows.push(("", image.to_digest.clone()));
     }
-    let services: Vec<&str> = plan.services.iter().map(|service| service.service.as_str()).collect();
-    rows.push(("Replaces", services.join(", ")));
+    let containers: Vec<&str> = plan
+        .services
+        .iter()
+        .map(|service| service.container.as_str())
+        .collect();
+    rows.push(("Replaces", containers.join(", ")));
     rows.push((
         "Copies",
         format!(
-            "database {} ({}), Redis, the project's files",
+            "database {} ({}), Redis, compose and environment files; read back and compared",
             plan.database.name,
             human_bytes(plan.database.bytes)
         ),
@@ -115,7 +140,7 @@ mod tests {
             "Closes    GHSA-aaaa-bbbb-cccc",
             "ghcr.io/mastodon/mastodon:v4.5.4",
             "sha256:2222",
-            "Replaces  web",
+            "Replaces  mastodon-web-1",
             "database mastodon (1.0 GiB)",
             "Edits     /srv/mastodon/docker-compose.yml",
         ] {

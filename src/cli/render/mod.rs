@@ -34,13 +34,20 @@ fn lines_of(mut table: Table, right: &[usize]) -> String {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines.join("\n")
 }
 
 /// Labels in one column, texts in the next. A text is never broken: paths and digests can be copied.
 fn fields(fields: &[(&str, String)]) -> String {
-    let width = fields.iter().map(|(label, _)| label.len()).max().unwrap_or_default();
+    let width = fields
+        .iter()
+        .map(|(label, _)| label.len())
+        .max()
+        .unwrap_or_default();
     let lines: Vec<String> = fields
         .iter()
         .map(|(label, text)| format!("{label:<width$}  {text}"))

@@ -10,7 +10,11 @@ use super::{fields, lines_of, table};
 pub fn run(report: &Report) -> String {
     let mut parts = vec![report.headline(), fields(&facts(report)), timeline(report)];
     if !report.notes.is_empty() {
-        let notes: Vec<String> = report.notes.iter().map(|note| format!("Note: {note}")).collect();
+        let notes: Vec<String> = report
+            .notes
+            .iter()
+            .map(|note| format!("Note: {note}"))
+            .collect();
         parts.push(notes.join("\n"));
     }
     parts.join("\n\n")
@@ -35,7 +39,9 @@ pub fn history(reports: &[Report]) -> String {
     let Some(first) = reports.first() else {
         return "There has been no run yet.".to_owned();
     };
-    let several = reports.iter().any(|report| report.instance != first.instance);
+    let several = reports
+        .iter()
+        .any(|report| report.instance != first.instance);
     let mut header = vec!["RUN", "STARTED (UTC)", "UPDATE", "OUTCOME", "DOWNTIME"];
     if several {
         header.insert(2, "INSTANCE");
@@ -86,19 +92,43 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     some("Started", Some(human_time(report.started_at)));
     some("Finished", report.finished_at.map(human_time));
     some("Downtime", Some(report.downtime()));
-    some("Migrations", report.class.map(|class| class_words(report, class)));
+    some(
+        "Migrations",
+        report.class.map(|class| class_words(report, class)),
+    );
     let advisories = report.advisories.join(", ");
     some("Closes", (!advisories.is_empty()).then_some(advisories));
-    some("Exposure", report.exposure_s.map(|s| format!("{} after the release", human_s(s))));
+    some(
+        "Exposure",
+        report
+            .exposure_s
+            .map(|s| format!("{} after the release", human_s(s))),
+    );
     some("Asked by", Some(report.asked_by.clone()));
     some(
         "Snapshot",
-        report.snapshot.as_ref().map(|kept| format!("{} ({})", kept.path, human_bytes(kept.bytes))),
+        report
+            .snapshot
+            .as_ref()
+            .map(|kept| format!("{} ({})", kept.path, human_bytes(kept.bytes))),
     );
-    some("Proved", report.rows_proved.map(|rows| format!("{} rows", human_count(rows))));
-    some("Restored", report.rows_restored.map(|rows| format!("{} rows", human_count(rows))));
+    some(
+        "Proved",
+        report
+            .rows_proved
+            .map(|rows| format!("{} rows", human_count(rows))),
+    );
+    some(
+        "Restored",
+        report
+            .rows_restored
+            .map(|rows| format!("{} rows", human_count(rows))),
+    );
     if report.quarantined {
-        facts.push(("Quarantine", format!("{} is not tried again by itself", report.to)));
+        facts.push((
+            "Quarantine",
+            format!("{} is not tried again by itself", report.to),
+        ));
     }
     facts
 }
@@ -110,7 +140,14 @@ fn class_words(report: &Report, class: crate::domain::event::MigrationClass) -> 
         M1 => "some; the old version would run on the new schema",
         M2 => "some; the old version does not run on the new schema",
     };
-    format!("{class:?}: {words}{}", if report.rows_restored.is_some() { "; taken back" } else { "" })
+    format!(
+        "{class:?}: {words}{}",
+        if report.rows_restored.is_some() {
+            "; taken back"
+        } else {
+            ""
+        }
+    )
 }
 
 #[cfg(test)]
@@ -137,7 +174,10 @@ mod tests {
             lines[1].split_whitespace().collect::<Vec<_>>(),
             ["preflight", "300", "ms", "done"]
         );
-        let migrate = lines.iter().find(|line| line.starts_with("migrate ")).unwrap();
+        let migrate = lines
+            .iter()
+            .find(|line| line.starts_with("migrate "))
+            .unwrap();
         assert!(migrate.contains("5.0 s  failed"), "{text}");
         assert!(text.contains("restore-data "));
     }
@@ -187,10 +227,23 @@ mod tests {
         let first: Vec<&str> = lines[1].split_whitespace().collect();
         assert_eq!(
             first,
-            ["00000000abcd", "2026-11-21", "02:00", "4.5.2", "->", "4.5.4", "committed", "16", "s"]
+            [
+                "00000000abcd",
+                "2026-11-21",
+                "02:00",
+                "4.5.2",
+                "->",
+                "4.5.4",
+                "committed",
+                "16",
+                "s"
+            ]
         );
         assert!(lines[2].ends_with("DOWN"), "{text}");
-        let other = Plan { instance: "other.example".to_owned(), ..plan() };
+        let other = Plan {
+            instance: "other.example".to_owned(),
+            ..plan()
+        };
         let other = Report::new(&other, &samples::aborted());
         let text = history(&[here, other]);
         assert!(text.contains("INSTANCE") && text.contains("other.example"));

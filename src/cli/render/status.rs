@@ -46,21 +46,34 @@ pub fn status_json(instances: &[InstanceStatus], outbox: &OutboxSummary) -> Valu
 
 fn instance(status: &InstanceStatus) -> String {
     let mut lines = vec![match &status.last {
-        None => format!("{}   no run yet; `mastopatch check` looks for updates", status.name),
+        None => format!(
+            "{}   no run yet; `mastopatch check` looks for updates",
+            status.name
+        ),
         Some(report) => last_run(report),
     }];
     for row in &status.quarantined {
         let reason = clean(&row.reason);
-        lines.push(format!("  {} is not tried again by itself: {reason}", row.version));
+        lines.push(format!(
+            "  {} is not tried again by itself: {reason}",
+            row.version
+        ));
     }
     for row in &status.approvals {
-        lines.push(format!("  {} approved by {} on {}", row.version, row.by, human_time(row.at)));
+        lines.push(format!(
+            "  {} approved by {} on {}",
+            row.version,
+            row.by,
+            human_time(row.at)
+        ));
     }
     lines.join("\n")
 }
 
 fn last_run(report: &Report) -> String {
-    let Report { instance, from, to, .. } = report;
+    let Report {
+        instance, from, to, ..
+    } = report;
     let show = format!("mastopatch show {}", report.short_id());
     let when = human_time(report.finished_at.unwrap_or(report.started_at));
     let downtime = report.downtime();
@@ -142,7 +155,10 @@ mod tests {
         let first = text.lines().next().unwrap();
         assert!(first.contains("HELD since 2026-11-21"), "{text}");
         assert!(first.contains("the site is DOWN"), "{text}");
-        assert!(text.contains("  4.5.4 is not tried again by itself: it broke"), "{text}");
+        assert!(
+            text.contains("  4.5.4 is not tried again by itself: it broke"),
+            "{text}"
+        );
         assert!(!text.contains("Mail:"));
     }
 

@@ -43,7 +43,10 @@ impl Report {
 
     /// The subject of the run's mails: [`Self::headline`], marked as ours.
     pub fn subject(&self) -> String {
-        cut(&format!("[mastopatch] {}", self.headline()), LONGEST_SUBJECT)
+        cut(
+            &format!("[mastopatch] {}", self.headline()),
+            LONGEST_SUBJECT,
+        )
     }
 
     /// One line with instance, outcome, versions and downtime.
