@@ -2,6 +2,7 @@
 //!
 //! Started by the lab: `tests/lab/lab.sh run cargo test --test compose_contract`.
 #![allow(
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
