@@ -84,7 +84,7 @@ fn what_equals_the_old_image_is_left_to_the_new_one() {
     for (field, own, image, expected) in [
         (
             "Env",
-            json!(["PATH=/bin", "A=1", "V=own"]),
+            json!(["PATH=/bin", "A=1", "V=own", "affinity:container==0f"]),
             json!(["PATH=/bin", "V=4.5.7"]),
             json!(["A=1", "V=own"]),
         ),
