@@ -3,8 +3,16 @@
 //! A port speaks in our own words only: no type of an outside library crosses it. Every error of a
 //! port answers "may I try again?" with a [`Retry`] class.
 
+pub mod clock;
 pub mod compose;
+pub mod database;
+pub mod files;
+pub mod mailer;
+pub mod probe;
+pub mod release_source;
+pub mod reporter;
 pub mod runtime;
+pub mod store;
 
 /// Whether an operation that failed may be tried again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -21,7 +21,7 @@ pub const ROLE_LABEL: &str = "org.mastopatch.role";
 pub const INSTANCE_LABEL: &str = "org.mastopatch.instance";
 
 /// One container, as the engine describes it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Container {
     /// The engine's full id.
     pub id: String,
@@ -50,7 +50,7 @@ pub struct Container {
 }
 
 /// What the engine says a container is doing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerState {
     /// Whether its main process lives.
     pub running: bool,
@@ -63,7 +63,7 @@ pub struct ContainerState {
 }
 
 /// One container's place in one network.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its address there, while it runs.
     pub ip: Option<IpAddr>,
@@ -83,7 +83,7 @@ pub struct PublishedPort {
 }
 
 /// One image on this host.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Image {
     /// The engine's id (of the image configuration).
     pub id: String,

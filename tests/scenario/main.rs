@@ -1,0 +1,55 @@
+//! Scenarios on a real engine with a real PostgreSQL, Redis, registry and SMTP server. Each ends with: the
+//! world equals before, or equals what was planned; the journal says so; exactly one mail.
+//!
+//! They need the lab: run them with `make test`, or `tests/lab/lab.sh run cargo test --test scenario NAME`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::unnecessary_wraps,
+    clippy::assigning_clones,
+    reason = "test code may fail loudly, prints, runs programs, reads the clock; all scenarios have one type"
+)]
+
+mod crash;
+mod forward;
+mod parts;
+mod refusal;
+mod rollback;
+mod runner;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::process::ExitCode;
+
+use support::world;
+
+fn main() -> ExitCode {
+    runner::main(
+        vec![
+            parts::suite(),
+            forward::suite(),
+            refusal::suite(),
+            crash::suite(),
+            rollback::suite(),
+        ],
+        nothing_of_ours_is_left,
+    )
+}
+
+fn nothing_of_ours_is_left() -> Result<(), String> {
+    let containers = support::lab::containers("label=org.mastopatch.run");
+    let mut left: Vec<String> = containers
+        .into_iter()
+        .map(|container| container.name)
+        .collect();
+    left.extend(world::networks("label=org.mastopatch.run"));
+    left.extend(world::keep_tags());
+    support::check(left.is_empty(), format!("left on the machine: {left:?}"))
+}
