@@ -7,6 +7,7 @@
 mod containers;
 mod convert;
 mod exec;
+mod folder;
 mod images;
 mod wire;
 
