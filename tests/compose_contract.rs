@@ -2,6 +2,7 @@
 //!
 //! Started by the lab: `tests/lab/lab.sh run cargo test --test compose_contract`.
 #![allow(
+    unreachable_pub,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
@@ -127,6 +128,7 @@ fn comparable(container: &Container) -> Value {
         labels.remove(&format!("com.docker.compose.{key}"));
     }
     let mut env: Vec<_> = config["Env"].as_array().unwrap().clone();
+    env.retain(|entry| !entry.as_str().unwrap().starts_with("affinity:"));
     env.sort_by_key(Value::to_string);
     config["Env"] = json!(env);
     let hostname = config["Hostname"].as_str().unwrap();
@@ -185,6 +187,36 @@ async fn the_hash_of_the_untouched_file_is_the_one_on_the_containers() {
         let container = service(&corner, &project, name).await;
         let label = &container.labels["com.docker.compose.config-hash"];
         assert_eq!(&hashes[name], label, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn the_hash_of_an_edit_is_the_one_of_the_written_file() {
+    let corner = corner("edit").await;
+    let project = project(&corner).await;
+    let web = service(&corner, &project, "web").await;
+    let compose = Compose::new(&socket());
+    let files = compose.files(&web.name, &web.labels).unwrap();
+    let reference = format!("{}/app:2", project.name);
+    let images = BTreeMap::from([("web".to_owned(), reference)]);
+    let services = ["web".to_owned()];
+    let old = &web.labels["com.docker.compose.config-hash"];
+    let yml = project.dir.path().join("docker-compose.yml");
+    let env = project.dir.path().join(".env");
+    for edited in [&yml, &env] {
+        if edited == &env {
+            std::fs::write(&env, "TAG=1\n").unwrap();
+        }
+        let edits = compose.edits(&files, &images).unwrap();
+        assert_eq!([&edits[0].path], [edited]);
+        let told = compose.hashes(&files, &edits, &services).await.unwrap();
+        assert_ne!(&told["web"], old);
+        compose.ensure_edited(&edits[0]).unwrap();
+        let written = compose.hashes(&files, &[], &services).await.unwrap();
+        assert_eq!(told, written);
+        compose.ensure_restored(&edits[0]).unwrap();
+        let back = compose.hashes(&files, &[], &services).await.unwrap();
+        assert_eq!(&back["web"], old);
     }
 }
 

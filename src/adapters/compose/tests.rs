@@ -23,7 +23,7 @@ fn site(files: &[(&str, &str)]) -> Site {
             project: "m".to_owned(),
             working_dir: dir.path().to_owned(),
             config_files: config_files
-                .filter(|name| name.ends_with(".yml"))
+                .filter(|name| Path::new(name).extension().is_some_and(|end| end == "yml"))
                 .map(|name| dir.path().join(name))
                 .collect(),
             env_file: None,

@@ -292,10 +292,8 @@ impl Engine {
 
     /// The engine uses 404 also for a network or a program that a start does not find, so its words count.
     pub(super) fn container_error(&self, verb: &str, id: &str, err: WireError) -> RuntimeError {
-        if err
-            .missing()
-            .is_some_and(|what| what.starts_with("no such container"))
-        {
+        let names_it = format!("no such container: {}", id.to_ascii_lowercase());
+        if err.missing().is_some_and(|what| what.contains(&names_it)) {
             return RuntimeError::NotFound {
                 what: "container",
                 name: id.to_owned(),
