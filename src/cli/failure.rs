@@ -7,6 +7,7 @@ use crate::daemon::lock::LockError;
 use crate::daemon::supervisor::DaemonError;
 use crate::daemon::world::WorldError;
 use crate::engine::StepError;
+use crate::engine::drive::DriveError;
 use crate::exit::Exit;
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::runtime::RuntimeError;
@@ -117,6 +118,7 @@ impl From<ActError> for Failure {
             ActError::Plan(err) => of_step(err),
             ActError::Commit { .. } => Exit::Unreachable,
             ActError::Store(_) | ActError::Files(_) => Exit::Refused,
+            ActError::Drive(DriveError::EngineGone { closed: false, .. }) => Exit::Unreachable,
             ActError::Drive(_) => Exit::Held,
         };
         Self {

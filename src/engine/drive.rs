@@ -13,9 +13,12 @@ use crate::ports::reporter::Reporter;
 use crate::ports::runtime::{ContainerRuntime, RuntimeError};
 use crate::ports::store::{Journal, StoreError, StoredRun};
 
-/// How long a run waits for an engine that does not answer, where only the engine can bring the site back:
-/// an upgrade of the engine's package, or a host that is short of memory, takes minutes.
-const ENGINE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// How long a run waits for an engine that does not answer while the site is open: a restart of the engine
+/// takes seconds, and nothing is lost by leaving the rest to the next start.
+const OPEN_PATIENCE: Duration = Duration::from_secs(60);
+/// The same while the site is closed, where only the engine can bring it back: an upgrade of the engine's
+/// package, or a host that is short of memory, takes minutes.
+const CLOSED_PATIENCE: Duration = Duration::from_secs(15 * 60);
 /// Between two questions whether the engine is back.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
@@ -54,11 +57,14 @@ pub enum DriveError {
     Altered(#[from] MaterialError),
     /// The engine is gone. The run stays open; whoever finds it next carries it on.
     #[error(
-        "run `{run}` stands still: start the engine again, and the daemon or `mastopatch apply` carries the run to its end"
+        "run `{run}` stands still{}: start the engine again, and the daemon or `mastopatch apply` carries the run to its end",
+        if *.closed { ", and the site is closed" } else { "; the site was left as it is" }
     )]
     EngineGone {
         /// The run.
         run: String,
+        /// Whether the site may be closed.
+        closed: bool,
         /// What the engine said last.
         #[source]
         source: RuntimeError,
@@ -198,6 +204,12 @@ impl<P: Ports> Driver<'_, P> {
     /// Waits for the engine, so that its absence uses up no attempt.
     async fn engine_answers(&self) -> Result<(), DriveError> {
         let (runtime, clock) = (self.ctx.ports.runtime(), self.ctx.ports.clock());
+        let closed = self.state.may_be_fenced();
+        let patience = if closed {
+            CLOSED_PATIENCE
+        } else {
+            OPEN_PATIENCE
+        };
         let start = clock.monotonic();
         let mut told = false;
         loop {
@@ -205,9 +217,10 @@ impl<P: Ports> Driver<'_, P> {
                 Ok(_) => return Ok(()),
                 Err(err) => err,
             };
-            if clock.monotonic().saturating_sub(start) >= ENGINE_PATIENCE {
+            if clock.monotonic().saturating_sub(start) >= patience {
                 return Err(DriveError::EngineGone {
                     run: self.ctx.plan.run.clone(),
+                    closed,
                     source,
                 });
             }
