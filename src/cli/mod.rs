@@ -78,6 +78,8 @@ enum Command {
     /// Agree to a version that the policy wants a person's consent for
     Approve {
         /// The version, for instance 4.5.8
+        // Not `version`: that is the id of the flag --version.
+        #[arg(id = "approved", value_name = "VERSION")]
         version: String,
     },
     /// Show every instance: version, last run, what waits. Asks nothing outside this host
