@@ -174,14 +174,16 @@ fn unexpected(path: &str, answer: &Answer) -> String {
 
 impl<P: Ports> Ctx<'_, P> {
     /// Waits until a container answers every probe of its role as `version`; the container has to be
-    /// reachable in one of its private networks. Gives the probes' lines.
+    /// reachable in one of its private networks. Gives the probes' lines. With `may_fail_fast` a container
+    /// that has stopped is given up at once: nothing starts it again.
     pub(crate) async fn until_well(
         &self,
         id: &str,
         service: &PlannedService,
         version: &ReleaseVersion,
-        limit: Duration,
+        may_fail_fast: bool,
     ) -> Result<Vec<String>, StepError> {
+        let limit = self.boot_limit();
         let clock = self.ports.clock();
         let start = clock.monotonic();
         loop {
@@ -190,7 +192,9 @@ impl<P: Ports> Ctx<'_, P> {
                 Err(wrong) => wrong,
             };
             let over = clock.monotonic().saturating_sub(start) >= limit;
-            if over || wrong.is_final() {
+            // A container of the old version is started again by the engine, as its owner wished; a new one
+            // is not before the commit, so there is nothing to wait for.
+            if over || (may_fail_fast && wrong.is_final()) {
                 let logs = self.ports.runtime().logs(id, 20).await.unwrap_or_default();
                 return Err(StepError::Target(format!(
                     "{} of {version} is not well after {} s: {wrong}; it wrote last: {}",
