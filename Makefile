@@ -40,6 +40,15 @@ check: ## format, lints, documentation and licences; needs no Docker, changes no
 	else \
 	  echo 'check: SKIPPED licences and sources of dependencies: cargo-deny is not installed (cargo install cargo-deny --locked)'; \
 	fi
+	@if command -v systemd-analyze >/dev/null; then \
+	  echo 'check: units'; \
+	  units=$$(mktemp -d); trap 'rm -rf "$$units"' EXIT; \
+	  for unit in systemd/*.service; do sed 's|/usr/bin/mastopatch|/bin/true|' "$$unit" >"$$units/$$(basename "$$unit")"; done; \
+	  said=$$(systemd-analyze verify "$$units"/*.service 2>&1 | grep -F mastopatch || true); \
+	  if [ -n "$$said" ]; then echo "$$said" >&2; exit 1; fi; \
+	else \
+	  echo 'check: SKIPPED units: systemd-analyze is not installed (apt-get install systemd)'; \
+	fi
 	@echo 'check: all good'
 
 test: ## every test, on a real engine in the lab; starts what it needs and takes it down again

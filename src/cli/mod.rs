@@ -122,7 +122,7 @@ pub fn main() -> Exit {
         }
     };
     let out = Out::new(cli.json);
-    match run(&cli, &out) {
+    match run(&cli, out) {
         Ok(exit) => exit,
         Err(failure) => {
             out.failure(&failure);
@@ -131,7 +131,7 @@ pub fn main() -> Exit {
     }
 }
 
-fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
+fn run(cli: &Cli, out: Out) -> Result<Exit, Failure> {
     start_logging(matches!(cli.command, Command::Daemon));
     // The TLS library wants to be told once which cryptography it uses; a second call changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -141,7 +141,7 @@ fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|err| Failure::bug(anyhow::Error::new(err).context("failed to start")))?;
-    runtime.block_on(commands::run(cli, out))
+    runtime.block_on(commands::run(cli, &out))
 }
 
 /// Logs go to standard error, and to the journal with its fields where systemd started us. What bollard
