@@ -1,4 +1,6 @@
 //! mastopatch keeps a self-hosted Mastodon under Docker patched.
+//!
+#![doc = include_str!("ARCHITECTURE.md")]
 
 pub mod adapters;
 pub mod cli;

@@ -78,6 +78,8 @@ enum Command {
     /// Agree to a version that the policy wants a person's consent for
     Approve {
         /// The version, for instance 4.5.8
+        // Not `version`: that is the id of the flag --version.
+        #[arg(id = "approved", value_name = "VERSION")]
         version: String,
     },
     /// Show every instance: version, last run, what waits. Asks nothing outside this host
@@ -120,7 +122,7 @@ pub fn main() -> Exit {
         }
     };
     let out = Out::new(cli.json);
-    match run(&cli, &out) {
+    match run(&cli, out) {
         Ok(exit) => exit,
         Err(failure) => {
             out.failure(&failure);
@@ -129,7 +131,7 @@ pub fn main() -> Exit {
     }
 }
 
-fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
+fn run(cli: &Cli, out: Out) -> Result<Exit, Failure> {
     start_logging(matches!(cli.command, Command::Daemon));
     // The TLS library wants to be told once which cryptography it uses; a second call changes nothing.
     drop(rustls::crypto::ring::default_provider().install_default());
@@ -139,7 +141,7 @@ fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         .enable_all()
         .build()
         .map_err(|err| Failure::bug(anyhow::Error::new(err).context("failed to start")))?;
-    runtime.block_on(commands::run(cli, out))
+    runtime.block_on(commands::run(cli, &out))
 }
 
 /// Logs go to standard error, and to the journal with its fields where systemd started us. What bollard

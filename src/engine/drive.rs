@@ -161,7 +161,7 @@ async fn drive<P: Ports>(
         journal,
         trouble: None,
     };
-    driver.to_the_end(stop).await
+    driver.carry_on(stop).await
 }
 
 struct Driver<'a, P: Ports> {
@@ -173,7 +173,7 @@ struct Driver<'a, P: Ports> {
 }
 
 impl<P: Ports> Driver<'_, P> {
-    async fn to_the_end(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {
+    async fn carry_on(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {
         loop {
             match self.state.next() {
                 Next::Step(step) => {
@@ -213,9 +213,8 @@ impl<P: Ports> Driver<'_, P> {
         let start = clock.monotonic();
         let mut told = false;
         loop {
-            let source = match runtime.info().await {
-                Ok(_) => return Ok(()),
-                Err(err) => err,
+            let Err(source) = runtime.info().await else {
+                return Ok(());
             };
             if clock.monotonic().saturating_sub(start) >= patience {
                 return Err(DriveError::EngineGone {

@@ -1,4 +1,4 @@
-//! Carries a plan out: [`drive`](drive::drive) asks the run's state what comes, journals the intent, acts,
+//! Carries a plan out: [`drive`] asks the run's state what comes, journals the intent, acts,
 //! and journals the result, until the run is over.
 #![deny(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 

@@ -146,35 +146,7 @@ pub async fn make_plan<P: Ports>(
     survey: &Survey,
     goal: Goal,
 ) -> Result<(Plan, String), StepError> {
-    let mut images = Vec::new();
-    let platform = ports.runtime().info().await?.platform;
-    for kind in [ImageKind::Main, ImageKind::Streaming] {
-        let (Some(image), Some(reference)) =
-            (survey.images.get(&kind), survey.references.get(&kind))
-        else {
-            continue;
-        };
-        let (repository, _) = split_reference(reference);
-        let to_reference = format!("{repository}:{}", goal.to.tag());
-        let remote = ports.runtime().resolve(&to_reference).await?;
-        if !remote.platforms.is_empty()
-            && !remote.platforms.iter().any(|p| same_platform(p, &platform))
-        {
-            return Err(host(format!(
-                "image {to_reference} does not exist for {platform} (only for {}); it may still be built, \
-                 try again later",
-                remote.platforms.join(", ")
-            )));
-        }
-        images.push(PlannedImage {
-            kind,
-            repository: repository.to_owned(),
-            from_reference: reference.clone(),
-            from_id: image.id.clone(),
-            to_reference,
-            to_digest: remote.digest,
-        });
-    }
+    let images = planned_images(ports, survey, &goal.to).await?;
     let wanted: BTreeMap<String, String> = survey
         .services
         .iter()
@@ -227,6 +199,44 @@ pub async fn make_plan<P: Ports>(
         close_by: goal.close_by,
     };
     Ok((plan, text))
+}
+
+/// Both images at the new version, with the digests that their tags have now.
+async fn planned_images<P: Ports>(
+    ports: &P,
+    survey: &Survey,
+    to: &ReleaseVersion,
+) -> Result<Vec<PlannedImage>, StepError> {
+    let mut images = Vec::new();
+    let platform = ports.runtime().info().await?.platform;
+    for kind in [ImageKind::Main, ImageKind::Streaming] {
+        let (Some(image), Some(reference)) =
+            (survey.images.get(&kind), survey.references.get(&kind))
+        else {
+            continue;
+        };
+        let (repository, _) = split_reference(reference);
+        let to_reference = format!("{repository}:{}", to.tag());
+        let remote = ports.runtime().resolve(&to_reference).await?;
+        if !remote.platforms.is_empty()
+            && !remote.platforms.iter().any(|p| same_platform(p, &platform))
+        {
+            return Err(host(format!(
+                "image {to_reference} does not exist for {platform} (only for {}); it may still be built, \
+                 try again later",
+                remote.platforms.join(", ")
+            )));
+        }
+        images.push(PlannedImage {
+            kind,
+            repository: repository.to_owned(),
+            from_reference: reference.clone(),
+            from_id: image.id.clone(),
+            to_reference,
+            to_digest: remote.digest,
+        });
+    }
+    Ok(images)
 }
 
 fn host(sentence: String) -> StepError {

@@ -157,9 +157,8 @@ impl<P: Ports> Ctx<'_, P> {
                 address,
                 domain: &self.plan.site.domain,
             };
-            let wrong = match web(self.ports.probe(), target, &self.plan.from).await {
-                Ok(_) => return Ok(()),
-                Err(wrong) => wrong,
+            let Err(wrong) = web(self.ports.probe(), target, &self.plan.from).await else {
+                return Ok(());
             };
             if clock.monotonic().saturating_sub(start) >= self.boot_limit() {
                 return Err(StepError::Host(format!(

@@ -91,7 +91,7 @@ fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure> {
     let stop = Arc::new(StopFlag::default());
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         let mut signals = signal(kind).map_err(|err| Failure::bug(err.into()))?;
-        let (stop, out) = (Arc::clone(&stop), call.out.clone());
+        let (stop, out) = (Arc::clone(&stop), *call.out);
         tokio::spawn(async move {
             while signals.recv().await.is_some() {
                 stop.ask();

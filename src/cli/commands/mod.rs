@@ -36,7 +36,7 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Show { run } => look::show(&call, run.as_deref()),
         Command::Config {
             command: ConfigCommand::Check,
-        } => look::config_check(&call),
+        } => Ok(look::config_check(&call)),
         Command::Daemon => Ok(supervisor::run(settings, &cli.config, clock).await?),
     }
 }

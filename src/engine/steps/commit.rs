@@ -2,6 +2,7 @@
 //! done again after an interruption; neither ever goes back.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -9,13 +10,16 @@ use super::switch::endpoint;
 use crate::domain::event::Finding;
 use crate::domain::plan::{PlannedService, Role};
 use crate::domain::run::RunState;
-use crate::engine::probes::{ANSWER_LIMIT, BETWEEN_TRIES};
+use crate::engine::probes::ANSWER_LIMIT;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::files::RunFiles;
 use crate::ports::probe::{Probe, Request};
 use crate::ports::runtime::{ContainerRuntime, RUN_LABEL};
+
+/// Between two looks at a published port: the first answer is due within 0.1 s.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn open(&self, state: &RunState) -> Result<Finding, StepError> {
@@ -86,8 +90,7 @@ impl<P: Ports> Ctx<'_, P> {
                     "the new version runs, but {published} does not answer; does something else hold the port?"
                 )));
             }
-            // The first answer is due within 0.1 s, so the first pauses are short.
-            clock.pause(BETWEEN_TRIES / 30).await;
+            clock.pause(BETWEEN_LOOKS).await;
         }
     }
 

@@ -147,8 +147,7 @@ impl<P: Ports> Ctx<'_, P> {
 fn versions(names: &[String]) -> BTreeSet<String> {
     names
         .iter()
-        .filter(|name| name.ends_with(".rb"))
-        .filter_map(|name| name.split('_').next())
+        .filter_map(|name| name.strip_suffix(".rb")?.split('_').next())
         .filter(|version| version.len() == 14 && version.bytes().all(|b| b.is_ascii_digit()))
         .map(ToOwned::to_owned)
         .collect()

@@ -169,15 +169,15 @@ impl<P: Ports> Ctx<'_, P> {
         let ready = self.until_ready(&id).await;
         let logs = runtime.logs(&id, 20).await.unwrap_or_default();
         runtime.ensure_removed(&id).await?;
-        match ready? {
-            true => Ok("Sidekiq boots and says that it is ready".to_owned()),
-            false => Err(StepError::Target(format!(
-                "Sidekiq of {} did not get ready within {} s; it wrote last: {}",
-                self.plan.to,
-                self.boot_limit().as_secs(),
-                tail(&logs)
-            ))),
+        if ready? {
+            return Ok("Sidekiq boots and says that it is ready".to_owned());
         }
+        Err(StepError::Target(format!(
+            "Sidekiq of {} did not get ready within {} s; it wrote last: {}",
+            self.plan.to,
+            self.boot_limit().as_secs(),
+            tail(&logs)
+        )))
     }
 
     async fn until_ready(&self, id: &str) -> Result<bool, StepError> {

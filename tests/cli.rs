@@ -1,0 +1,351 @@
+//! The program as a shell meets it: exit codes, streams, sentences. Nothing here needs Docker or a network.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
+
+use std::fs;
+use std::path::PathBuf;
+
+use assert_cmd::Command;
+use mastopatch::daemon::lock;
+use mastopatch::exit::Exit;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const POLICY: &str = include_str!("../policies/standard.toml");
+
+/// A configuration in a folder of its own. Its engine's socket does not exist.
+struct Case {
+    dir: TempDir,
+}
+
+/// What a command left.
+struct Ended {
+    code: u8,
+    stdout: String,
+    stderr: String,
+}
+
+impl Case {
+    fn new() -> Self {
+        let case = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        fs::write(case.path("policy.toml"), POLICY).unwrap();
+        let text = format!(
+            "policy = \"policy.toml\"\n\
+             state_dir = \"{}\"\n\n\
+             [[instance]]\n\
+             name = \"social.example\"\n\
+             project = \"mastodon\"\n\n\
+             [docker]\n\
+             socket = \"{}\"\n",
+            case.state_dir().display(),
+            case.path("no-engine.sock").display()
+        );
+        case.write(&text);
+        case
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn state_dir(&self) -> PathBuf {
+        self.path("state")
+    }
+
+    fn config(&self) -> PathBuf {
+        self.path("mastopatch.toml")
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(self.config()).unwrap()
+    }
+
+    fn write(&self, text: &str) {
+        fs::write(self.config(), text).unwrap();
+    }
+
+    fn run(&self, args: &[&str]) -> Ended {
+        let config = self.config();
+        let mut all = vec!["--config", config.to_str().unwrap()];
+        all.extend(args);
+        run(&all)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        let ended = self.run(args).expect(Exit::Done);
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|err| panic!("{err}: {}", ended.stdout))
+    }
+}
+
+impl Ended {
+    #[track_caller]
+    fn expect(self, exit: Exit) -> Self {
+        assert_eq!(self.code, exit.code(), "\n{}{}", self.stdout, self.stderr);
+        self
+    }
+
+    #[track_caller]
+    fn says(self, words: &[&str]) -> Self {
+        for word in words {
+            assert!(
+                self.stderr.contains(word),
+                "no {word:?} in:\n{}",
+                self.stderr
+            );
+        }
+        self
+    }
+}
+
+/// Runs the program without a terminal. Whatever it does, it prints no escape codes then.
+fn run(args: &[&str]) -> Ended {
+    let output = Command::new(env!("CARGO_BIN_EXE_mastopatch"))
+        .args(args)
+        .env_remove("CREDENTIALS_DIRECTORY")
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    let ended = Ended {
+        code: u8::try_from(output.status.code().expect("no signal")).unwrap(),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    };
+    for stream in [&ended.stdout, &ended.stderr] {
+        assert!(!stream.contains('\u{1b}'), "escape codes in {stream:?}");
+        assert!(!stream.contains("panicked"), "{stream}");
+    }
+    ended
+}
+
+#[test]
+fn every_command_has_help_that_names_its_flags() {
+    let everywhere = ["--config", "--instance", "--json", "--help"];
+    let commands: [(&[&str], &[&str]); 11] = [
+        (
+            &[],
+            &["check", "plan", "apply", "approve", "daemon", "Exit codes"],
+        ),
+        (&["check"], &[]),
+        (&["plan"], &["--to", "--force"]),
+        (&["apply"], &["--to", "--force", "--yes"]),
+        (&["approve"], &["<VERSION>"]),
+        (&["status"], &[]),
+        (&["history"], &["--limit"]),
+        (&["show"], &["[RUN]"]),
+        (&["config"], &["check"]),
+        (&["config", "check"], &[]),
+        (&["daemon"], &[]),
+    ];
+    for (command, flags) in commands {
+        let mut args = command.to_vec();
+        args.push("--help");
+        let ended = run(&args).expect(Exit::Done);
+        assert_eq!(ended.stderr, "");
+        for flag in everywhere.iter().chain(flags) {
+            assert!(
+                ended.stdout.contains(flag),
+                "{command:?}: no {flag} in:\n{}",
+                ended.stdout
+            );
+        }
+    }
+}
+
+#[test]
+fn the_version_is_printed() {
+    let ended = run(&["--version"]).expect(Exit::Done);
+    assert_eq!(
+        ended.stdout,
+        concat!("mastopatch ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_a_hint_on_standard_error() {
+    let wrong: [&[&str]; 6] = [
+        &[],
+        &["updat"],
+        &["plan", "--too", "4.5.8"],
+        &["apply", "--force"],
+        &["approve"],
+        &["history", "--limit", "many"],
+    ];
+    for args in wrong {
+        let ended = run(args).expect(Exit::Usage).says(&["--help"]);
+        assert_eq!(ended.stdout, "", "{args:?}");
+    }
+    run(&["updat"]).says(&["updat"]);
+}
+
+#[test]
+fn an_instance_or_a_version_that_is_none_is_wrong_usage() {
+    let case = Case::new();
+    case.run(&["--instance", "other.example", "show"])
+        .expect(Exit::Usage)
+        .says(&["other.example", "social.example"]);
+    case.run(&["approve", "newest"])
+        .expect(Exit::Usage)
+        .says(&["newest"]);
+}
+
+#[test]
+fn a_missing_configuration_is_named() {
+    for command in [&["config", "check"][..], &["status"], &["daemon"]] {
+        let mut args = vec!["--config", "/nonexistent/mastopatch.toml"];
+        args.extend(command);
+        let ended = run(&args)
+            .expect(Exit::Config)
+            .says(&["/nonexistent/mastopatch.toml", "No such file"]);
+        assert_eq!(ended.stdout, "");
+    }
+}
+
+#[test]
+fn a_configuration_that_is_right_is_called_right() {
+    let case = Case::new();
+    let ended = case.run(&["config", "check"]).expect(Exit::Done);
+    let (config, policy) = (case.config(), case.path("policy.toml"));
+    let line = format!("{} and {} are right.\n", config.display(), policy.display());
+    assert_eq!(ended.stdout, line);
+    let json = case.json(&["config", "check", "--json"]);
+    assert_eq!(json["instances"], json!(["social.example"]));
+}
+
+#[test]
+fn every_mistake_is_told_at_once_with_file_and_line() {
+    let case = Case::new();
+    let text = case.text().replace("project =", "projct =") + "\n[run]\nsettle = \"9h\"\n";
+    case.write(&text);
+    let line_of = |key: &str| text.lines().position(|line| line.starts_with(key)).unwrap() + 1;
+    let at = |key: &str| format!("{}:{}:", case.config().display(), line_of(key));
+    case.run(&["config", "check"]).expect(Exit::Config).says(&[
+        &at("projct"),
+        "unknown key, did you mean `project`?",
+        &at("settle"),
+        "must be from 0s to 10m, not `9h`",
+    ]);
+}
+
+#[test]
+fn a_mistake_in_the_policy_is_told_with_its_own_file() {
+    let case = Case::new();
+    let policy = POLICY.replace("lasts = ", "last = ");
+    let line = policy
+        .lines()
+        .position(|line| line.starts_with("last = "))
+        .unwrap()
+        + 1;
+    fs::write(case.path("policy.toml"), &policy).unwrap();
+    let place = format!("{}:{line}:", case.path("policy.toml").display());
+    case.run(&["config", "check"])
+        .expect(Exit::Config)
+        .says(&[&place, "did you mean `lasts`?"]);
+}
+
+#[test]
+fn an_engine_that_does_not_answer_is_told_with_its_socket() {
+    let case = Case::new();
+    let socket = case.path("no-engine.sock");
+    for command in [&["check"][..], &["plan"], &["apply", "--yes"]] {
+        let ended = case
+            .run(command)
+            .expect(Exit::Unreachable)
+            .says(&[socket.to_str().unwrap(), "is it running"]);
+        assert_eq!(ended.stdout, "");
+    }
+    // A file that is there, but is no socket.
+    fs::write(&socket, "").unwrap();
+    case.run(&["check"])
+        .expect(Exit::Unreachable)
+        .says(&[socket.to_str().unwrap()]);
+}
+
+#[test]
+fn apply_asks_nobody_who_is_not_there() {
+    let case = Case::new();
+    case.run(&["apply"]).expect(Exit::Usage).says(&["--yes"]);
+}
+
+#[test]
+fn a_second_daemon_is_refused() {
+    let case = Case::new();
+    case.run(&["status"]).expect(Exit::Done);
+    let _held = lock::daemon(&case.state_dir()).unwrap();
+    case.run(&["daemon"])
+        .expect(Exit::Locked)
+        .says(&["the daemon is busy", "daemon.lock"]);
+}
+
+#[test]
+fn an_empty_state_is_shown_as_empty() {
+    let case = Case::new();
+    let status = case.run(&["status"]).expect(Exit::Done);
+    assert!(
+        status.stdout.starts_with("social.example "),
+        "{}",
+        status.stdout
+    );
+    assert_eq!(status.stderr, "");
+    let history = case.run(&["history"]).expect(Exit::Done);
+    assert_eq!(history.stdout, "There has been no run yet.\n");
+    let show = case
+        .run(&["show"])
+        .expect(Exit::Refused)
+        .says(&["no run yet"]);
+    assert_eq!(show.stdout, "");
+}
+
+#[test]
+fn an_empty_state_as_json_has_a_format_and_no_runs() {
+    let case = Case::new();
+    assert_eq!(
+        case.json(&["history", "--json"]),
+        json!({ "format": 1, "runs": [] })
+    );
+    let status = case.json(&["status", "--json"]);
+    assert_eq!(status["format"], 1);
+    assert_eq!(
+        status["instances"],
+        json!([{ "name": "social.example", "last_run": null, "quarantined": [], "approvals": [] }])
+    );
+    assert_eq!(status["mail"]["waiting"], 0);
+}
+
+#[test]
+fn an_error_is_json_too_where_json_was_asked_for() {
+    let case = Case::new();
+    let ended = case.run(&["check", "--json"]).expect(Exit::Unreachable);
+    let json: Value =
+        serde_json::from_str(&ended.stdout).unwrap_or_else(|err| panic!("{err}: {}", ended.stdout));
+    assert_eq!(json["format"], 1);
+    assert_eq!(json["error"]["exit_code"], Exit::Unreachable.code());
+    assert!(
+        json["error"]["message"]
+            .as_str()
+            .unwrap()
+            .contains("no-engine.sock")
+    );
+    ended.says(&["error: no Docker Engine answers"]);
+}
+
+#[test]
+fn an_approval_is_kept_and_shown() {
+    let case = Case::new();
+    let ended = case.run(&["approve", "v4.5.8"]).expect(Exit::Done);
+    assert!(
+        ended
+            .stdout
+            .contains("4.5.8 is approved for social.example"),
+        "{}",
+        ended.stdout
+    );
+    let status = case.json(&["status", "--json"]);
+    assert_eq!(status["instances"][0]["approvals"][0]["version"], "4.5.8");
+}
