@@ -116,9 +116,9 @@ impl From<ActError> for Failure {
         let exit = match &err {
             ActError::Lock(err) => of_lock(err),
             ActError::Plan(err) => of_step(err),
-            ActError::Commit { .. } => Exit::Unreachable,
             ActError::Store(_) | ActError::Files(_) => Exit::Refused,
-            ActError::Drive(DriveError::EngineGone { closed: false, .. }) => Exit::Unreachable,
+            ActError::Commit { .. }
+            | ActError::Drive(DriveError::EngineGone { closed: false, .. }) => Exit::Unreachable,
             ActError::Drive(_) => Exit::Held,
         };
         Self {
