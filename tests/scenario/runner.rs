@@ -147,7 +147,8 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
         }
     });
     let mut ends = ends.into_inner().expect("ends");
-    if let Err(left) = closing() {
+    let closed = panic::catch_unwind(closing).unwrap_or_else(|_| Err(panics::take()));
+    if let Err(left) = closed {
         ends.push(("nothing_is_left_on_the_machine", End::Failed(left)));
     }
     report(&ends, started.elapsed())
