@@ -240,7 +240,7 @@ restore_network() {
 own_processes() {
   local dir
   for dir in /proc/[0-9]*; do
-    if tr '\0' ' ' <"$dir/cmdline" 2>/dev/null | grep -qE "^[^ ]*(dockerd|containerd|containerd-shim[^ ]*|docker-proxy) .*$RUN/exec"; then
+    if tr "\0" " " 2>/dev/null <"$dir/cmdline" | grep -qE "^[^ ]*(dockerd|containerd|containerd-shim[^ ]*|docker-proxy) .*$RUN/exec"; then
       echo "${dir#/proc/}"
     fi
   done

@@ -1,0 +1,14 @@
+//! One outside library each; its types never cross the border of the file that speaks to it.
+
+pub mod clock;
+pub mod compose;
+pub mod docker;
+pub mod files;
+pub mod github;
+pub mod http;
+pub mod mail;
+pub mod postgres;
+pub mod recreate;
+pub mod redis;
+pub mod store;
+mod toolbox;

@@ -1,0 +1,346 @@
+//! PostgreSQL through its own tools: `psql` inside the server's container for questions, and a helper
+//! container of the same image for dump and restore.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
+use crate::domain::plan::DatabaseRef;
+use crate::ports::database::{DataError, DataResult, Database, OnBehalf, RowCounts, ServerFacts};
+use crate::ports::runtime::{ContainerRuntime, Exec};
+
+/// Parallel jobs of dump and restore: two are near the best on the small hosts this is for, and leave
+/// a core for everything else.
+const JOBS: &str = "--jobs=2";
+/// Folder of the dump inside the snapshot.
+const FOLDER: &str = "database";
+
+/// Every ordinary table that `pg_dump` dumps, with its rows.
+const COUNT: &str = "\
+SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || \
+(xpath('/row/n/text()', query_to_xml(format('SELECT count(*) AS n FROM ONLY %I.%I', n.nspname, \
+c.relname), false, true, '')))[1]::text \
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%' \
+AND n.nspname <> 'information_schema' \
+AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
+
+/// Counts the rows between `COPY` and `\\.` of a restore script, and fails when the script is cut.
+const COUNT_SCRIPT: &str = r#"
+(pg_restore --data-only --file=- "$1" || echo '!mastopatch-failed') | awk '
+  in_copy && $0 == "\\." { print table, rows; in_copy = 0; next }
+  in_copy { rows++; next }
+  /^COPY .* FROM stdin;$/ { table = $2; rows = 0; in_copy = 1; next }
+  $0 == "!mastopatch-failed" { failed = 1 }
+  END { if (in_copy || failed) exit 3 }'
+"#;
+
+/// PostgreSQL in containers of a runtime.
+#[derive(Debug)]
+pub struct Postgres<R> {
+    runtime: R,
+}
+
+impl<R: ContainerRuntime> Postgres<R> {
+    /// Uses this runtime.
+    pub fn new(runtime: R) -> Self {
+        Self { runtime }
+    }
+
+    /// Asks one question in database `name`; a row a line, columns by `|`.
+    async fn ask(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+        sql: &str,
+    ) -> DataResult<String> {
+        let command =
+            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", name, "-c", sql];
+        let env = [
+            ("PGUSER", database.user.as_str()),
+            ("PGPASSWORD", password.expose_secret()),
+            ("PGOPTIONS", "-c lock_timeout=60s"),
+        ];
+        let exec = Exec { command: &command, env: &env, limit: QUESTION };
+        toolbox::run(&self.runtime, &database.container, "psql", exec).await
+    }
+
+    /// Asks in the database that always exists and is never renamed.
+    async fn ask_server(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        sql: &str,
+    ) -> DataResult<String> {
+        self.ask(database, password, "template1", sql).await
+    }
+
+    async fn toolbox(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        writes: bool,
+    ) -> DataResult<String> {
+        let kind = Kind {
+            role: "toolbox",
+            what: "PostgreSQL's tools",
+            command: &["sleep", "infinity"],
+            writes,
+        };
+        let (server, network) = (&database.container, &database.network);
+        toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await
+    }
+
+    /// Runs a tool in a helper, connected as web is.
+    async fn tool(
+        &self,
+        toolbox: &str,
+        tool: &'static str,
+        command: &[&str],
+        connection: Option<(&DatabaseRef, &SecretString)>,
+        limit: Duration,
+    ) -> DataResult<String> {
+        let port = connection.map(|(database, _)| database.port.to_string()).unwrap_or_default();
+        let mut env = Vec::new();
+        if let Some((database, password)) = connection {
+            env.extend([
+                ("PGHOST", database.host.as_str()),
+                ("PGPORT", port.as_str()),
+                ("PGUSER", database.user.as_str()),
+                ("PGPASSWORD", password.expose_secret()),
+            ]);
+        }
+        toolbox::run(&self.runtime, toolbox, tool, Exec { command, env: &env, limit }).await
+    }
+
+    async fn names(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<BTreeSet<String>> {
+        let answer =
+            self.ask_server(database, password, "SELECT datname FROM pg_database").await?;
+        Ok(answer.lines().map(ToOwned::to_owned).collect())
+    }
+
+    async fn rename(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        from: &str,
+        to: &str,
+    ) -> DataResult<()> {
+        let ends = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+            literal(from)
+        );
+        self.ask_server(database, password, &ends).await?;
+        let renames = format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
+        self.ask_server(database, password, &renames).await.map(drop)
+    }
+}
+
+impl<R: ContainerRuntime> Database for Postgres<R> {
+    async fn facts(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<ServerFacts> {
+        let sql = "SELECT current_setting('server_version_num'), pg_database_size(current_database()), \
+                   (SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user)";
+        let answer = self.ask(database, password, &database.name, sql).await?;
+        let mut columns = answer.trim().split('|');
+        let facts = (|| {
+            Some(ServerFacts {
+                version: columns.next()?.parse().ok()?,
+                bytes: columns.next()?.parse().ok()?,
+                may_create_databases: columns.next()? == "t",
+            })
+        })();
+        facts.ok_or_else(|| unexpected(&answer))
+    }
+
+    async fn schema_versions(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<BTreeSet<String>> {
+        let sql = "SELECT version FROM schema_migrations";
+        let answer = self.ask(database, password, &database.name, sql).await?;
+        Ok(answer.lines().map(ToOwned::to_owned).collect())
+    }
+
+    async fn row_counts(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<RowCounts> {
+        parse_counts(&self.ask(database, password, &database.name, COUNT).await?)
+    }
+
+    async fn dump(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<()> {
+        let toolbox = self.toolbox(database, on_behalf, dir, true).await?;
+        let target = format!("--file={INSIDE}/{FOLDER}");
+        // Level 1: half the time of the default for a tenth more bytes, and the site is closed meanwhile.
+        let command =
+            ["pg_dump", "--format=directory", JOBS, "--compress=1", &target, &database.name];
+        self.tool(&toolbox, "pg_dump", &command, Some((database, password)), limit).await.map(drop)
+    }
+
+    async fn count_dump(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<RowCounts> {
+        let toolbox = self.toolbox(database, on_behalf, dir, false).await?;
+        let folder = format!("{INSIDE}/{FOLDER}");
+        let list = ["pg_restore", "--list", &folder];
+        self.tool(&toolbox, "pg_restore", &list, None, limit).await?;
+        let command = ["sh", "-c", COUNT_SCRIPT, "sh", &folder];
+        parse_counts(&self.tool(&toolbox, "pg_restore", &command, None, limit).await?)
+    }
+
+    async fn restore(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        into: &str,
+        limit: Duration,
+    ) -> DataResult<RowCounts> {
+        self.ensure_dropped(database, password, into).await?;
+        let create = format!(
+            "SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L \
+             LC_COLLATE %L LC_CTYPE %L', {}, pg_get_userbyid(datdba), \
+             pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database \
+             WHERE datname IN ({}, {}) LIMIT 1",
+            literal(into),
+            literal(&database.name),
+            literal(&aside_of(into)),
+        );
+        let create = self.ask_server(database, password, &create).await?;
+        self.ask_server(database, password, create.trim()).await?;
+        let toolbox = self.toolbox(database, on_behalf, dir, false).await?;
+        let (target, folder) = (format!("--dbname={into}"), format!("{INSIDE}/{FOLDER}"));
+        let command = ["pg_restore", JOBS, "--exit-on-error", &target, &folder];
+        self.tool(&toolbox, "pg_restore", &command, Some((database, password)), limit).await?;
+        // Without statistics the first queries after the restore would take sequential scans.
+        let analyze = ["psql", "-X", "-q", "-d", into, "-c", "ANALYZE"];
+        self.tool(&toolbox, "psql", &analyze, Some((database, password)), limit).await?;
+        parse_counts(&self.ask(database, password, into, COUNT).await?)
+    }
+
+    async fn exists(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<bool> {
+        Ok(self.names(database, password).await?.contains(name))
+    }
+
+    async fn swap(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        restored: &str,
+        aside: &str,
+    ) -> DataResult<()> {
+        let names = self.names(database, password).await?;
+        let live = database.name.as_str();
+        match (names.contains(live), names.contains(restored), names.contains(aside)) {
+            // Already switched.
+            (true, false, true) => Ok(()),
+            (true, true, false) => {
+                self.rename(database, password, live, aside).await?;
+                self.rename(database, password, restored, live).await
+            }
+            // Interrupted between the two renames.
+            (false, true, true) => self.rename(database, password, restored, live).await,
+            _ => Err(DataError::Names { name: live.to_owned(), other: restored.to_owned() }),
+        }
+    }
+
+    async fn ensure_dropped(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<()> {
+        if name == database.name {
+            return Err(DataError::Names { name: name.to_owned(), other: name.to_owned() });
+        }
+        let ends = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+            literal(name)
+        );
+        self.ask_server(database, password, &ends).await?;
+        let drops = format!("DROP DATABASE IF EXISTS {}", identifier(name));
+        self.ask_server(database, password, &drops).await.map(drop)
+    }
+}
+
+fn parse_counts(answer: &str) -> DataResult<RowCounts> {
+    answer
+        .lines()
+        .filter(|line| !line.is_empty())
+        .map(|line| {
+            let (table, rows) = line.rsplit_once(' ').ok_or_else(|| unexpected(line))?;
+            let rows = rows.parse().map_err(|_not_a_number| unexpected(line))?;
+            Ok((table.to_owned(), rows))
+        })
+        .collect()
+}
+
+fn unexpected(answer: &str) -> DataError {
+    DataError::Answer { tool: "psql", answer: shortened(answer) }
+}
+
+/// A name in SQL.
+fn identifier(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text in SQL.
+fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The name under which the damaged database stands while its copy is restored a second time.
+fn aside_of(restored: &str) -> String {
+    restored.replace("_restored_", "_damaged_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_read_by_table() {
+        let counts = parse_counts("public.accounts 12\n\"Odd\".\"a b\" 0\n").unwrap();
+        assert_eq!(counts.get("public.accounts"), Some(&12));
+        assert_eq!(counts.get("\"Odd\".\"a b\""), Some(&0));
+        assert!(parse_counts("public.accounts many").is_err());
+    }
+
+    #[test]
+    fn names_and_texts_cannot_leave_their_quotes() {
+        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
+        assert_eq!(literal("a'b"), "'a''b'");
+    }
+}

@@ -1,0 +1,108 @@
+//! Helper containers: the server's own image, with a folder of this host mounted, in the server's network.
+//!
+//! The tools in them have exactly the server's version. They carry the run's labels and are removed with
+//! the run; they hold no data of their own.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::ports::database::{DataError, DataResult, OnBehalf};
+use crate::ports::runtime::{
+    ContainerRuntime, ContainerSpec, Exec, ExecDone, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL,
+};
+
+/// Where the folder is inside.
+pub(super) const INSIDE: &str = "/mastopatch";
+/// Longest time for a question; work that takes longer brings its own limit.
+pub(super) const QUESTION: Duration = Duration::from_secs(120);
+
+/// One kind of helper.
+pub(super) struct Kind<'a> {
+    /// Part of its name and its role label.
+    pub(super) role: &'static str,
+    /// What it is called in errors.
+    pub(super) what: &'a str,
+    /// Program and arguments; it has to stay.
+    pub(super) command: &'a [&'a str],
+    /// Whether it may write into the folder.
+    pub(super) writes: bool,
+}
+
+/// Makes sure a helper runs, made from the image of container `server`, and gives its id.
+pub(super) async fn ensure<R: ContainerRuntime>(
+    runtime: &R,
+    server: &str,
+    network: &str,
+    on_behalf: &OnBehalf,
+    dir: &Path,
+    kind: &Kind<'_>,
+) -> DataResult<String> {
+    let problem = |source| DataError::Container { what: kind.what.to_owned(), source };
+    let found = runtime.container(server).await.map_err(problem)?;
+    let Some(server) = found else {
+        let source =
+            crate::ports::runtime::RuntimeError::NotFound { what: "container", name: server.to_owned() };
+        return Err(problem(source));
+    };
+    let mount = if kind.writes { "rw" } else { "ro" };
+    let (program, arguments) = kind.command.split_at(1);
+    let body = json!({
+        "Image": server.image_id,
+        "User": "0:0",
+        "Entrypoint": program,
+        "Cmd": arguments,
+        "Healthcheck": { "Test": ["NONE"] },
+        "Labels": {
+            RUN_LABEL: on_behalf.run,
+            ROLE_LABEL: kind.role,
+            INSTANCE_LABEL: on_behalf.instance,
+        },
+        "HostConfig": {
+            "Binds": [format!("{}:{INSIDE}:{mount}", dir.display())],
+            "NetworkMode": network,
+            "RestartPolicy": { "Name": "no" },
+            "Init": true,
+            "CapDrop": ["NET_RAW", "SYS_CHROOT", "MKNOD"],
+        },
+        "NetworkingConfig": { "EndpointsConfig": { network: {} } },
+    });
+    let name = format!("mastopatch_{}_{}", kind.role, on_behalf.short_run);
+    // A helper of an earlier attempt may have another folder mounted.
+    runtime.ensure_removed(&name).await.map_err(problem)?;
+    let spec = ContainerSpec { body, more_networks: Vec::new() };
+    let id = runtime.ensure_created(&name, &spec).await.map_err(problem)?;
+    runtime.ensure_running(&id).await.map_err(problem)?;
+    Ok(id)
+}
+
+/// Runs a command in a container; an exit code other than 0 is an error of `tool`.
+pub(super) async fn run<R: ContainerRuntime>(
+    runtime: &R,
+    container: &str,
+    tool: &'static str,
+    exec: Exec<'_>,
+) -> DataResult<String> {
+    let what = format!("container `{container}`");
+    let done = runtime
+        .exec(container, exec)
+        .await
+        .map_err(|source| DataError::Container { what, source })?;
+    match done {
+        ExecDone { exit: 0, stdout, .. } => Ok(stdout),
+        ExecDone { exit, stdout, stderr } => {
+            let said = if stderr.trim().is_empty() { stdout } else { stderr };
+            Err(DataError::Tool { tool, exit, stderr: shortened(&said) })
+        }
+    }
+}
+
+/// The end of what a tool wrote, on one line.
+pub(super) fn shortened(text: &str) -> String {
+    /// Characters of a tool's output that fit into an error a person reads.
+    const MAX: usize = 400;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let n_chars = line.chars().count();
+    line.chars().skip(n_chars.saturating_sub(MAX)).collect()
+}

@@ -1,0 +1,138 @@
+//! `apply`: one update now, in the foreground.
+
+use std::io::{BufRead as _, IsTerminal as _};
+use std::sync::Arc;
+
+use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Call;
+use super::check::{ask_github, judge, nothing_to_do, order};
+use crate::adapters::mail::{Smtp, deliver_due};
+use crate::cli::failure::Failure;
+use crate::cli::progress::Show;
+use crate::cli::render;
+use crate::config::Instance;
+use crate::daemon::act;
+use crate::daemon::world::{World, smtp_settings};
+use crate::domain::event::Outcome;
+use crate::domain::report::Report;
+use crate::engine::drive::Ended;
+use crate::engine::{Progress, StopFlag, chain};
+use crate::exit::Exit;
+use crate::ports::store::Journal;
+
+pub(super) async fn apply(
+    call: &Call<'_>,
+    to: Option<&str>,
+    force: bool,
+    yes: bool,
+) -> Result<Exit, Failure> {
+    if !yes && !std::io::stdin().is_terminal() {
+        let sentence = "nobody is at the terminal to be asked; say --yes to update without a question";
+        return Err(Failure::new(Exit::Usage, sentence));
+    }
+    let instance = call.chosen()?;
+    let world = World::open(call.settings, call.clock).await?;
+    let lock = act::lock(call.settings, instance)?;
+    let stop = stop_on_signals(call)?;
+    let show = Show::new(call.out);
+    let progress = |progress: Progress| show.on(progress);
+    if let Some(ended) = act::recover(&world, instance, &lock, &progress, &stop).await? {
+        drop(show);
+        call.out.note("an earlier run was interrupted; it is finished now, and no new one was started");
+        return end(call, &world, instance, &ended).await;
+    }
+    let known = ask_github(call, &world).await?;
+    let judged = judge(call, &world, instance, &known).await?;
+    let Some(order) = order(&judged, to, force)? else {
+        return Ok(nothing_to_do(call, &judged.decision));
+    };
+    let github = call.github()?;
+    let (plan, material) =
+        act::plan(&world, &github, call.settings, instance, &judged.survey, order).await?;
+    if !call.out.is_json() {
+        call.out.note(&render::plan(&plan));
+    }
+    if !yes && !agreed()? {
+        return Err(Failure::new(Exit::Refused, "not agreed to; nothing was changed"));
+    }
+    let ended = act::execute(&world, plan, &material, &lock, &progress, &stop).await?;
+    drop(show);
+    end(call, &world, instance, &ended).await
+}
+
+fn agreed() -> Result<bool, Failure> {
+    use std::io::Write as _;
+    let mut stderr = std::io::stderr();
+    let asked = stderr.write_all(b"Update now? The site is closed meanwhile. [y/N] ");
+    let mut line = String::new();
+    asked
+        .and_then(|()| stderr.flush())
+        .and_then(|()| std::io::stdin().lock().read_line(&mut line))
+        .map_err(|err| Failure::bug(err.into()))?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+/// A first Ctrl-C or SIGTERM asks the run to stop; it does so only while the site is open.
+fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure> {
+    let stop = Arc::new(StopFlag::default());
+    for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
+        let mut signals = signal(kind).map_err(|err| Failure::bug(err.into()))?;
+        let (stop, out) = (Arc::clone(&stop), call.out.clone());
+        tokio::spawn(async move {
+            while signals.recv().await.is_some() {
+                stop.ask();
+                out.note(
+                    "stopping: if the site is already closed, the run first goes on to its end, so that \
+                     the site is not left half-way",
+                );
+            }
+        });
+    }
+    Ok(stop)
+}
+
+/// Tells the end of a run, and sends its mail.
+async fn end(
+    call: &Call<'_>,
+    world: &World,
+    instance: &Instance,
+    ended: &Ended,
+) -> Result<Exit, Failure> {
+    if let Some(trouble) = &ended.trouble {
+        call.out.note(&format!("the journal could not be written: {trouble}"));
+    }
+    send_mail(call, world).await;
+    if let Some(run) = world.store().runs(&instance.name, 1)?.into_iter().next() {
+        let report = Report::new(&run.plan, &run.journal);
+        if call.out.is_json() {
+            call.out.json(&json!({ "run": report }));
+        } else {
+            call.out.text(&render::run(&report));
+        }
+    }
+    Ok(match ended.outcome {
+        Outcome::Committed => Exit::Done,
+        Outcome::RolledBack => Exit::RolledBack,
+        Outcome::Aborted => Exit::Refused,
+        Outcome::Held => Exit::Held,
+    })
+}
+
+/// Tries once; what does not go out waits in the outbox. Never changes an outcome.
+async fn send_mail(call: &Call<'_>, world: &World) {
+    let Some(mail) = &call.settings.mail else { return };
+    let sent = match Smtp::new(&smtp_settings(mail)) {
+        Ok(smtp) => deliver_due(world.store(), &smtp, &call.clock).await.map_err(|err| chain(&err)),
+        Err(err) => Err(chain(&err)),
+    };
+    match sent {
+        Ok(delivery) if delivery.failed == 0 => {}
+        Ok(delivery) => call.out.note(&format!(
+            "the mail waits, it could not be sent yet: {}",
+            delivery.last_error.unwrap_or_default()
+        )),
+        Err(err) => call.out.note(&format!("the mail waits, it could not be sent yet: {err}")),
+    }
+}

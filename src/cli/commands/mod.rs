@@ -1,0 +1,64 @@
+//! The commands.
+
+mod apply;
+mod check;
+mod look;
+
+use std::path::Path;
+
+use super::failure::Failure;
+use super::output::Out;
+use super::{Cli, Command, ConfigCommand};
+use crate::adapters::clock::SystemClock;
+use crate::adapters::github::GitHub;
+use crate::config::{self, Settings};
+use crate::daemon::supervisor;
+use crate::exit::Exit;
+
+/// Runs one command.
+pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+    let settings = config::load(&cli.config, credentials.as_deref().map(Path::new))?;
+    let clock = SystemClock::start();
+    let call = Call { settings: &settings, instance: cli.instance.as_deref(), out, clock };
+    match &cli.command {
+        Command::Check => check::check(&call).await,
+        Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
+        Command::Apply { to, force, yes } => {
+            apply::apply(&call, to.as_deref(), *force, *yes).await
+        }
+        Command::Approve { version } => check::approve(&call, version),
+        Command::Status => look::status(&call),
+        Command::History { limit } => look::history(&call, *limit),
+        Command::Show { run } => look::show(&call, run.as_deref()),
+        Command::Config { command: ConfigCommand::Check } => look::config_check(&call),
+        Command::Daemon => Ok(supervisor::run(settings, &cli.config, clock).await?),
+    }
+}
+
+/// What every command gets.
+struct Call<'a> {
+    settings: &'a Settings,
+    instance: Option<&'a str>,
+    out: &'a Out,
+    clock: SystemClock,
+}
+
+impl Call<'_> {
+    fn chosen(&self) -> Result<&config::Instance, Failure> {
+        crate::daemon::knowledge::choose(self.settings, self.instance)
+            .map_err(|sentence| Failure::new(Exit::Usage, sentence))
+    }
+
+    fn github(&self) -> Result<GitHub, Failure> {
+        Ok(crate::daemon::world::github(self.settings)?)
+    }
+}
+
+/// The login name of the person at the terminal.
+fn person() -> String {
+    ["SUDO_USER", "LOGNAME", "USER"]
+        .into_iter()
+        .find_map(std::env::var_os)
+        .map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned())
+}

@@ -1,0 +1,173 @@
+//! The terminal: arguments, commands, and what people read.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::config;
+use crate::exit::Exit;
+
+mod commands;
+mod failure;
+pub mod output;
+mod progress;
+pub mod render;
+
+use failure::Failure;
+use output::Out;
+
+/// Keeps a self-hosted Mastodon under Docker patched.
+///
+/// mastopatch follows Mastodon's releases and security advisories, and updates an instance as one unit:
+/// snapshot, proof, pull, migrations, switch, checks from outside; and everything back, code and data,
+/// if anything fails.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, after_help = AFTER)]
+struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "FILE", default_value = config::DEFAULT_FILE)]
+    config: PathBuf,
+    /// The instance to speak of; needed only where the configuration has several
+    #[arg(long, global = true, value_name = "NAME")]
+    instance: Option<String>,
+    /// Print JSON for programs instead of text for people
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Shown under the list of commands.
+const AFTER: &str = "\
+A first look, which changes nothing:
+  mastopatch config check    is the configuration right?
+  mastopatch check           does my instance need an update, and why?
+  mastopatch plan            what exactly would be done?
+Then:
+  mastopatch apply           do it now, and watch
+  systemctl enable --now mastopatchd    let it be done, by policy
+
+Exit codes: 0 done, 10 update available, 11 available but waiting, 20 rolled back, 21 an operator is
+needed, 22 refused and nothing changed, 69 something cannot be reached, 75 busy, 78 configuration invalid.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Ask GitHub whether the instance needs an update, which one, how urgently, and when it would start
+    Check,
+    /// Show exactly what an update would do; changes nothing
+    Plan {
+        /// Plan for this version instead of the one the policy chooses
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// Allow a version that failed here before, or a pre-release
+        #[arg(long, requires = "to")]
+        force: bool,
+    },
+    /// Update now, in the foreground, whatever the windows say
+    Apply {
+        /// Go to this version instead of the one the policy chooses
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// Allow a version that failed here before, or a pre-release
+        #[arg(long, requires = "to")]
+        force: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Agree to a version that the policy wants a person's consent for
+    Approve {
+        /// The version, for instance 4.5.8
+        version: String,
+    },
+    /// Show every instance: version, last run, what waits. Asks nothing outside this host
+    Status,
+    /// List past runs, newest first
+    History {
+        /// How many
+        #[arg(long, default_value_t = 20, value_name = "N")]
+        limit: u32,
+    },
+    /// Show one run: its timeline, its proof, its reason
+    Show {
+        /// The run's id or the end of it; the newest run without it
+        run: Option<String>,
+    },
+    /// Work with the configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Follow releases and update by policy, until told to stop (what systemd starts)
+    Daemon,
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Read configuration and policy, and list every mistake with file and line
+    Check,
+}
+
+/// Runs the program.
+pub fn main() -> Exit {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(err) => {
+            // Help and version are no errors; clap knows which stream is right.
+            let is_error = err.use_stderr();
+            drop(err.print());
+            return if is_error { Exit::Usage } else { Exit::Done };
+        }
+    };
+    let out = Out::new(cli.json);
+    match run(&cli, &out) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            out.failure(&failure);
+            failure.exit
+        }
+    }
+}
+
+fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
+    start_logging(matches!(cli.command, Command::Daemon));
+    // The TLS library wants to be told once which cryptography it uses; a second call changes nothing.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        // One for the run, one for signals, mail and the watchdog.
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(|err| Failure::bug(anyhow::Error::new(err).context("failed to start")))?;
+    runtime.block_on(commands::run(cli, out))
+}
+
+/// Logs go to standard error, and to the journal with its fields where systemd started us. What bollard
+/// logs at `debug` holds containers' environments, so it never gets below `warn`.
+fn start_logging(is_daemon: bool) {
+    use tracing_subscriber::filter::{EnvFilter, LevelFilter};
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+
+    let level = if is_daemon { LevelFilter::INFO } else { LevelFilter::WARN };
+    let filter = EnvFilter::builder().with_default_directive(level.into()).parse_lossy("");
+    let quiet = ["bollard=warn", "hyper=warn", "octocrab=warn", "tower=warn"];
+    let filter = quiet
+        .into_iter()
+        .filter_map(|text| text.parse().ok())
+        .fold(filter, EnvFilter::add_directive);
+    let registry = tracing_subscriber::registry().with(filter);
+    let journald = is_daemon.then(tracing_journald::layer).and_then(Result::ok);
+    let started = match journald.filter(|_| std::env::var_os("JOURNAL_STREAM").is_some()) {
+        Some(layer) => registry.with(layer).try_init(),
+        None => {
+            let layer = tracing_subscriber::fmt::layer()
+                .with_writer(std::io::stderr)
+                .with_target(false)
+                .with_ansi(false);
+            registry.with(layer).try_init()
+        }
+    };
+    // Somebody else's subscriber in the same process is as good.
+    drop(started);
+}

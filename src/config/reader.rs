@@ -1,0 +1,285 @@
+//! Reads a TOML table key by key and remembers every mistake with its place.
+//!
+//! A derived deserializer stops at the first mistake; the operator wants all of them at once.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::path::Path;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::config::values::nearest;
+use crate::config::{ConfigError, ConfigErrors, Problem};
+
+/// Mistakes found so far.
+#[derive(Debug, Default)]
+pub(super) struct Problems(RefCell<Vec<ConfigError>>);
+
+/// A value and where it stands.
+#[derive(Debug, Clone)]
+pub(super) struct Located<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+}
+
+/// A place in a file, with the key that stands there.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) at: (usize, usize),
+    pub(super) key: String,
+}
+
+/// One file, for turning offsets into lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct File<'a> {
+    pub(super) name: &'a Path,
+    pub(super) text: &'a str,
+    pub(super) problems: &'a Problems,
+}
+
+/// One table that is being read.
+#[derive(Debug)]
+pub(super) struct Reader<'a> {
+    file: File<'a>,
+    path: String,
+    table: &'a DeTable<'a>,
+    place: Place,
+    asked: BTreeSet<&'static str>,
+}
+
+impl Problems {
+    pub(super) fn push(&self, error: ConfigError) {
+        self.0.borrow_mut().push(error);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.borrow().is_empty()
+    }
+
+    pub(super) fn into_errors(self) -> ConfigErrors {
+        let mut errors = self.0.into_inner();
+        errors.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
+        ConfigErrors { errors }
+    }
+}
+
+impl<'a> File<'a> {
+    /// Parses the file; reports every syntax error and then gives nothing.
+    pub(super) fn parse(self) -> Option<Spanned<DeTable<'a>>> {
+        let (table, errors) = DeTable::parse_recoverable(self.text);
+        for error in &errors {
+            let at = self.at(&error.span().unwrap_or_default());
+            self.problem(
+                &Place {
+                    at,
+                    key: String::new(),
+                },
+                Problem::Syntax(error.message().to_owned()),
+            );
+        }
+        errors.is_empty().then_some(table)
+    }
+
+    pub(super) fn problem(&self, place: &Place, problem: Problem) {
+        let (file, key) = (self.name.to_owned(), place.key.clone());
+        self.problems.push(ConfigError {
+            file,
+            at: Some(place.at),
+            key,
+            problem,
+        });
+    }
+
+    pub(super) fn refuse(&self, place: &Place, why: &(impl ToString + ?Sized)) {
+        self.problem(place, Problem::Refused(why.to_string()));
+    }
+
+    /// Runs a check on a text; a refusal is reported at the text's place.
+    pub(super) fn check<T, E: ToString>(
+        &self,
+        text: &Located<String>,
+        check: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        check(&text.value)
+            .map_err(|err| self.refuse(&text.place, &err))
+            .ok()
+    }
+
+    fn at(&self, span: &Range<usize>) -> (usize, usize) {
+        let before = self.text.get(..span.start).unwrap_or(self.text);
+        let line = before.bytes().filter(|byte| *byte == b'\n').count();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |last| last.chars().count());
+        (line.saturating_add(1), column.saturating_add(1))
+    }
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn root(file: File<'a>, table: &'a Spanned<DeTable<'a>>) -> Self {
+        let place = Place {
+            at: (1, 1),
+            key: String::new(),
+        };
+        Self {
+            file,
+            path: String::new(),
+            table: table.get_ref(),
+            place,
+            asked: BTreeSet::new(),
+        }
+    }
+
+    /// Where the table begins.
+    pub(super) fn place(&self) -> Place {
+        self.place.clone()
+    }
+
+    pub(super) fn text(&mut self, key: &'static str) -> Option<Located<String>> {
+        let (value, place) = self.get(key)?;
+        self.expect("a text", value, &place, DeValue::as_str)
+            .map(|text| Located {
+                value: text.to_owned(),
+                place,
+            })
+    }
+
+    pub(super) fn number(&mut self, key: &'static str) -> Option<Located<i64>> {
+        let (value, place) = self.get(key)?;
+        let integer = |value: &'a DeValue<'a>| value.as_integer();
+        let integer = self.expect("a whole number", value, &place, integer)?;
+        let Ok(number) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
+            self.file.refuse(&place, "the number is too large");
+            return None;
+        };
+        Some(Located {
+            value: number,
+            place,
+        })
+    }
+
+    /// A text or a list of texts.
+    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
+        let (value, place) = self.get(key)?;
+        if let Some(text) = value.as_str() {
+            return Some(vec![Located {
+                value: text.to_owned(),
+                place,
+            }]);
+        }
+        let list = self.expect(
+            "a text or a list of texts",
+            value,
+            &place,
+            DeValue::as_array,
+        )?;
+        let mut texts = Vec::new();
+        for item in list {
+            let place = Place {
+                at: self.file.at(&item.span()),
+                key: place.key.clone(),
+            };
+            let text = self.expect("a text", item.get_ref(), &place, DeValue::as_str)?;
+            texts.push(Located {
+                value: text.to_owned(),
+                place,
+            });
+        }
+        Some(texts)
+    }
+
+    pub(super) fn table(&mut self, key: &'static str) -> Option<Reader<'a>> {
+        let (value, place) = self.get(key)?;
+        let table = self.expect("a table", value, &place, DeValue::as_table)?;
+        Some(Self {
+            file: self.file,
+            path: place.key.clone(),
+            table,
+            place,
+            asked: BTreeSet::new(),
+        })
+    }
+
+    /// Every `[[key]]`.
+    pub(super) fn tables(&mut self, key: &'static str) -> Vec<Reader<'a>> {
+        let Some((value, place)) = self.get(key) else {
+            return Vec::new();
+        };
+        let Some(list) = self.expect("a list of tables", value, &place, DeValue::as_array) else {
+            return Vec::new();
+        };
+        let mut tables = Vec::new();
+        for item in list {
+            let place = Place {
+                at: self.file.at(&item.span()),
+                key: place.key.clone(),
+            };
+            if let Some(table) = self.expect("a table", item.get_ref(), &place, DeValue::as_table) {
+                tables.push(Self {
+                    file: self.file,
+                    path: place.key.clone(),
+                    table,
+                    place,
+                    asked: BTreeSet::new(),
+                });
+            }
+        }
+        tables
+    }
+
+    /// Reports the keys that nobody asked for. To be called when the table has been read.
+    pub(super) fn finish(self) {
+        for key in self
+            .table
+            .keys()
+            .filter(|key| !self.asked.contains(key.get_ref().as_ref()))
+        {
+            let place = self.place_of(key);
+            let near = nearest(key.get_ref(), self.asked.iter().copied());
+            self.file
+                .problem(&place, Problem::UnknownKey(near.map(ToOwned::to_owned)));
+        }
+    }
+
+    fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Place)> {
+        self.asked.insert(key);
+        let (name, value) = self.table.get_key_value(key)?;
+        Some((value.get_ref(), self.place_of(name)))
+    }
+
+    fn place_of(&self, key: &Spanned<std::borrow::Cow<'_, str>>) -> Place {
+        let name = key.get_ref();
+        let key_path = if self.path.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.path)
+        };
+        Place {
+            at: self.file.at(&key.span()),
+            key: key_path,
+        }
+    }
+
+    fn expect<T>(
+        &self,
+        wanted: &'static str,
+        value: &'a DeValue<'a>,
+        place: &Place,
+        read: impl FnOnce(&'a DeValue<'a>) -> Option<T>,
+    ) -> Option<T> {
+        let found = read(value);
+        if found.is_none() {
+            self.file.problem(
+                place,
+                Problem::WrongType {
+                    wanted,
+                    found: value.type_str(),
+                },
+            );
+        }
+        found
+    }
+}

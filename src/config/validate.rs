@@ -1,0 +1,429 @@
+//! From what is written to [`Settings`]: defaults, bounds, secrets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use crate::config::fragments::{self, Main, Text};
+use crate::config::policy::{self, missing, required, word};
+use crate::config::reader::{File, Located, Place, Problems, Reader};
+use crate::config::values::{self, show_span};
+use crate::config::{
+    ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
+    Run, Settings,
+};
+use crate::domain::policy::Policy;
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Below this, an address without token would use up its hourly allowance; above, a critical release would wait a day.
+const POLL: Bounds = Bounds {
+    least: Duration::from_secs(300),
+    most: DAY,
+    usual: Duration::from_secs(600),
+};
+const TIMEOUT: Bounds = Bounds {
+    least: SECOND,
+    most: Duration::from_secs(300),
+    usual: Duration::from_secs(30),
+};
+const PULL: Bounds = Bounds {
+    least: MINUTE,
+    most: Duration::from_secs(21_600),
+    usual: Duration::from_secs(1_800),
+};
+const STOP: Bounds = Bounds {
+    least: Duration::from_secs(10),
+    most: Duration::from_secs(600),
+    usual: MINUTE,
+};
+const SNAPSHOT: Bounds = Bounds {
+    least: MINUTE,
+    most: DAY,
+    usual: Duration::from_secs(7_200),
+};
+const MIGRATE: Bounds = Bounds {
+    least: MINUTE,
+    most: DAY,
+    usual: Duration::from_secs(7_200),
+};
+const BOOT: Bounds = Bounds {
+    least: Duration::from_secs(30),
+    most: HOUR,
+    usual: Duration::from_secs(300),
+};
+const SETTLE: Bounds = Bounds {
+    least: Duration::ZERO,
+    most: Duration::from_secs(600),
+    usual: Duration::from_secs(15),
+};
+/// Every snapshot is as large as the database; more than this many is a full disk.
+const MOST_SNAPSHOTS: u32 = 100;
+/// A secret is one line; anything longer is a wrong file.
+const LONGEST_SECRET: usize = 4_096;
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    least: Duration,
+    most: Duration,
+    usual: Duration,
+}
+
+/// A problem was reported; there is no value.
+#[derive(Debug, Clone, Copy)]
+struct Reported;
+
+pub(super) fn load(path: &Path, credentials: Option<&Path>) -> Result<Settings, ConfigErrors> {
+    let problems = Problems::default();
+    let settings = match fs::read_to_string(path) {
+        Ok(text) => check(
+            File {
+                name: path,
+                text: &text,
+                problems: &problems,
+            },
+            credentials,
+        ),
+        Err(err) => {
+            let problem = Problem::Unreadable(err.to_string());
+            problems.push(ConfigError {
+                file: path.to_owned(),
+                at: None,
+                key: String::new(),
+                problem,
+            });
+            None
+        }
+    };
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(settings),
+        Some(_) | None => Err(problems.into_errors()),
+    }
+}
+
+/// Looks at everything before giving up on anything: the `?` stand at the end only.
+fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
+    let written = Main::read(Reader::root(file, &file.parse()?));
+    let state_dir = or(
+        file,
+        &written.state_dir,
+        "/var/lib/mastopatch",
+        values::absolute,
+    );
+    let policy = required(file, &written.place, "policy", written.policy.as_ref())
+        .and_then(|name| read_policy(file, name));
+    let docker = or(
+        file,
+        &written.docker.socket,
+        "/var/run/docker.sock",
+        values::socket,
+    )
+    .map(|socket| Docker { socket });
+    let github = check_github(file, &written.github, credentials);
+    let instances = check_instances(file, &written);
+    let run = check_run(file, &written.run);
+    let mail = match &written.mail {
+        None => Some(None),
+        Some(mail) => check_mail(file, mail, credentials).map(Some),
+    };
+    let (policy_file, policy) = policy?;
+    Some(Settings {
+        file: file.name.to_owned(),
+        state_dir: state_dir?,
+        policy_file,
+        policy,
+        docker: docker?,
+        github: github?,
+        instances: instances?,
+        run: run?,
+        mail: mail?,
+    })
+}
+
+fn read_policy(file: File<'_>, name: &Located<String>) -> Option<(PathBuf, Policy)> {
+    let path = file
+        .name
+        .parent()
+        .unwrap_or_else(|| Path::new(""))
+        .join(&name.value);
+    match fs::read_to_string(&path) {
+        Ok(text) => policy::parse(&path, &text, file.problems).map(|policy| (path, policy)),
+        Err(err) => {
+            file.refuse(
+                &name.place,
+                &format!("cannot read `{}`: {err}", path.display()),
+            );
+            None
+        }
+    }
+}
+
+fn check_github(
+    file: File<'_>,
+    github: &fragments::GitHub,
+    credentials: Option<&Path>,
+) -> Option<GitHub> {
+    let base_url = or(
+        file,
+        &github.base_url,
+        "https://api.github.com",
+        values::http_url,
+    );
+    let repository = or(
+        file,
+        &github.repository,
+        "mastodon/mastodon",
+        values::repository,
+    );
+    let poll = span(file, &github.poll, POLL);
+    let timeout = span(file, &github.timeout, TIMEOUT);
+    let token = secret(
+        file,
+        &github.token_file,
+        credentials,
+        "github-token",
+        "github.token_file",
+    );
+    Some(GitHub {
+        base_url: base_url?,
+        repository: repository?,
+        poll: poll?,
+        timeout: timeout?,
+        token: token.ok()?,
+    })
+}
+
+fn check_instances(file: File<'_>, main: &Main) -> Option<Vec<Instance>> {
+    if main.instances.is_empty() {
+        missing(file, &main.place, "instance");
+        return None;
+    }
+    let mut checked: Vec<Option<Instance>> = Vec::new();
+    for (position, fragment) in main.instances.iter().enumerate() {
+        let earlier = main.instances.iter().take(position);
+        let same = |one: &Text, other: &Text| {
+            one.as_ref()
+                .zip(other.as_ref())
+                .is_some_and(|(one, other)| one.value == other.value)
+        };
+        let twice = |text: &Text, what: &str| {
+            if let Some(text) = text {
+                file.refuse(
+                    &text.place,
+                    &format!("another instance has the {what} `{}` already", text.value),
+                );
+            }
+        };
+        if earlier
+            .clone()
+            .any(|other| same(&other.name, &fragment.name))
+        {
+            twice(&fragment.name, "name");
+        }
+        if earlier
+            .clone()
+            .any(|other| same(&other.project, &fragment.project))
+        {
+            twice(&fragment.project, "project");
+        }
+        checked.push(check_instance(file, fragment));
+    }
+    checked.into_iter().collect()
+}
+
+fn check_instance(file: File<'_>, fragment: &fragments::Instance) -> Option<Instance> {
+    let name = required(file, &fragment.place, "name", fragment.name.as_ref())
+        .and_then(|name| file.check(name, values::name));
+    let project = required(file, &fragment.place, "project", fragment.project.as_ref())
+        .and_then(|project| file.check(project, values::project));
+    let main_image = or(
+        file,
+        &fragment.main_image,
+        "ghcr.io/mastodon/mastodon",
+        values::image,
+    );
+    let streaming_image = or(
+        file,
+        &fragment.streaming_image,
+        "ghcr.io/mastodon/mastodon-streaming",
+        values::image,
+    );
+    Some(Instance {
+        name: name?,
+        project: project?,
+        main_image: main_image?,
+        streaming_image: streaming_image?,
+    })
+}
+
+fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
+    let pull_timeout = span(file, &run.pull_timeout, PULL);
+    let stop_grace = span(file, &run.stop_grace, STOP);
+    let snapshot_timeout = span(file, &run.snapshot_timeout, SNAPSHOT);
+    let migrate_timeout = span(file, &run.migrate_timeout, MIGRATE);
+    let boot_timeout = span(file, &run.boot_timeout, BOOT);
+    let settle = span(file, &run.settle, SETTLE);
+    let keep_snapshots = match &run.keep_snapshots {
+        None => Some(3),
+        Some(number) => {
+            let good = u32::try_from(number.value)
+                .ok()
+                .filter(|number| (1..=MOST_SNAPSHOTS).contains(number));
+            if good.is_none() {
+                file.refuse(
+                    &number.place,
+                    &format!("must be from 1 to {MOST_SNAPSHOTS}, not {}", number.value),
+                );
+            }
+            good
+        }
+    };
+    Some(Run {
+        pull_timeout: pull_timeout?,
+        stop_grace: stop_grace?,
+        snapshot_timeout: snapshot_timeout?,
+        migrate_timeout: migrate_timeout?,
+        boot_timeout: boot_timeout?,
+        settle: settle?,
+        keep_snapshots: keep_snapshots?,
+    })
+}
+
+fn check_mail(file: File<'_>, mail: &fragments::Mail, credentials: Option<&Path>) -> Option<Mail> {
+    let server = required(file, &mail.place, "smtp", mail.smtp.as_ref())
+        .and_then(|smtp| file.check(smtp, values::mail_server));
+    let from = required(file, &mail.place, "from", mail.from.as_ref())
+        .and_then(|from| file.check(from, values::mail_address));
+    let login = check_login(file, mail, credentials);
+    if mail.to.is_empty() {
+        missing(file, &mail.place, "to");
+    }
+    let to: Vec<Option<Recipient>> = mail
+        .to
+        .iter()
+        .map(|recipient| check_recipient(file, recipient))
+        .collect();
+    Some(Mail {
+        server: server?,
+        from: from?,
+        login: login.ok()?,
+        to: to.into_iter().collect::<Option<Vec<_>>>()?,
+    })
+}
+
+/// A credential that nobody logs in with is left alone.
+fn check_login(
+    file: File<'_>,
+    mail: &fragments::Mail,
+    credentials: Option<&Path>,
+) -> Result<Option<MailLogin>, Reported> {
+    let Some(username) = &mail.username else {
+        if mail.password_file.is_some() {
+            missing(file, &mail.place, "username");
+            return Err(Reported);
+        }
+        return Ok(None);
+    };
+    let password = secret(
+        file,
+        &mail.password_file,
+        credentials,
+        "smtp-password",
+        "mail.password_file",
+    )?;
+    let Some(password) = password else {
+        file.refuse(
+            &username.place,
+            "there is no password: give `password_file` or the credential `smtp-password`",
+        );
+        return Err(Reported);
+    };
+    Ok(Some(MailLogin {
+        username: username.value.clone(),
+        password,
+    }))
+}
+
+fn check_recipient(file: File<'_>, fragment: &fragments::Recipient) -> Option<Recipient> {
+    const ROLES: [(&str, Role); 2] = [
+        ("manager", Role::Manager),
+        ("administrator", Role::Administrator),
+    ];
+    let address = required(file, &fragment.place, "address", fragment.address.as_ref())
+        .and_then(|address| file.check(address, values::mail_address));
+    let role = required(file, &fragment.place, "role", fragment.role.as_ref())
+        .and_then(|role| word(file, role, &ROLES));
+    Some(Recipient {
+        address: address?,
+        role: role?,
+    })
+}
+
+fn or<T, E: ToString>(
+    file: File<'_>,
+    text: &Text,
+    usual: &str,
+    check: impl FnOnce(&str) -> Result<T, E>,
+) -> Option<T> {
+    match text {
+        Some(text) => file.check(text, check),
+        None => check(usual).ok(),
+    }
+}
+
+fn span(file: File<'_>, text: &Text, bounds: Bounds) -> Option<Duration> {
+    let Some(text) = text else {
+        return Some(bounds.usual);
+    };
+    let span = file.check(text, values::span)?;
+    if span < bounds.least || span > bounds.most {
+        let (least, most) = (show_span(bounds.least), show_span(bounds.most));
+        file.refuse(
+            &text.place,
+            &format!("must be from {least} to {most}, not `{}`", text.value),
+        );
+        return None;
+    }
+    Some(span)
+}
+
+/// Reads a secret from the file that a key names, or else from the credential; gives nothing if there is neither.
+fn secret(
+    file: File<'_>,
+    key: &Text,
+    credentials: Option<&Path>,
+    credential: &str,
+    name: &str,
+) -> Result<Option<SecretString>, Reported> {
+    let (path, place) = match (key, credentials) {
+        (Some(text), _) => {
+            let path = file.check(text, values::absolute).ok_or(Reported)?;
+            (path, text.place.clone())
+        }
+        (None, Some(directory)) if directory.join(credential).exists() => (
+            directory.join(credential),
+            Place {
+                at: (1, 1),
+                key: name.to_owned(),
+            },
+        ),
+        (None, _) => return Ok(None),
+    };
+    let refuse = |why: &str| {
+        file.refuse(&place, &format!("`{}` {why}", path.display()));
+        Reported
+    };
+    let text =
+        fs::read_to_string(&path).map_err(|err| refuse(&format!("cannot be read: {err}")))?;
+    let line = text.trim();
+    if line.is_empty() || line.len() > LONGEST_SECRET || line.chars().any(|c| c.is_ascii_control())
+    {
+        return Err(refuse("does not hold a secret on one line"));
+    }
+    Ok(Some(SecretString::from(line.to_owned())))
+}

@@ -1,0 +1,144 @@
+//! One update, from the lock to the outcome; the terminal's `apply` and the daemon do the same.
+
+use jiff::Timestamp;
+
+use super::knowledge::instance_ref;
+use super::lock::{self, Lock, LockError};
+use super::world::World;
+use crate::config::{Instance, Run, Settings};
+use crate::domain::decide::Target;
+use crate::domain::plan::{Asked, Limits, Plan, Why};
+use crate::engine::drive::{self, DriveError, Ended};
+use crate::engine::planner::{Goal, Survey, make_plan};
+use crate::engine::{Ports, ProgressSink, StepError, StopFlag};
+use crate::ports::clock::Clock;
+use crate::ports::files::{FilesError, RunFiles};
+use crate::ports::release_source::{ReleaseSource, ReleaseSourceError};
+use crate::ports::store::{Journal, StoreError};
+
+/// Why an update did not come to an outcome. Nothing was changed, unless it is [`ActError::Drive`].
+#[derive(Debug, thiserror::Error)]
+pub enum ActError {
+    /// Somebody else is at it.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The plan cannot be made.
+    #[error(transparent)]
+    Plan(#[from] StepError),
+    /// The state file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The state folder.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// GitHub did not say which commit the release is.
+    #[error("failed to ask GitHub which commit release {tag} is")]
+    Commit {
+        /// The release's tag.
+        tag: String,
+        /// What GitHub said.
+        #[source]
+        source: ReleaseSourceError,
+    },
+    /// The run could not be carried on.
+    #[error(transparent)]
+    Drive(#[from] DriveError),
+}
+
+/// What to do and who wants it.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The version and what it closes.
+    pub target: Target,
+    /// Who asked.
+    pub asked_by: Asked,
+    /// Why, as sentences.
+    pub reasons: Vec<String>,
+    /// When it has to be over.
+    pub hard_deadline: Option<Timestamp>,
+}
+
+/// Takes the instance's lock.
+pub fn lock(settings: &Settings, instance: &Instance) -> Result<Lock, LockError> {
+    lock::instance(&settings.state_dir, &instance.name)
+}
+
+/// Carries a run that an earlier process left unfinished to its end, if there is one.
+pub async fn recover(
+    world: &World,
+    instance: &Instance,
+    _lock: &Lock,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Option<Ended>, ActError> {
+    let Some(run) = world.journal().unfinished(&instance.name)? else { return Ok(None) };
+    let because = "the process that drove it ended";
+    Ok(Some(drive::resume(world, run, because, progress, stop).await?))
+}
+
+/// Makes the plan of an order, and the text of its material. Changes nothing.
+pub async fn plan<S: ReleaseSource>(
+    world: &World,
+    source: &S,
+    settings: &Settings,
+    instance: &Instance,
+    survey: &Survey,
+    order: Order,
+) -> Result<(Plan, String), ActError> {
+    let tag = order.target.tag.clone();
+    let commit =
+        source.commit_of(&tag).await.map_err(|source| ActError::Commit { tag, source })?;
+    let now = world.clock().now();
+    let goal = Goal {
+        run: run_id(now),
+        to: order.target.version,
+        kind: order.target.kind,
+        why: Why {
+            asked_by: order.asked_by,
+            reasons: order.reasons,
+            advisories: order.target.advisories,
+            severity: order.target.severity,
+            published_at: order.target.published_at,
+            url: order.target.url.unwrap_or_default(),
+        },
+        expected_commit: Some(commit.as_str().to_owned()),
+        limits: limits(&settings.run),
+        now,
+        hard_deadline: order.hard_deadline,
+    };
+    Ok(make_plan(world, &instance_ref(instance), survey, goal).await?)
+}
+
+/// Carries a plan out.
+pub async fn execute(
+    world: &World,
+    plan: Plan,
+    material: &str,
+    _lock: &Lock,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, ActError> {
+    // The material is durable before the run exists; without a run it is only a file too many.
+    world.files().save_material(&plan.run, material)?;
+    Ok(drive::begin(world, plan, progress, stop).await?)
+}
+
+/// A new run's id: sorts by time, and no two are alike.
+fn run_id(now: Timestamp) -> String {
+    let seconds = u64::try_from(now.as_second()).unwrap_or_default();
+    let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
+    let context = uuid::NoContext;
+    uuid::Uuid::new_v7(uuid::Timestamp::from_unix(context, seconds, nanos)).to_string()
+}
+
+fn limits(run: &Run) -> Limits {
+    Limits {
+        pull_s: run.pull_timeout.as_secs(),
+        stop_grace_s: run.stop_grace.as_secs(),
+        snapshot_s: run.snapshot_timeout.as_secs(),
+        migrate_s: run.migrate_timeout.as_secs(),
+        boot_s: run.boot_timeout.as_secs(),
+        settle_s: run.settle.as_secs(),
+        keep_snapshots: run.keep_snapshots,
+    }
+}

@@ -1,0 +1,8 @@
+//! What the daemon and the terminal share: the world put together from the settings, what is known, and
+//! one update from lock to outcome. The daemon's own loop is in [`supervisor`].
+
+pub mod act;
+pub mod knowledge;
+pub mod lock;
+pub mod supervisor;
+pub mod world;

@@ -1,0 +1,177 @@
+//! The real world: every port answered by its adapter, from the settings.
+
+use crate::adapters::clock::SystemClock;
+use crate::adapters::compose::Compose;
+use crate::adapters::docker::Engine;
+use crate::adapters::files::StateDir;
+use crate::adapters::github::GitHub;
+use crate::adapters::http::HttpProbe;
+use crate::adapters::mail;
+use crate::adapters::postgres::Postgres;
+use crate::adapters::redis::RedisTools;
+use crate::adapters::store::Store;
+use crate::config::{self, Settings};
+use crate::domain::event::Entry;
+use crate::domain::plan::Plan;
+use crate::domain::report::Report;
+use crate::engine::{Ports, chain};
+use crate::ports::clock::Clock;
+use crate::ports::files::FilesError;
+use crate::ports::mailer::{Recipient, RecipientRole, Security, SmtpSettings};
+use crate::ports::release_source::ReleaseSourceError;
+use crate::ports::reporter::Reporter;
+use crate::ports::runtime::RuntimeError;
+use crate::ports::store::{NewMail, StoreError};
+
+/// Name of the state file in the state folder.
+pub const STATE_FILE: &str = "state.db";
+
+/// Everything a run needs.
+#[derive(Debug)]
+pub struct World {
+    engine: Engine,
+    postgres: Postgres<Engine>,
+    redis: RedisTools<Engine, SystemClock>,
+    compose: Compose,
+    probe: HttpProbe,
+    files: StateDir,
+    store: Store,
+    reporter: MailReporter,
+    clock: SystemClock,
+}
+
+/// Why the world could not be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum WorldError {
+    /// The container engine.
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    /// The state folder.
+    #[error(transparent)]
+    Files(#[from] FilesError),
+    /// The state file.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Opens the state file; needs no engine.
+pub fn open_store(settings: &Settings) -> Result<Store, WorldError> {
+    // Makes the folder too, with its mode.
+    let _files = StateDir::open(&settings.state_dir)?;
+    Ok(Store::open(&settings.state_dir.join(STATE_FILE))?)
+}
+
+impl World {
+    /// Opens the state and connects to the engine.
+    pub async fn open(settings: &Settings, clock: SystemClock) -> Result<Self, WorldError> {
+        let store = open_store(settings)?;
+        let engine = Engine::connect(&settings.docker.socket).await?;
+        Ok(Self {
+            postgres: Postgres::new(engine.clone()),
+            redis: RedisTools::new(engine.clone(), clock),
+            compose: Compose::new(&settings.docker.socket),
+            probe: HttpProbe,
+            files: StateDir::open(&settings.state_dir)?,
+            store,
+            reporter: MailReporter { mail: settings.mail.clone(), clock },
+            engine,
+            clock,
+        })
+    }
+
+    /// The state file.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl Ports for World {
+    type Runtime = Engine;
+    type Database = Postgres<Engine>;
+    type Redis = RedisTools<Engine, SystemClock>;
+    type Compose = Compose;
+    type Probe = HttpProbe;
+    type Files = StateDir;
+    type Journal = Store;
+    type Reporter = MailReporter;
+    type Clock = SystemClock;
+
+    fn runtime(&self) -> &Engine {
+        &self.engine
+    }
+    fn database(&self) -> &Postgres<Engine> {
+        &self.postgres
+    }
+    fn redis(&self) -> &RedisTools<Engine, SystemClock> {
+        &self.redis
+    }
+    fn compose(&self) -> &Compose {
+        &self.compose
+    }
+    fn probe(&self) -> &HttpProbe {
+        &self.probe
+    }
+    fn files(&self) -> &StateDir {
+        &self.files
+    }
+    fn journal(&self) -> &Store {
+        &self.store
+    }
+    fn reporter(&self) -> &MailReporter {
+        &self.reporter
+    }
+    fn clock(&self) -> &SystemClock {
+        &self.clock
+    }
+}
+
+/// Writes a mail to every configured recipient.
+#[derive(Debug)]
+pub struct MailReporter {
+    mail: Option<config::Mail>,
+    clock: SystemClock,
+}
+
+impl Reporter for MailReporter {
+    fn mails(&self, plan: &Plan, journal: &[Entry]) -> Vec<NewMail> {
+        let Some(mail) = &self.mail else { return Vec::new() };
+        let report = Report::new(plan, journal);
+        let now = self.clock.now();
+        let write = |to: &config::Recipient| {
+            let to = Recipient { address: to.address.clone(), role: role(to.role) };
+            mail::render(&report, &to, &mail.from, now)
+                .inspect_err(|err| tracing::error!("no mail to {}: {}", to.address, chain(err)))
+                .ok()
+        };
+        mail.to.iter().filter_map(write).collect()
+    }
+}
+
+fn role(role: config::Role) -> RecipientRole {
+    match role {
+        config::Role::Manager => RecipientRole::Manager,
+        config::Role::Administrator => RecipientRole::Administrator,
+    }
+}
+
+/// The settings of the mail server, as the transport wants them.
+pub fn smtp_settings(mail: &config::Mail) -> SmtpSettings {
+    SmtpSettings {
+        host: mail.server.host.clone(),
+        port: mail.server.port,
+        security: match mail.server.protection {
+            config::MailProtection::Plain => Security::PlainLoopback,
+            config::MailProtection::StartTls => Security::StartTls,
+            config::MailProtection::Tls => Security::Tls,
+        },
+        username: mail.login.as_ref().map(|login| login.username.clone()),
+        password: mail.login.as_ref().map(|login| login.password.clone()),
+        from: mail.from.clone(),
+    }
+}
+
+/// GitHub, as configured.
+pub fn github(settings: &Settings) -> Result<GitHub, ReleaseSourceError> {
+    let github = &settings.github;
+    GitHub::new(&github.base_url, &github.repository, github.timeout, github.token.clone())
+}

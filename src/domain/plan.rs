@@ -1,0 +1,313 @@
+//! The plan of one run: everything that will be done, decided before anything is done.
+//!
+//! A plan is immutable and holds no secret. What it must know of secrets (container definitions, the text
+//! of environment files) lies beside it in a file of mode 0600, the *material*, bound by its SHA-256.
+//! The executor makes no choices: where the world no longer is as the plan says, the plan is void (I9).
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::advisory::Severity;
+use super::version::{ReleaseVersion, UpdateKind};
+
+/// Format of the plans this program writes.
+pub const PLAN_FORMAT: u32 = 1;
+
+/// One run's plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// The run's id: a UUID of version 7, so ids sort by time.
+    pub run: String,
+    /// Name of the instance, from the configuration.
+    pub instance: String,
+    /// Its Compose project.
+    pub project: String,
+    /// The version that serves now.
+    pub from: ReleaseVersion,
+    /// The version to go to.
+    pub to: ReleaseVersion,
+    /// How far that is.
+    pub kind: UpdateKind,
+    /// Why, and why now.
+    pub why: Why,
+    /// The commit the release was tagged at; the image must have been built from it. `None` when GitHub
+    /// did not say.
+    pub expected_commit: Option<String>,
+    /// The images, main first.
+    pub images: Vec<PlannedImage>,
+    /// The containers that will be replaced.
+    pub services: Vec<PlannedService>,
+    /// Where the site is probed.
+    pub site: Site,
+    /// The database.
+    pub database: DatabaseRef,
+    /// Redis.
+    pub redis: RedisRef,
+    /// The project's files that will name the new version.
+    pub files: Vec<PlannedFile>,
+    /// SHA-256 of the material.
+    pub material_sha256: String,
+    /// Longest times.
+    pub limits: Limits,
+    /// When the plan was made.
+    pub created_at: Timestamp,
+    /// When the run has to be over, its way back included, if a window limits it.
+    pub hard_deadline: Option<Timestamp>,
+}
+
+/// Why a run is made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Why {
+    /// A policy rule's name, or the person who asked.
+    pub asked_by: Asked,
+    /// Every reason, as sentences.
+    pub reasons: Vec<String>,
+    /// Advisories the new version closes.
+    pub advisories: Vec<String>,
+    /// The worst of their severities.
+    pub severity: Option<Severity>,
+    /// When the release was published.
+    pub published_at: Timestamp,
+    /// The release's page.
+    pub url: String,
+}
+
+/// Who or what asked for a run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Asked {
+    /// The policy, by this rule.
+    Rule(String),
+    /// A person at the terminal, by login name.
+    Person(String),
+}
+
+/// Which of Mastodon's two images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageKind {
+    /// Web, Sidekiq and the migrations.
+    Main,
+    /// Streaming, an image of its own since 4.3.
+    Streaming,
+}
+
+/// One image, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedImage {
+    /// Which.
+    pub kind: ImageKind,
+    /// Repository, without tag.
+    pub repository: String,
+    /// Reference that runs now.
+    pub from_reference: String,
+    /// Id of the image that runs now.
+    pub from_id: String,
+    /// `repository:tag` to run.
+    pub to_reference: String,
+    /// Manifest digest the tag had when the plan was made.
+    pub to_digest: String,
+}
+
+/// What a service does in Mastodon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Puma.
+    Web,
+    /// The streaming server.
+    Streaming,
+    /// Sidekiq; there may be several.
+    Sidekiq,
+}
+
+impl Role {
+    /// The image it runs.
+    pub fn image(self) -> ImageKind {
+        match self {
+            Self::Web | Self::Sidekiq => ImageKind::Main,
+            Self::Streaming => ImageKind::Streaming,
+        }
+    }
+}
+
+/// One container that will be replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedService {
+    /// Compose service.
+    pub service: String,
+    /// What it does.
+    pub role: Role,
+    /// Name of the container; the new one gets it.
+    pub container: String,
+    /// Id of the old container.
+    pub id: String,
+    /// Networks in which nothing outside can reach it, by name; sorted.
+    pub private_networks: Vec<String>,
+    /// The other networks, connected only when the site opens; sorted.
+    pub public_networks: Vec<String>,
+    /// Port inside the container on which it is probed; `None` for Sidekiq.
+    pub port: Option<u16>,
+    /// Where the public reaches it, `127.0.0.1:3000` and the like, if it is published.
+    pub published: Option<String>,
+}
+
+/// Where and how the site is probed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Site {
+    /// `LOCAL_DOMAIN`: every request but `/health` needs it.
+    pub domain: String,
+}
+
+/// Where the database is. Its password is not here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DatabaseRef {
+    /// The PostgreSQL container, by name.
+    pub container: String,
+    /// Network in which web reaches it.
+    pub network: String,
+    /// Host name web uses.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Role web uses.
+    pub user: String,
+    /// Database.
+    pub name: String,
+    /// PostgreSQL's `server_version_num`.
+    pub server_version: u32,
+    /// Bytes of the database when the plan was made.
+    pub bytes: u64,
+}
+
+/// Where Redis is. Its password is not here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RedisRef {
+    /// The Redis container, by name.
+    pub container: String,
+    /// Network in which web reaches it.
+    pub network: String,
+    /// Host name web uses.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+}
+
+/// One file of the project that will be changed. Its text lies in the material.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedFile {
+    /// The file.
+    pub path: String,
+    /// SHA-256 of its text now.
+    pub before_sha256: String,
+    /// SHA-256 of its text afterwards.
+    pub after_sha256: String,
+}
+
+/// Bounds. Times are in seconds; reaching one is a failure of that step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Both pulls together.
+    pub pull_s: u64,
+    /// From a stop signal to SIGKILL.
+    pub stop_grace_s: u64,
+    /// Each of dump, proof and restore.
+    pub snapshot_s: u64,
+    /// The migrations.
+    pub migrate_s: u64,
+    /// From a container's start until its probes answer.
+    pub boot_s: u64,
+    /// How long the new version has to stay well before it is committed.
+    pub settle_s: u64,
+    /// Finished snapshots of the instance that are kept.
+    pub keep_snapshots: u32,
+}
+
+impl Plan {
+    /// The plan as canonical JSON: same plan, same bytes.
+    pub fn canonical(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// SHA-256 of [`Self::canonical`], in hex.
+    pub fn hash(&self) -> Result<String, serde_json::Error> {
+        Ok(sha256_hex(self.canonical()?.as_bytes()))
+    }
+
+    /// The services of one role, in the plan's order.
+    pub fn services_of(&self, role: Role) -> impl Iterator<Item = &PlannedService> {
+        self.services
+            .iter()
+            .filter(move |service| service.role == role)
+    }
+
+    /// The image a service runs.
+    pub fn image_of(&self, service: &PlannedService) -> Option<&PlannedImage> {
+        self.images
+            .iter()
+            .find(|image| image.kind == service.role.image())
+    }
+
+    /// Name of an old container while it is kept aside.
+    pub fn kept_name(&self, service: &PlannedService) -> String {
+        format!("{}_before_{}", service.container, self.short_run())
+    }
+
+    /// The reference of ours that keeps an image from being pruned while the run is open.
+    pub fn keep_reference(&self, image: &PlannedImage, new: bool) -> String {
+        let (kind, age) = (
+            match image.kind {
+                ImageKind::Main => "main",
+                ImageKind::Streaming => "streaming",
+            },
+            if new { "new" } else { "old" },
+        );
+        format!("mastopatch-keep/{}-{kind}:{age}", self.short_run())
+    }
+
+    /// Name of the database that the snapshot is restored into before it takes the old one's name.
+    pub fn restored_database(&self) -> String {
+        format!(
+            "{}_restored_{}",
+            shortened(&self.database.name),
+            self.short_run()
+        )
+    }
+
+    /// Name under which a damaged database is put aside during a restore.
+    pub fn damaged_database(&self) -> String {
+        format!(
+            "{}_damaged_{}",
+            shortened(&self.database.name),
+            self.short_run()
+        )
+    }
+
+    /// The last twelve digits of the run's id: its random part, enough to tell runs of a host apart.
+    pub fn short_run(&self) -> &str {
+        let start = self.run.len().saturating_sub(12);
+        self.run.get(start..).unwrap_or(&self.run)
+    }
+}
+
+/// PostgreSQL cuts names at 63 bytes; ours add 22.
+fn shortened(name: &str) -> String {
+    name.chars().take(40).collect()
+}
+
+/// SHA-256 in hex.
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    format!("{:x}", Sha256::digest(bytes))
+}

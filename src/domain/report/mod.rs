@@ -1,0 +1,234 @@
+//! The report of a run: what people read afterwards, made from its plan and its journal only.
+//!
+//! Everything a report shows came through [`words::clean`]: texts of other programs (errors, mostly)
+//! cannot colour a terminal, forge a line of a mail or reverse the direction of what is read.
+
+#[cfg(test)]
+pub(crate) mod samples;
+#[cfg(test)]
+mod tests;
+mod timeline;
+pub mod words;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+pub use self::timeline::{Row, RowResult, SiteState};
+use self::words::clean;
+use super::advisory::Severity;
+use super::event::{Entry, Event, Finding, MigrationClass, Outcome};
+use super::plan::{Asked, Plan};
+use super::run::RunState;
+
+/// Longest text taken over from an error; the journal has all of it.
+const LONGEST_REASON: usize = 2_000;
+
+/// What happened in one run. Its JSON is what `history --json` and `show --json` print.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// The run's id.
+    pub id: String,
+    /// The instance.
+    pub instance: String,
+    /// The version before.
+    pub from: String,
+    /// The version gone to.
+    pub to: String,
+    /// How it ended; `None` while it runs.
+    pub outcome: Option<Outcome>,
+    /// Why it ended like this, in one sentence.
+    pub reason: Option<String>,
+    /// When it began.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Option<Timestamp>,
+    /// How long nobody could reach the site; `None` if it was never closed. See [`Self::site`].
+    pub downtime_ms: Option<u64>,
+    /// How much of the database the new version changes, if that was found out.
+    pub class: Option<MigrationClass>,
+    /// What was done, in order.
+    pub steps: Vec<Row>,
+    /// Whether the downtime holds a span that only the wall clock measured, because the process was
+    /// interrupted or a step failed half-way.
+    pub downtime_estimated: bool,
+    /// Whether the public reaches the site.
+    pub site: SiteState,
+    /// When the new version became the one.
+    pub committed_at: Option<Timestamp>,
+    /// Times the process ended in the middle of the run.
+    pub interruptions: u32,
+    /// The copy from before.
+    pub snapshot: Option<SnapshotNote>,
+    /// Rows counted in the copy and in the database.
+    pub rows_proved: Option<u64>,
+    /// Rows that came back from the copy.
+    pub rows_restored: Option<u64>,
+    /// Advisories that the new version closes.
+    pub advisories: Vec<String>,
+    /// The worst of their severities.
+    pub severity: Option<Severity>,
+    /// Seconds from the release's publication to the commit.
+    pub exposure_s: Option<u64>,
+    /// Whether the target is not tried again by itself.
+    pub quarantined: bool,
+    /// Who or what asked for the run.
+    pub asked_by: String,
+    /// Why it was made.
+    pub reasons: Vec<String>,
+    /// The release's page.
+    pub url: String,
+    /// The images.
+    pub images: Vec<ImageNote>,
+    /// SHA-256 of the plan.
+    pub plan_hash: Option<String>,
+    /// What a person should know besides.
+    pub notes: Vec<String>,
+}
+
+/// The copy from before the update.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct SnapshotNote {
+    /// Its folder.
+    pub path: String,
+    /// Bytes of all its files.
+    pub bytes: u64,
+}
+
+/// One image, before and after.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct ImageNote {
+    /// What ran before.
+    pub from: String,
+    /// What was to run.
+    pub to: String,
+    /// Its manifest digest.
+    pub digest: String,
+}
+
+impl Report {
+    /// The report of a run, finished or not. Of an entry that cannot follow the ones before it, it shows
+    /// what it can: a report must come out of a damaged journal too.
+    ///
+    /// The mails that end a run are made before its last event is stored: pass the journal with that
+    /// event appended.
+    pub fn new(plan: &Plan, journal: &[Entry]) -> Self {
+        let state = RunState::fold(journal).unwrap_or_default();
+        let timeline = timeline::Timeline::of(journal);
+        let mut report = Self {
+            id: clean(&plan.run),
+            instance: clean(&plan.instance),
+            from: plan.from.to_string(),
+            to: plan.to.to_string(),
+            outcome: None,
+            reason: None,
+            started_at: journal.first().map_or(plan.created_at, |entry| entry.at),
+            finished_at: None,
+            downtime_ms: timeline.downtime_ms,
+            class: None,
+            steps: timeline.rows,
+            downtime_estimated: timeline.estimated,
+            site: timeline.site,
+            committed_at: None,
+            interruptions: timeline.interruptions,
+            snapshot: None,
+            rows_proved: None,
+            rows_restored: None,
+            advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
+            severity: plan.why.severity,
+            exposure_s: None,
+            quarantined: state.quarantine_reason().is_some(),
+            asked_by: match &plan.why.asked_by {
+                Asked::Rule(rule) => format!("rule `{}`", clean(rule)),
+                Asked::Person(name) => clean(name),
+            },
+            reasons: plan.why.reasons.iter().map(|why| clean(why)).collect(),
+            url: clean(&plan.why.url),
+            images: images_of(plan),
+            plan_hash: None,
+            notes: Vec::new(),
+        };
+        for entry in journal {
+            report.take(plan, entry);
+        }
+        report.note_interruptions();
+        report
+    }
+
+    fn take(&mut self, plan: &Plan, entry: &Entry) {
+        match &entry.event {
+            Event::Planned { plan_hash } => self.plan_hash = Some(clean(plan_hash)),
+            Event::Committed => {
+                self.committed_at = Some(entry.at);
+                self.exposure_s = seconds_between(plan.why.published_at, entry.at);
+            }
+            Event::Finished { outcome, because } => {
+                self.outcome = Some(*outcome);
+                self.reason = Some(words::cut(&clean(because), LONGEST_REASON));
+                self.finished_at = Some(entry.at);
+            }
+            Event::Done { finding, .. } | Event::UndoDone { finding, .. } => self.found(finding),
+            Event::Resumed { .. }
+            | Event::Intent { .. }
+            | Event::Failed { .. }
+            | Event::RollbackBegun { .. }
+            | Event::UndoIntent { .. }
+            | Event::UndoFailed { .. } => {}
+        }
+    }
+
+    fn found(&mut self, finding: &Finding) {
+        match finding {
+            Finding::Pulled {
+                pending,
+                pending_post,
+                ..
+            } => self.class = Some(super::run::class_of(pending, pending_post)),
+            Finding::Snapshotted { path, bytes } => {
+                self.snapshot = Some(SnapshotNote {
+                    path: clean(path),
+                    bytes: *bytes,
+                });
+            }
+            Finding::Proved { rows, .. } => self.rows_proved = Some(*rows),
+            Finding::Restored { rows, .. } => self.rows_restored = Some(*rows),
+            Finding::Opened { notes, .. } => {
+                self.notes.extend(notes.iter().map(|note| clean(note)));
+            }
+            Finding::Nothing
+            | Finding::Skipped { .. }
+            | Finding::Fenced { .. }
+            | Finding::Migrated { .. }
+            | Finding::Verified { .. } => {}
+        }
+    }
+
+    fn note_interruptions(&mut self) {
+        if self.interruptions > 0 {
+            let times = words::times(self.interruptions);
+            self.notes.push(format!(
+                "the run was interrupted {times} and taken up again"
+            ));
+        }
+        if self.downtime_estimated && self.downtime_ms.is_some() {
+            self.notes.push(
+                "part of the downtime is the longest it can have been, not measured exactly"
+                    .to_owned(),
+            );
+        }
+    }
+}
+
+fn images_of(plan: &Plan) -> Vec<ImageNote> {
+    plan.images
+        .iter()
+        .map(|image| ImageNote {
+            from: clean(&image.from_reference),
+            to: clean(&image.to_reference),
+            digest: clean(&image.to_digest),
+        })
+        .collect()
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> Option<u64> {
+    u64::try_from(to.duration_since(from).as_secs()).ok()
+}

@@ -1,0 +1,412 @@
+//! The run as a state machine: [`RunState::apply`] folds the journal, [`RunState::next`] says what comes.
+//!
+//! The same `next` drives an uninterrupted run and a recovery; an interruption is only one more event
+//! ([`Event::Resumed`]). Nothing here looks at the world: every effect announced by `next` converges on
+//! the state it describes, whatever it finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::event::{Blame, Entry, Event, Finding, MigrationClass, Outcome, Step, UndoStep};
+
+/// Steps announced in one run, at the most (I11). The longest sane run, ten steps forward, `open` and
+/// `finalise` tried three times each and three ways back of six steps, needs 32.
+pub const MAX_TRANSITIONS: u32 = 40;
+/// Ways back tried before a person is needed (I11).
+pub const MAX_ROLLBACKS: u32 = 3;
+/// Times a step after the commit is tried before a person is needed.
+pub const MAX_FORWARD: u32 = 3;
+
+/// Everything a run's journal says, folded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct RunState {
+    planned: bool,
+    done: BTreeSet<Step>,
+    intended: BTreeSet<Step>,
+    open_intent: Option<Step>,
+    open_undo: Option<UndoStep>,
+    failure: Option<Failure>,
+    class: Option<MigrationClass>,
+    config_hashes: BTreeMap<String, String>,
+    committed: bool,
+    rollback: Option<Rollback>,
+    forward_failures: u32,
+    transitions: u32,
+    outcome: Option<(Outcome, String)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Failure {
+    step: Step,
+    because: String,
+    blame: Blame,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Rollback {
+    because: String,
+    attempt: u32,
+    done: BTreeSet<UndoStep>,
+}
+
+/// What comes next in a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a run that does not do what comes next stands still"]
+pub enum Next {
+    /// Announce and take this step.
+    Step(Step),
+    /// Write the commit record: the point of no return.
+    Commit,
+    /// Write that the way back is taken.
+    BeginRollback {
+        /// Why.
+        because: String,
+    },
+    /// Announce and take this step of the way back.
+    Undo {
+        /// Which.
+        step: UndoStep,
+        /// 1 to [`MAX_ROLLBACKS`].
+        attempt: u32,
+    },
+    /// Write the end.
+    Finish {
+        /// How the run ended.
+        outcome: Outcome,
+        /// Why, in one sentence.
+        because: String,
+    },
+    /// The run is over; nothing comes.
+    Over,
+}
+
+/// An event that cannot follow the ones before it: the journal is damaged, or written by a program that
+/// is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("journal entry {what} cannot follow what is before it")]
+pub struct Illegal {
+    what: String,
+}
+
+impl RunState {
+    /// Folds a whole journal.
+    pub fn fold(journal: &[Entry]) -> Result<Self, Illegal> {
+        let mut state = Self::default();
+        for entry in journal {
+            state.apply(&entry.event)?;
+        }
+        Ok(state)
+    }
+
+    /// Takes one event in. An illegal event leaves the state as it was.
+    pub fn apply(&mut self, event: &Event) -> Result<(), Illegal> {
+        let legal = match event {
+            Event::Planned { .. } => !self.planned,
+            Event::Resumed { .. } => self.planned && self.outcome.is_none(),
+            Event::Intent { step } => {
+                self.open_intent.is_none() && self.next() == Next::Step(*step)
+            }
+            Event::Done { step, .. } | Event::Failed { step, .. } => {
+                self.open_intent == Some(*step)
+            }
+            Event::Committed => self.next() == Next::Commit,
+            Event::RollbackBegun { .. } => matches!(self.next(), Next::BeginRollback { .. }),
+            Event::UndoIntent { step, .. } => {
+                self.open_undo.is_none()
+                    && matches!(self.next(), Next::Undo { step: due, .. } if due == *step)
+            }
+            Event::UndoDone { step, .. } | Event::UndoFailed { step, .. } => {
+                self.open_undo == Some(*step)
+            }
+            Event::Finished { .. } => matches!(self.next(), Next::Finish { .. }),
+        };
+        if !legal {
+            return Err(Illegal {
+                what: format!("{event:?}"),
+            });
+        }
+        self.take(event);
+        Ok(())
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Planned { .. } => self.planned = true,
+            Event::Resumed { because } => self.interrupted(because),
+            Event::Intent { step } => {
+                self.transitions = self.transitions.saturating_add(1);
+                self.intended.insert(*step);
+                self.open_intent = Some(*step);
+            }
+            Event::Done { step, finding, .. } => {
+                self.open_intent = None;
+                self.forward_failures = 0;
+                self.done.insert(*step);
+                if let Finding::Pulled {
+                    pending,
+                    pending_post,
+                    ..
+                } = finding
+                {
+                    self.class = Some(class_of(pending, pending_post));
+                }
+            }
+            Event::Failed {
+                step, error, blame, ..
+            } => {
+                self.open_intent = None;
+                self.failed(Failure {
+                    step: *step,
+                    because: error.clone(),
+                    blame: *blame,
+                });
+            }
+            Event::Committed => self.committed = true,
+            Event::RollbackBegun { because } => {
+                self.rollback = Some(Rollback {
+                    because: because.clone(),
+                    attempt: 1,
+                    done: BTreeSet::new(),
+                });
+            }
+            Event::UndoIntent { step, .. } => {
+                self.transitions = self.transitions.saturating_add(1);
+                self.open_undo = Some(*step);
+            }
+            Event::UndoDone { step, .. } => {
+                self.open_undo = None;
+                if let Some(rollback) = &mut self.rollback {
+                    rollback.done.insert(*step);
+                }
+            }
+            Event::UndoFailed { .. } => self.undo_again(),
+            Event::Finished { outcome, because } => {
+                self.outcome = Some((*outcome, because.clone()));
+            }
+        }
+    }
+
+    /// A process ended in the middle. After the commit only forward; in a way back, once more from its
+    /// start; before that, the way back.
+    fn interrupted(&mut self, because: &str) {
+        let step = self.open_intent.take();
+        if self.rollback.is_some() {
+            if self.open_undo.is_some() {
+                self.undo_again();
+            }
+        } else if self.committed {
+            if step.is_some() {
+                self.forward_failures = self.forward_failures.saturating_add(1);
+            }
+        } else if self.failure.is_none() {
+            let step = step
+                .or_else(|| self.done.last().copied())
+                .unwrap_or(Step::Preflight);
+            self.failure = Some(Failure {
+                step,
+                because: format!("interrupted in step `{step}`: {because}"),
+                blame: Blame::Host,
+            });
+        }
+    }
+
+    fn failed(&mut self, failure: Failure) {
+        if self.committed {
+            self.forward_failures = self.forward_failures.saturating_add(1);
+        }
+        self.failure = Some(failure);
+    }
+
+    fn undo_again(&mut self) {
+        self.open_undo = None;
+        if let Some(rollback) = &mut self.rollback {
+            rollback.attempt = rollback.attempt.saturating_add(1);
+            // Everything is done again but the data: once it is back, the old version may have served,
+            // and a second restore would lose what people wrote since.
+            rollback.done.retain(|step| *step == UndoStep::RestoreData);
+        }
+    }
+
+    /// What comes next. An open intent is first answered by its result or by [`Event::Resumed`]; asking
+    /// while one is open gives the same step again.
+    pub fn next(&self) -> Next {
+        if self.outcome.is_some() || !self.planned {
+            return Next::Over;
+        }
+        if let Some(step) = self.open_intent {
+            return Next::Step(step);
+        }
+        if let Some(rollback) = &self.rollback {
+            return self.next_back(rollback);
+        }
+        if self.committed {
+            return self.next_forward();
+        }
+        if let Some(failure) = &self.failure {
+            return Next::BeginRollback {
+                because: failure.because.clone(),
+            };
+        }
+        if self.transitions >= MAX_TRANSITIONS {
+            return Next::BeginRollback {
+                because: too_many(),
+            };
+        }
+        for step in Step::ALL {
+            if step == Step::Open {
+                return Next::Commit;
+            }
+            if !self.done.contains(&step) {
+                return Next::Step(step);
+            }
+        }
+        Next::Over
+    }
+
+    fn next_forward(&self) -> Next {
+        let Some(step) = [Step::Open, Step::Finalise]
+            .into_iter()
+            .find(|s| !self.done.contains(s))
+        else {
+            return Next::Finish {
+                outcome: Outcome::Committed,
+                because: "the new version serves and answered every probe".to_owned(),
+            };
+        };
+        if self.forward_failures >= MAX_FORWARD || self.transitions >= MAX_TRANSITIONS {
+            let because = self
+                .failure
+                .as_ref()
+                .map_or_else(too_many, |f| f.because.clone());
+            return Next::Finish {
+                outcome: Outcome::Held,
+                because: format!(
+                    "the new version is committed, but step `{step}` failed {} times: {because}",
+                    self.forward_failures
+                ),
+            };
+        }
+        Next::Step(step)
+    }
+
+    fn next_back(&self, rollback: &Rollback) -> Next {
+        if let Some(step) = self.open_undo {
+            return Next::Undo {
+                step,
+                attempt: rollback.attempt,
+            };
+        }
+        let due = UndoStep::ALL
+            .into_iter()
+            .find(|step| self.undo_needed(*step) && !rollback.done.contains(step));
+        let Some(step) = due else {
+            return Next::Finish {
+                outcome: self.outcome_back(),
+                because: rollback.because.clone(),
+            };
+        };
+        if rollback.attempt > MAX_ROLLBACKS || self.transitions >= MAX_TRANSITIONS {
+            return Next::Finish {
+                outcome: Outcome::Held,
+                because: format!(
+                    "the way back failed {} times, last before `{step}`; it was taken because: {}",
+                    rollback.attempt.saturating_sub(1),
+                    rollback.because
+                ),
+            };
+        }
+        Next::Undo {
+            step,
+            attempt: rollback.attempt,
+        }
+    }
+
+    /// Every step whose intent was journalled is undone, including the one that failed.
+    fn undo_needed(&self, step: UndoStep) -> bool {
+        match step {
+            UndoStep::CleanUp => true,
+            UndoStep::RestoreData => self.data_may_have_changed(),
+            UndoStep::RemoveNew
+            | UndoStep::RestoreFiles
+            | UndoStep::StartOld
+            | UndoStep::VerifyOld => self.intended.contains(&Step::Fence),
+        }
+    }
+
+    fn outcome_back(&self) -> Outcome {
+        if self.intended.contains(&Step::Migrate) || self.intended.contains(&Step::Switch) {
+            Outcome::RolledBack
+        } else {
+            Outcome::Aborted
+        }
+    }
+
+    /// Whether migrations of the new version may have run. Then a way back restores the data: a schema
+    /// that looks unmoved is no proof, for a migration can change rows before it fails.
+    pub fn data_may_have_changed(&self) -> bool {
+        self.intended.contains(&Step::Migrate)
+            && self.class.is_none_or(|class| class != MigrationClass::M0)
+    }
+
+    /// Whether the site may be closed: the fence was announced and neither way has opened it again.
+    pub fn may_be_fenced(&self) -> bool {
+        self.intended.contains(&Step::Fence)
+            && !self.done.contains(&Step::Open)
+            && !self
+                .rollback
+                .as_ref()
+                .is_some_and(|r| r.done.contains(&UndoStep::StartOld))
+    }
+
+    /// What kind of migrations the new version brings, once its images are here.
+    pub fn class(&self) -> Option<MigrationClass> {
+        self.class
+    }
+
+    /// What Compose calls the edited definition of a service.
+    pub fn config_hash(&self, service: &str) -> Option<&str> {
+        self.config_hashes.get(service).map(String::as_str)
+    }
+
+    /// Whether the point of no return is passed.
+    pub fn is_committed(&self) -> bool {
+        self.committed
+    }
+
+    /// How the run ended, once it has.
+    pub fn outcome(&self) -> Option<(Outcome, &str)> {
+        self.outcome
+            .as_ref()
+            .map(|(outcome, because)| (*outcome, because.as_str()))
+    }
+
+    /// Why the target should not be tried again, if a failure was its fault.
+    pub fn quarantine_reason(&self) -> Option<&str> {
+        let failure = self.failure.as_ref().filter(|_| !self.committed)?;
+        (failure.blame == Blame::Target).then_some(failure.because.as_str())
+    }
+
+    /// The step that failed or was interrupted first, if any.
+    pub fn failed_step(&self) -> Option<Step> {
+        self.failure.as_ref().map(|failure| failure.step)
+    }
+
+    /// Steps announced so far.
+    pub fn transitions(&self) -> u32 {
+        self.transitions
+    }
+}
+
+/// The class that pending migrations make.
+pub fn class_of(pending: &[String], pending_post: &[String]) -> MigrationClass {
+    if !pending_post.is_empty() {
+        MigrationClass::M2
+    } else if !pending.is_empty() {
+        MigrationClass::M1
+    } else {
+        MigrationClass::M0
+    }
+}
+
+fn too_many() -> String {
+    format!("more than {MAX_TRANSITIONS} steps in one run")
+}

@@ -1,0 +1,268 @@
+//! The loop that carries a run to its end, first time or after an interruption.
+
+use std::time::Duration;
+
+use super::material::{Material, MaterialError};
+use super::{Ctx, Ports, Progress, ProgressSink, StepError, StopFlag, chain, millis, steps};
+use crate::domain::event::{Entry, Event, Finding, Outcome, Step, UndoStep};
+use crate::domain::plan::Plan;
+use crate::domain::run::{Illegal, Next, RunState};
+use crate::ports::clock::Clock;
+use crate::ports::files::{FilesError, RunFiles};
+use crate::ports::reporter::Reporter;
+use crate::ports::store::{Journal, StoreError, StoredRun};
+
+/// Why a run could not be carried on. The site is as the last journalled step left it.
+#[derive(Debug, thiserror::Error)]
+pub enum DriveError {
+    /// The journal cannot be written or read.
+    #[error("the journal of run `{run}` cannot be used")]
+    Journal {
+        /// The run.
+        run: String,
+        /// What the store said.
+        #[source]
+        source: StoreError,
+    },
+    /// The journal holds what this program would never write.
+    #[error("the journal of run `{run}` does not fit together")]
+    Illegal {
+        /// The run.
+        run: String,
+        /// Which entry.
+        #[source]
+        source: Illegal,
+    },
+    /// The material is lost or altered.
+    #[error("the material of run `{run}` is lost")]
+    Material {
+        /// The run.
+        run: String,
+        /// What the file system said.
+        #[source]
+        source: FilesError,
+    },
+    /// The material is altered.
+    #[error(transparent)]
+    Altered(#[from] MaterialError),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "the outcome decides the exit code"]
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// Why.
+    pub because: String,
+    /// What went wrong beside the run itself: the journal, for instance.
+    pub trouble: Option<String>,
+}
+
+/// Starts the run of a plan and carries it to its end.
+///
+/// The material must have been saved, and the caller holds the instance's lock.
+pub async fn begin<P: Ports>(
+    ports: &P,
+    plan: Plan,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, DriveError> {
+    let at = ports.clock().now();
+    let journal = |source| DriveError::Journal { run: plan.run.clone(), source };
+    let entry = ports.journal().begin(&plan, at).map_err(journal)?;
+    drive(ports, StoredRun { plan, journal: vec![entry] }, progress, stop).await
+}
+
+/// Takes a run over that another process left unfinished, and carries it to its end.
+pub async fn resume<P: Ports>(
+    ports: &P,
+    mut run: StoredRun,
+    because: &str,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, DriveError> {
+    let event = Event::Resumed { because: because.to_owned() };
+    let at = ports.clock().now();
+    let journal = |source| DriveError::Journal { run: run.plan.run.clone(), source };
+    let entry = ports.journal().append(&run.plan.run, at, &event).map_err(journal)?;
+    run.journal.push(entry);
+    drive(ports, run, progress, stop).await
+}
+
+async fn drive<P: Ports>(
+    ports: &P,
+    run: StoredRun,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, DriveError> {
+    let StoredRun { plan, journal } = run;
+    let state = RunState::fold(&journal)
+        .map_err(|source| DriveError::Illegal { run: plan.run.clone(), source })?;
+    let text = ports
+        .files()
+        .load_material(&plan.run)
+        .map_err(|source| DriveError::Material { run: plan.run.clone(), source })?;
+    let material = Material::parse(&text, &plan)?;
+    let ctx = Ctx { ports, plan: &plan, material: &material, progress };
+    let driver = Driver { ctx, state, journal, trouble: None };
+    driver.to_the_end(stop).await
+}
+
+struct Driver<'a, P: Ports> {
+    ctx: Ctx<'a, P>,
+    state: RunState,
+    journal: Vec<Entry>,
+    /// Set once the journal could not be written: from then on the way back is taken from memory.
+    trouble: Option<StoreError>,
+}
+
+impl<P: Ports> Driver<'_, P> {
+    async fn to_the_end(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {
+        loop {
+            match self.state.next() {
+                Next::Step(step) => {
+                    let open = matches!(step, Step::Preflight | Step::Pull | Step::Fence);
+                    if open && stop.is_asked() {
+                        self.record(Event::Resumed { because: "a stop was asked for".to_owned() })?;
+                        continue;
+                    }
+                    self.step(step).await?;
+                }
+                Next::Commit => self.commit()?,
+                Next::BeginRollback { because } => self.record(Event::RollbackBegun { because })?,
+                Next::Undo { step, attempt } => self.undo(step, attempt).await?,
+                Next::Finish { outcome, because } => return self.finish(outcome, because),
+                Next::Over => return Ok(self.over()),
+            }
+        }
+    }
+
+    async fn step(&mut self, step: Step) -> Result<(), DriveError> {
+        self.record(Event::Intent { step })?;
+        if self.state.next() != Next::Step(step) {
+            // The intent could not be made durable, so the effect must not happen.
+            return Ok(());
+        }
+        let start = self.began(step.name(), false);
+        let result = self.ctx.act(step, &self.state).await;
+        let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
+        let event = match result {
+            Ok(finding) => Event::Done { step, elapsed_ms, finding },
+            Err(err) => {
+                let blame = steps::blame(&err);
+                Event::Failed { step, elapsed_ms, error: chain(&err), blame }
+            }
+        };
+        self.record(event)
+    }
+
+    async fn undo(&mut self, step: UndoStep, attempt: u32) -> Result<(), DriveError> {
+        self.record(Event::UndoIntent { step, attempt })?;
+        let start = self.began(step.name(), true);
+        let result: Result<Finding, StepError> = self.ctx.undo(step, &self.state).await;
+        let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
+        self.record(match result {
+            Ok(finding) => Event::UndoDone { step, elapsed_ms, finding },
+            Err(err) => Event::UndoFailed { step, elapsed_ms, error: chain(&err) },
+        })
+    }
+
+    fn began(&self, step: &'static str, back: bool) -> Duration {
+        (self.ctx.progress)(Progress::Began { step, back });
+        self.ctx.ports.clock().monotonic()
+    }
+
+    fn ended(&self, step: &'static str, start: Duration, error: Option<&StepError>) -> u64 {
+        let elapsed = self.ctx.ports.clock().monotonic().saturating_sub(start);
+        let error = error.map(|err| chain(err));
+        (self.ctx.progress)(Progress::Ended { step, elapsed, error });
+        millis(elapsed)
+    }
+
+    /// The point of no return. When the record may or may not be on disk, what can be read back decides;
+    /// when nothing can be read, the way back is taken.
+    fn commit(&mut self) -> Result<(), DriveError> {
+        let run = &self.ctx.plan.run;
+        let at = self.ctx.ports.clock().now();
+        match self.ctx.ports.journal().append(run, at, &Event::Committed) {
+            Ok(entry) => self.take(entry),
+            Err(err) => match self.ctx.ports.journal().run(run) {
+                Ok(stored) if stored.journal.len() > self.journal.len() => {
+                    let last = stored.journal.into_iter().next_back();
+                    last.map_or(Ok(()), |entry| self.take(entry))
+                }
+                _ => self.without_journal(err),
+            },
+        }
+    }
+
+    /// Makes an event durable, then lets the state know it.
+    fn record(&mut self, event: Event) -> Result<(), DriveError> {
+        let at = self.ctx.ports.clock().now();
+        if self.trouble.is_some() {
+            return self.take_from_memory(event);
+        }
+        match self.ctx.ports.journal().append(&self.ctx.plan.run, at, &event) {
+            Ok(entry) => self.take(entry),
+            Err(err) => {
+                // A result that happened is true, whether it could be written or not.
+                if matches!(event, Event::Done { .. } | Event::Failed { .. })
+                    || self.state.is_committed()
+                    || matches!(event, Event::RollbackBegun { .. } | Event::UndoIntent { .. })
+                    || matches!(event, Event::UndoDone { .. } | Event::UndoFailed { .. })
+                {
+                    self.take_from_memory(event)?;
+                }
+                self.without_journal(err)
+            }
+        }
+    }
+
+    /// Goes on without the journal: back, before the commit; forward, after it.
+    fn without_journal(&mut self, err: StoreError) -> Result<(), DriveError> {
+        self.ctx.note(format!("the journal cannot be written: {}", chain(&err)));
+        self.trouble = Some(err);
+        if self.state.is_committed() {
+            return Ok(());
+        }
+        self.take_from_memory(Event::Resumed { because: "the journal cannot be written".to_owned() })
+    }
+
+    fn take(&mut self, entry: Entry) -> Result<(), DriveError> {
+        self.state
+            .apply(&entry.event)
+            .map_err(|source| DriveError::Illegal { run: self.ctx.plan.run.clone(), source })?;
+        self.journal.push(entry);
+        Ok(())
+    }
+
+    fn take_from_memory(&mut self, event: Event) -> Result<(), DriveError> {
+        let at = self.ctx.ports.clock().now();
+        let seq = self.journal.last().map_or(1, |entry| entry.seq.saturating_add(1));
+        self.take(Entry { seq, at, event })
+    }
+
+    fn finish(mut self, outcome: Outcome, because: String) -> Result<Ended, DriveError> {
+        let ports = self.ctx.ports;
+        let event = Event::Finished { outcome, because: because.clone() };
+        self.take_from_memory(event.clone())?;
+        let mails = ports.reporter().mails(self.ctx.plan, &self.journal);
+        let at = self.journal.last().map_or_else(|| ports.clock().now(), |entry| entry.at);
+        let quarantine = self.state.quarantine_reason();
+        let written = match self.trouble.take() {
+            Some(err) => Err(err),
+            None => ports.journal().finish(&self.ctx.plan.run, at, &event, &mails, quarantine),
+        };
+        let trouble = written.err().map(|err| chain(&err));
+        Ok(Ended { outcome, because, trouble })
+    }
+
+    fn over(self) -> Ended {
+        let (outcome, because) = self
+            .state
+            .outcome()
+            .map_or((Outcome::Held, String::new()), |(outcome, why)| (outcome, why.to_owned()));
+        Ended { outcome, because, trouble: None }
+    }
+}

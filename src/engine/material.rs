@@ -1,0 +1,99 @@
+//! What a run must know of secrets and of the owner's definitions, kept beside the plan.
+//!
+//! It holds container environments and the text of environment files: it lies in one file of mode 0600,
+//! is bound to the plan by its SHA-256, and is never logged, mailed or put into the journal.
+
+use std::collections::BTreeMap;
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::plan::{ImageKind, Plan, PlannedService, sha256_hex};
+use crate::ports::compose::{FileEdit, ProjectFiles};
+use crate::ports::runtime::{Container, Image};
+
+/// Format of the material this program writes.
+pub const MATERIAL_FORMAT: u32 = 1;
+
+/// The material of one run.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Material {
+    /// [`MATERIAL_FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// Every container that will be replaced, as it was when the plan was made, by its id.
+    pub containers: BTreeMap<String, Container>,
+    /// The images they run.
+    pub images: BTreeMap<ImageKind, Image>,
+    /// The project's files.
+    pub project: ProjectFiles,
+    /// The edits that make the files name the new version.
+    pub edits: Vec<FileEdit>,
+}
+
+impl std::fmt::Debug for Material {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Material").field("project", &self.project.project).finish_non_exhaustive()
+    }
+}
+
+/// The material is not the one the plan was made with.
+#[derive(Debug, thiserror::Error)]
+pub enum MaterialError {
+    /// Its checksum differs.
+    #[error("the material of run `{run}` was altered after its plan was made")]
+    Altered {
+        /// The run.
+        run: String,
+    },
+    /// It cannot be read.
+    #[error("the material of run `{run}` cannot be read: {reason}")]
+    Unreadable {
+        /// The run.
+        run: String,
+        /// Where; never what.
+        reason: String,
+    },
+}
+
+impl Material {
+    /// As text, for the file.
+    pub fn to_text(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// Reads the text that belongs to `plan`.
+    pub fn parse(text: &str, plan: &Plan) -> Result<Self, MaterialError> {
+        if sha256_hex(text.as_bytes()) != plan.material_sha256 {
+            return Err(MaterialError::Altered { run: plan.run.clone() });
+        }
+        serde_json::from_str(text).map_err(|err| MaterialError::Unreadable {
+            run: plan.run.clone(),
+            reason: format!("line {}, column {}", err.line(), err.column()),
+        })
+    }
+
+    /// The recorded container of a planned service.
+    pub fn container(&self, service: &PlannedService) -> Option<&Container> {
+        self.containers.get(&service.id)
+    }
+
+    /// Password of the database role, empty when there is none.
+    pub fn database_password(&self) -> SecretString {
+        self.secret("DB_PASS")
+    }
+
+    /// Password of Redis, empty when there is none.
+    pub fn redis_password(&self) -> SecretString {
+        self.secret("REDIS_PASSWORD")
+    }
+
+    fn secret(&self, key: &str) -> SecretString {
+        self.containers
+            .values()
+            .find_map(|container| container.env.get(key))
+            .cloned()
+            .unwrap_or_default()
+            .into()
+    }
+}

@@ -1,0 +1,253 @@
+//! What a healthy Mastodon answers, asked from outside its containers.
+//!
+//! `/health` alone proves little (it touches no database), so the version shown, a page that needs the
+//! schema, the login page with one of its assets, and the streaming server are asked too. The compose
+//! file's own health checks decide nothing here: they go stale.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::{Ctx, Ports, StepError, chain};
+use crate::domain::plan::{PlannedService, Role};
+use crate::domain::version::ReleaseVersion;
+use crate::ports::clock::Clock;
+use crate::ports::probe::{Answer, Probe, ProbeError, Request};
+use crate::ports::runtime::{Container, ContainerRuntime};
+
+/// Longest time for one answer. A page of a loaded small host takes some seconds; a minute means trouble.
+pub const ANSWER_LIMIT: Duration = Duration::from_secs(20);
+/// Between two tries while something boots. Mastodon answers 429 above one request a second.
+pub const BETWEEN_TRIES: Duration = Duration::from_millis(1500);
+
+/// What is wrong with a container that was probed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Wrong {
+    /// It does not exist.
+    #[error("its container is gone")]
+    Gone,
+    /// Its main process has ended.
+    #[error("its container stopped (exit code {exit_code})")]
+    Stopped {
+        /// Exit code of the process.
+        exit_code: i64,
+    },
+    /// It answers something else than it should, or nothing.
+    #[error("{0}")]
+    Answer(String),
+}
+
+impl Wrong {
+    /// Whether waiting cannot help.
+    fn is_final(&self) -> bool {
+        match self {
+            Self::Gone | Self::Stopped { .. } => true,
+            Self::Answer(_) => false,
+        }
+    }
+}
+
+/// Where a container is probed.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Address and port.
+    pub address: SocketAddr,
+    /// `LOCAL_DOMAIN`.
+    pub domain: &'a str,
+}
+
+/// Asks web everything it has to answer as `version`. Gives one line a probe, or what is wrong.
+pub async fn web<P: Probe>(
+    probe: &P,
+    target: Target<'_>,
+    version: &ReleaseVersion,
+) -> Result<Vec<String>, String> {
+    let mut lines = vec![health(probe, target, "/health").await?];
+    let instance = get(probe, target, "/api/v2/instance").await?;
+    let shown = version_shown(&instance)?;
+    if shown != version.to_string() {
+        return Err(format!("web shows version {shown}, not {version}"));
+    }
+    lines.push(format!("/api/v2/instance shows {shown}"));
+    lines.push(timeline(probe, target).await?);
+    lines.push(login_page(probe, target).await?);
+    Ok(lines)
+}
+
+/// Asks the streaming server.
+pub async fn streaming<P: Probe>(probe: &P, target: Target<'_>) -> Result<Vec<String>, String> {
+    Ok(vec![health(probe, target, "/api/v1/streaming/health").await?])
+}
+
+async fn health<P: Probe>(probe: &P, target: Target<'_>, path: &str) -> Result<String, String> {
+    let answer = get(probe, target, path).await?;
+    if answer.status == 200 && answer.body.trim() == "OK" {
+        Ok(format!("{path} answers OK"))
+    } else {
+        Err(unexpected(path, &answer))
+    }
+}
+
+/// The public timeline needs the schema of this very version. A site may close it to strangers (401, 403,
+/// 404, 422); only an error of the server speaks against the version.
+async fn timeline<P: Probe>(probe: &P, target: Target<'_>) -> Result<String, String> {
+    let path = "/api/v1/timelines/public?limit=1";
+    let answer = get(probe, target, path).await?;
+    match answer.status {
+        200 => Ok("the public timeline answers 200".to_owned()),
+        401 | 403 | 404 | 422 => Ok(format!("the public timeline is closed ({})", answer.status)),
+        _ => Err(unexpected(path, &answer)),
+    }
+}
+
+async fn login_page<P: Probe>(probe: &P, target: Target<'_>) -> Result<String, String> {
+    let path = "/auth/sign_in";
+    let page = get(probe, target, path).await?;
+    if (300..400).contains(&page.status) {
+        return Ok(format!("the login page redirects ({})", page.status));
+    }
+    if page.status != 200 {
+        return Err(unexpected(path, &page));
+    }
+    let Some(asset) = first_asset(&page.body) else {
+        return Ok("the login page answers 200".to_owned());
+    };
+    let answer = get(probe, target, &asset).await?;
+    if answer.status == 200 {
+        Ok(format!("the login page answers 200, and so does {asset}"))
+    } else {
+        Err(format!(
+            "the login page names {asset}, which answers {}: are old files mounted over public/?",
+            answer.status
+        ))
+    }
+}
+
+/// The first path under `/packs` that a page names.
+fn first_asset(page: &str) -> Option<String> {
+    let start = page.find("/packs")?;
+    let rest = page.get(start..)?;
+    let end = rest.find(['"', '\'', ' ', '>', ')'])?;
+    rest.get(..end).map(ToOwned::to_owned)
+}
+
+async fn get<P: Probe>(probe: &P, target: Target<'_>, path: &str) -> Result<Answer, String> {
+    let request =
+        Request { address: target.address, path, host: target.domain, limit: ANSWER_LIMIT };
+    match probe.get(request).await {
+        // Alive, and asked too often: no word against the version, but no proof either.
+        Ok(answer) if answer.status == 429 => Err(format!("{path} answers 429, too many requests")),
+        Ok(answer) => Ok(answer),
+        Err(err) => Err(said(&err)),
+    }
+}
+
+fn said(err: &ProbeError) -> String {
+    chain(err)
+}
+
+fn version_shown(answer: &Answer) -> Result<String, String> {
+    if answer.status != 200 {
+        return Err(unexpected("/api/v2/instance", answer));
+    }
+    serde_json::from_str::<Value>(&answer.body)
+        .ok()
+        .and_then(|json| json.get("version")?.as_str().map(ToOwned::to_owned))
+        .ok_or_else(|| "/api/v2/instance shows no version".to_owned())
+}
+
+fn unexpected(path: &str, answer: &Answer) -> String {
+    let start: String = answer.body.chars().take(80).collect();
+    format!("{path} answers {} ({})", answer.status, start.escape_debug())
+}
+
+impl<P: Ports> Ctx<'_, P> {
+    /// Waits until a container answers every probe of its role as `version`; the container has to be
+    /// reachable in one of its private networks. Gives the probes' lines.
+    pub(crate) async fn until_well(
+        &self,
+        id: &str,
+        service: &PlannedService,
+        version: &ReleaseVersion,
+        limit: Duration,
+    ) -> Result<Vec<String>, StepError> {
+        let clock = self.ports.clock();
+        let start = clock.monotonic();
+        loop {
+            let wrong = match self.probe_once(id, service, version).await? {
+                Ok(lines) => return Ok(lines),
+                Err(wrong) => wrong,
+            };
+            let over = clock.monotonic().saturating_sub(start) >= limit;
+            if over || wrong.is_final() {
+                let logs = self.ports.runtime().logs(id, 20).await.unwrap_or_default();
+                return Err(StepError::Target(format!(
+                    "{} of {version} is not well after {} s: {wrong}; it wrote last: {}",
+                    service.service,
+                    clock.monotonic().saturating_sub(start).as_secs(),
+                    tail(&logs)
+                )));
+            }
+            clock.pause(BETWEEN_TRIES).await;
+        }
+    }
+
+    /// Asks a container every probe of its role once. The inner error says what is wrong with it.
+    pub(crate) async fn probe_once(
+        &self,
+        id: &str,
+        service: &PlannedService,
+        version: &ReleaseVersion,
+    ) -> Result<Result<Vec<String>, Wrong>, StepError> {
+        let Some(container) = self.ports.runtime().container(id).await? else {
+            return Ok(Err(Wrong::Gone));
+        };
+        if !container.state.running {
+            return Ok(Err(Wrong::Stopped { exit_code: container.state.exit_code }));
+        }
+        let Some(port) = service.port else {
+            return Ok(Ok(vec![format!("{} runs", service.service)]));
+        };
+        let Some(ip) = private_address(&container, service) else {
+            return Ok(Err(Wrong::Answer(
+                "its container has no address in a private network".to_owned(),
+            )));
+        };
+        let target =
+            Target { address: SocketAddr::new(ip, port), domain: &self.plan.site.domain };
+        let probe = self.ports.probe();
+        let lines = match service.role {
+            Role::Web => web(probe, target, version).await,
+            Role::Streaming => streaming(probe, target).await,
+            Role::Sidekiq => Ok(Vec::new()),
+        };
+        Ok(lines.map_err(Wrong::Answer))
+    }
+}
+
+/// The address at which this host, and only it, reaches the container.
+pub(crate) fn private_address(container: &Container, service: &PlannedService) -> Option<IpAddr> {
+    service.private_networks.iter().find_map(|network| container.networks.get(network)?.ip)
+}
+
+/// The end of a log, on one line.
+pub(crate) fn tail(logs: &str) -> String {
+    /// Characters of a log that fit into an error a person reads.
+    const MAX: usize = 600;
+    let line = logs.split_whitespace().collect::<Vec<_>>().join(" ");
+    let n_chars = line.chars().count();
+    line.chars().skip(n_chars.saturating_sub(MAX)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_asset_of_a_page_is_found_between_quotes() {
+        let page = "<link href='/packs/css/app-1.css'><script src=\"/packs/js/a.js\">";
+        assert_eq!(first_asset(page).as_deref(), Some("/packs/css/app-1.css"));
+        assert_eq!(first_asset("<p>none</p>"), None);
+    }
+}

@@ -1,0 +1,236 @@
+//! Preflight: is everything as the plan says, and will there be room? Changes nothing.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use crate::domain::event::Finding;
+use crate::domain::plan::ImageKind;
+use crate::domain::version::ReleaseVersion;
+use crate::engine::{Ctx, Ports, StepError};
+use crate::ports::compose::{ComposeProject, FileState};
+use crate::ports::database::{Database, Redis};
+use crate::ports::files::RunFiles;
+use crate::ports::runtime::ContainerRuntime;
+
+/// Labels in which Compose keeps the hash of a service's definition.
+pub(crate) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
+
+/// Room that a new version's images may need beyond the size of the old ones, and that has to stay free
+/// for logs and write-ahead logs: 512 MiB.
+const HEADROOM: u64 = 512 << 20;
+/// Files a run may make: a dump has two per table, and a Mastodon has about 150 tables.
+const INODES: u64 = 2_000;
+
+impl<P: Ports> Ctx<'_, P> {
+    pub(super) async fn preflight(&self) -> Result<Finding, StepError> {
+        self.ports.runtime().info().await?;
+        self.containers_as_planned().await?;
+        self.no_unapplied_edits().await?;
+        self.environment_fits()?;
+        self.servers_fit().await?;
+        self.room().await?;
+        self.old_version_is_well().await?;
+        Ok(Finding::Nothing)
+    }
+
+    async fn containers_as_planned(&self) -> Result<(), StepError> {
+        for service in &self.plan.services {
+            let container = self.ports.runtime().container(&service.container).await?;
+            let Some(container) = container.filter(|found| found.id == service.id) else {
+                return Err(StepError::Host(format!(
+                    "container `{}` is not the one the plan was made with; plan again",
+                    service.container
+                )));
+            };
+            if !container.state.running {
+                return Err(StepError::Host(format!(
+                    "container `{}` is not running; an update starts only from a healthy site",
+                    service.container
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What runs must be what the owner's files say now, or an update would bring in edits that nobody
+    /// has tried.
+    async fn no_unapplied_edits(&self) -> Result<(), StepError> {
+        for edit in &self.material.edits {
+            if self.ports.compose().state(edit)? != FileState::Before {
+                return Err(StepError::Host(format!(
+                    "{} was changed after the plan was made; plan again",
+                    edit.path.display()
+                )));
+            }
+        }
+        let services: Vec<String> = self.plan.services.iter().map(|s| s.service.clone()).collect();
+        let hashes = self.ports.compose().hashes(&self.material.project, &[], &services).await?;
+        for service in &self.plan.services {
+            let running = self
+                .material
+                .container(service)
+                .and_then(|container| container.labels.get(CONFIG_HASH));
+            if hashes.get(&service.service) != running {
+                return Err(StepError::Host(format!(
+                    "service `{}` does not run as the Compose file says: somebody edited the file or \
+                     its environment and has not applied it; run `up -d` for it, or take the edit back",
+                    service.service
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn environment_fits(&self) -> Result<(), StepError> {
+        for service in &self.plan.services {
+            let Some(container) = self.material.container(service) else { continue };
+            if service.role.image() == ImageKind::Main
+                && let Some(problem) = environment_problem(&container.env, &self.plan.to)
+            {
+                return Err(StepError::Host(format!("service `{}`: {problem}", service.service)));
+            }
+        }
+        Ok(())
+    }
+
+    async fn servers_fit(&self) -> Result<(), StepError> {
+        let (to, database) = (&self.plan.to, &self.plan.database);
+        let facts =
+            self.ports.database().facts(database, &self.material.database_password()).await?;
+        let needed = postgres_needed(to);
+        if facts.version / 10_000 < needed {
+            return Err(StepError::Host(format!(
+                "Mastodon {to} needs PostgreSQL {needed} or newer, here runs {}; move PostgreSQL first",
+                facts.version / 10_000
+            )));
+        }
+        if !facts.may_create_databases {
+            return Err(StepError::Host(format!(
+                "role `{}` may not create databases, so a damaged one could not be restored; \
+                 `ALTER ROLE \"{}\" CREATEDB` allows it",
+                database.user, database.user
+            )));
+        }
+        let redis =
+            self.ports.redis().version(&self.plan.redis, &self.material.redis_password()).await?;
+        let needed = redis_needed(to);
+        if version_pair(&redis) < needed {
+            return Err(StepError::Host(format!(
+                "Mastodon {to} needs Redis {}.{} or newer, here runs {redis}; move Redis first",
+                needed.0, needed.1
+            )));
+        }
+        Ok(())
+    }
+
+    async fn room(&self) -> Result<(), StepError> {
+        let files = self.ports.files();
+        let dump = self.plan.database.bytes.saturating_add(HEADROOM / 8);
+        self.room_at(files.snapshot_root(), dump, "the snapshot")?;
+        let info = self.ports.runtime().info().await?;
+        let images: u64 = self.material.images.values().map(|image| image.size).sum();
+        self.room_at(&info.data_root, images.saturating_add(HEADROOM), "the new images")?;
+        if let Some(data) = self.database_folder().await? {
+            let copy = self.plan.database.bytes.saturating_mul(2).saturating_add(HEADROOM);
+            self.room_at(Path::new(&data), copy, "the migrations and a restore")?;
+        }
+        Ok(())
+    }
+
+    fn room_at(&self, path: &Path, needed: u64, what: &str) -> Result<(), StepError> {
+        let room = self.ports.files().room(path)?;
+        if room.bytes < needed {
+            return Err(StepError::Host(format!(
+                "not enough room for {what}: {} needs {} MiB free, {} MiB are; make room and try again",
+                path.display(),
+                needed >> 20,
+                room.bytes >> 20
+            )));
+        }
+        if room.inodes.is_some_and(|inodes| inodes < INODES) {
+            return Err(StepError::Host(format!(
+                "not enough free inodes for {what} at {}: {INODES} are needed; remove small files",
+                path.display()
+            )));
+        }
+        Ok(())
+    }
+
+    /// The folder of this host that the database server writes to, if it can be seen.
+    async fn database_folder(&self) -> Result<Option<String>, StepError> {
+        let container = self.ports.runtime().container(&self.plan.database.container).await?;
+        Ok(container.and_then(|container| {
+            let mounts = container.raw.get("Mounts")?.as_array()?;
+            mounts.iter().find_map(|mount| {
+                let destination = mount.get("Destination")?.as_str()?;
+                let source = mount.get("Source")?.as_str()?;
+                destination.contains("postgresql").then(|| source.to_owned())
+            })
+        }))
+    }
+
+    async fn old_version_is_well(&self) -> Result<(), StepError> {
+        for service in &self.plan.services {
+            if let Err(wrong) = self.probe_once(&service.id, service, &self.plan.from).await? {
+                return Err(StepError::Host(format!(
+                    "{} is not well before the update: {wrong}; an update starts only from a healthy site",
+                    service.service
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What stands in the way in an environment, as one sentence.
+fn environment_problem(env: &BTreeMap<String, String>, to: &ReleaseVersion) -> Option<String> {
+    let missing: Vec<&str> = [
+        "ACTIVE_RECORD_ENCRYPTION_DETERMINISTIC_KEY",
+        "ACTIVE_RECORD_ENCRYPTION_KEY_DERIVATION_SALT",
+        "ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY",
+    ]
+    .into_iter()
+    .filter(|key| env.get(*key).is_none_or(String::is_empty))
+    .collect();
+    let line = to.line();
+    if (line.major, line.minor) >= (4, 3) && !missing.is_empty() {
+        return Some(format!(
+            "Mastodon {to} does not start without {}; make them once with `bin/rails db:encryption:init`",
+            missing.join(", ")
+        ));
+    }
+    if (line.major, line.minor) >= (4, 4) && env.contains_key("REDIS_NAMESPACE") {
+        return Some(format!("Mastodon {to} does not start with REDIS_NAMESPACE; move the keys first"));
+    }
+    env.contains_key("SKIP_POST_DEPLOYMENT_MIGRATIONS").then(|| {
+        "SKIP_POST_DEPLOYMENT_MIGRATIONS is set, whatever its value, and would leave migrations undone; \
+         remove it"
+            .to_owned()
+    })
+}
+
+/// PostgreSQL's major version that a line of Mastodon needs (its release notes).
+fn postgres_needed(to: &ReleaseVersion) -> u32 {
+    let line = to.line();
+    match (line.major, line.minor) {
+        (0..=3, _) | (4, 0..=2) => 10,
+        (4, 3) => 12,
+        (4, 4) => 13,
+        (_, _) => 14,
+    }
+}
+
+/// Redis's version that a line of Mastodon needs (its release notes).
+fn redis_needed(to: &ReleaseVersion) -> (u32, u32) {
+    let line = to.line();
+    match (line.major, line.minor) {
+        (0..=3, _) | (4, 0..=3) => (4, 0),
+        (4, 4) => (6, 2),
+        (_, _) => (7, 0),
+    }
+}
+
+fn version_pair(text: &str) -> (u32, u32) {
+    let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}

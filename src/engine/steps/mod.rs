@@ -1,0 +1,53 @@
+//! The steps of the way forward, one file for each group that shares its means.
+
+use super::{Ctx, Ports, StepError};
+use crate::domain::event::{Blame, Finding, Step};
+use crate::domain::run::RunState;
+
+mod check;
+mod commit;
+mod fence;
+mod migrate;
+mod pull;
+pub(crate) mod snapshot;
+mod switch;
+
+/// Role labels of the containers a run makes.
+pub(crate) mod role {
+    /// A container of the new version that will serve.
+    pub(crate) const NEW: &str = "new";
+    /// The one-off that migrates.
+    pub(crate) const MIGRATE: &str = "migrate";
+    /// The one-off that proves that Sidekiq boots.
+    pub(crate) const SIDEKIQ_PROBE: &str = "sidekiq-probe";
+}
+
+impl<P: Ports> Ctx<'_, P> {
+    /// Takes one step forward. Calling it again after an interruption converges on the same state.
+    pub(crate) async fn act(&self, step: Step, state: &RunState) -> Result<Finding, StepError> {
+        match step {
+            Step::Preflight => self.preflight().await,
+            Step::Pull => self.pull().await,
+            Step::Fence => self.fence().await,
+            Step::Snapshot => self.snapshot().await,
+            Step::Prove => self.prove().await,
+            Step::Migrate => self.migrate(state).await,
+            Step::Switch => self.switch(state).await,
+            Step::Verify => self.verify().await,
+            Step::Open => self.open(state).await,
+            Step::Finalise => self.finalise().await,
+        }
+    }
+}
+
+/// Whose fault a step's failure is.
+pub(crate) fn blame(error: &StepError) -> Blame {
+    match error {
+        StepError::Target(_) => Blame::Target,
+        StepError::Host(_)
+        | StepError::Runtime(_)
+        | StepError::Data(_)
+        | StepError::Compose(_)
+        | StepError::Files(_) => Blame::Host,
+    }
+}

@@ -1,0 +1,139 @@
+//! Snapshot and proof: database, Redis and the owner's files, read back before anything is changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use crate::domain::event::Finding;
+use crate::engine::{Ctx, Ports, StepError};
+use crate::ports::clock::Clock;
+use crate::ports::database::{DataError, Database, Redis, RowCounts};
+use crate::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles};
+
+impl<P: Ports> Ctx<'_, P> {
+    pub(super) async fn snapshot(&self) -> Result<Finding, StepError> {
+        let plan = self.plan;
+        let password = self.material.database_password();
+        let redis_password = self.material.redis_password();
+        let (database, redis) = (self.ports.database(), self.ports.redis());
+        let schema = database.schema_versions(&plan.database, &password).await?;
+        let rows = database.row_counts(&plan.database, &password).await?;
+        let redis_keys = redis.keys(&plan.redis, &redis_password).await?;
+        let dir = self.ports.files().begin_snapshot(&plan.run)?;
+        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
+        database.dump(&plan.database, &password, &on_behalf, &dir, limit).await?;
+        redis.dump(&plan.redis, &redis_password, &on_behalf, &dir, limit).await?;
+        self.ports.files().copy_into(&dir, &self.owners_files())?;
+        let manifest = Manifest {
+            format: MANIFEST_FORMAT,
+            run: plan.run.clone(),
+            instance: plan.instance.clone(),
+            version: plan.from.to_string(),
+            taken_at: self.ports.clock().now(),
+            images: plan
+                .images
+                .iter()
+                .map(|image| (image.from_reference.clone(), image.from_id.clone()))
+                .collect(),
+            method: "pg_dump --format=directory; redis-cli --rdb".to_owned(),
+            postgres: plan.database.server_version,
+            schema,
+            rows,
+            redis_keys,
+            files: BTreeMap::new(),
+        };
+        let (path, bytes) = self.ports.files().seal_snapshot(&dir, manifest)?;
+        Ok(Finding::Snapshotted { path: path.display().to_string(), bytes })
+    }
+
+    /// Compose files and environment files: without the secrets in them a dump is worthless.
+    fn owners_files(&self) -> Vec<PathBuf> {
+        let project = &self.material.project;
+        let mut files = project.config_files.clone();
+        files.extend(project.env_file.clone());
+        for name in [".env", ".env.production"] {
+            files.push(project.working_dir.join(name));
+        }
+        files.sort();
+        files.dedup();
+        files
+    }
+
+    pub(super) async fn prove(&self) -> Result<Finding, StepError> {
+        let plan = self.plan;
+        let Some((dir, manifest)) = self.ports.files().open_snapshot(&plan.run)? else {
+            return Err(StepError::Host("the snapshot is gone".to_owned()));
+        };
+        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
+        let rows =
+            self.ports.database().count_dump(&plan.database, &on_behalf, &dir, limit).await?;
+        same_rows(&manifest.rows, &rows)?;
+        let (alive, all) =
+            self.ports.redis().count_dump(&plan.redis, &on_behalf, &dir, limit).await?;
+        let password = self.material.redis_password();
+        let now = self.ports.redis().keys(&plan.redis, &password).await?;
+        // Nobody writes behind the fence, but keys still expire: the copy holds no more living keys than
+        // there were before it, and all that are there after it.
+        if alive > manifest.redis_keys || all < now {
+            return Err(DataError::Incomplete {
+                difference: format!(
+                    "Redis had {} keys before and {now} after the copy, which holds {alive} living of {all}",
+                    manifest.redis_keys
+                ),
+            }
+            .into());
+        }
+        Ok(Finding::Proved {
+            tables: count(rows.len()),
+            rows: rows.values().sum(),
+            redis_keys: all,
+        })
+    }
+}
+
+/// Compares two counts table by table.
+pub(crate) fn same_rows(wanted: &RowCounts, found: &RowCounts) -> Result<(), DataError> {
+    /// Differences named in one error.
+    const SHOWN: usize = 5;
+    let mut differences: Vec<String> = wanted
+        .iter()
+        .filter(|(table, rows)| found.get(*table) != Some(*rows))
+        .map(|(table, rows)| match found.get(table) {
+            Some(other) => format!("{table} has {other} rows instead of {rows}"),
+            None => format!("{table} is missing"),
+        })
+        .collect();
+    differences.extend(
+        found
+            .keys()
+            .filter(|table| !wanted.contains_key(*table))
+            .map(|table| format!("{table} is in the copy only")),
+    );
+    if differences.is_empty() {
+        return Ok(());
+    }
+    differences.truncate(SHOWN);
+    Err(DataError::Incomplete { difference: differences.join(", ") })
+}
+
+/// A length as a number for the journal.
+pub(crate) fn count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(pairs: &[(&str, u64)]) -> RowCounts {
+        pairs.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect()
+    }
+
+    #[test]
+    fn a_missing_table_and_a_missing_row_are_named() {
+        let wanted = counts(&[("public.accounts", 3), ("public.statuses", 9)]);
+        assert!(same_rows(&wanted, &wanted).is_ok());
+        let text = same_rows(&wanted, &counts(&[("public.statuses", 8)])).unwrap_err().to_string();
+        assert!(text.contains("public.accounts is missing"), "{text}");
+        assert!(text.contains("public.statuses has 8 rows instead of 9"), "{text}");
+    }
+}

@@ -1,0 +1,228 @@
+//! The data: PostgreSQL and Redis, their copies and the way back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::Retry;
+use super::runtime::RuntimeError;
+use crate::domain::plan::{DatabaseRef, RedisRef};
+
+/// The run and instance on whose behalf a helper container works; both become labels of it.
+#[derive(Debug, Clone)]
+pub struct OnBehalf {
+    /// Run id.
+    pub run: String,
+    /// Its short form, part of names.
+    pub short_run: String,
+    /// Instance.
+    pub instance: String,
+}
+
+/// What the database server says of itself and of the role.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerFacts {
+    /// `server_version_num`.
+    pub version: u32,
+    /// Bytes of the database.
+    pub bytes: u64,
+    /// Whether web's role may create and rename databases.
+    pub may_create_databases: bool,
+}
+
+/// Rows of every table, by schema-qualified name.
+pub type RowCounts = BTreeMap<String, u64>;
+
+/// Why a question to or a copy of the data failed.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// The helper or server container could not be used.
+    #[error("failed to reach {what}")]
+    Container {
+        /// `PostgreSQL` or `Redis`, and where.
+        what: String,
+        /// What the engine said.
+        #[source]
+        source: RuntimeError,
+    },
+    /// A tool said no.
+    #[error("{tool} failed (exit {exit}): {stderr}")]
+    Tool {
+        /// `psql`, `pg_dump`, ….
+        tool: &'static str,
+        /// Its exit code.
+        exit: i64,
+        /// The last of what it wrote.
+        stderr: String,
+    },
+    /// An answer could not be read.
+    #[error("{tool} answered something unexpected: {answer}")]
+    Answer {
+        /// `psql`, `redis-cli`, ….
+        tool: &'static str,
+        /// What, cut.
+        answer: String,
+    },
+    /// The copy is not what was copied.
+    #[error("the copy is not complete: {difference}")]
+    Incomplete {
+        /// The first differences.
+        difference: String,
+    },
+    /// Database names stand in a way that the program never makes.
+    #[error("the databases `{name}`, `{other}` stand in an unexpected way; nothing was renamed")]
+    Names {
+        /// The database's name.
+        name: String,
+        /// The other one's name.
+        other: String,
+    },
+}
+
+impl DataError {
+    /// Whether trying again makes sense.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Container { source, .. } => source.retry(),
+            Self::Tool { .. } | Self::Answer { .. } | Self::Incomplete { .. } | Self::Names { .. } => {
+                Retry::Permanent
+            }
+        }
+    }
+}
+
+/// Result of a call about the data.
+pub type DataResult<T> = Result<T, DataError>;
+
+/// PostgreSQL in a container of this host.
+pub trait Database: Send + Sync {
+    /// Asks the server. Read-only.
+    fn facts(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<ServerFacts>> + Send;
+
+    /// Versions in `schema_migrations`.
+    fn schema_versions(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<BTreeSet<String>>> + Send;
+
+    /// Counts every row of every table that a dump holds.
+    fn row_counts(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<RowCounts>> + Send;
+
+    /// Dumps the database into folder `database` of `dir`, in `pg_dump`'s directory format, which
+    /// `pg_restore` reads in parallel. `dir` is on this host.
+    fn dump(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Reads the whole dump back and counts the rows of each table in it. A file that is cut or altered
+    /// is an error.
+    fn count_dump(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<RowCounts>> + Send;
+
+    /// Restores the dump into the new database `into` (dropped first if it is there), stopping at the
+    /// first error, and counts its rows. The live database is not touched.
+    fn restore(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        into: &str,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<RowCounts>> + Send;
+
+    /// Whether a database of this name exists.
+    fn exists(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> impl Future<Output = DataResult<bool>> + Send;
+
+    /// Puts `restored` in the live database's place and the live one aside as `aside`. An interruption
+    /// between the two renames is finished by the next call. Connections are ended.
+    fn swap(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        restored: &str,
+        aside: &str,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Makes sure no database of this name exists. Refuses the live database's own name.
+    fn ensure_dropped(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+}
+
+/// Redis in a container of this host.
+pub trait Redis: Send + Sync {
+    /// Its version, `7.0.15`.
+    fn version(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<String>> + Send;
+
+    /// Keys in all its databases.
+    fn keys(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<u64>> + Send;
+
+    /// Writes a point-in-time copy to `redis.rdb` in `dir`.
+    fn dump(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Checks the copy and counts its keys: those that are alive, and all.
+    fn count_dump(
+        &self,
+        redis: &RedisRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<(u64, u64)>> + Send;
+
+    /// Makes the running server hold exactly what the copy holds, through Redis's own replication: whole
+    /// or not at all, whatever persistence it uses.
+    fn restore(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+}

@@ -1,0 +1,124 @@
+//! Files of a run on this host: its material, its snapshot, and the room they need.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::database::RowCounts;
+
+/// Format of the manifests this program writes.
+pub const MANIFEST_FORMAT: u32 = 1;
+/// Name of the manifest in a snapshot's folder. A snapshot without it is not one.
+pub const MANIFEST: &str = "manifest.json";
+
+/// What a snapshot holds. Written last; a snapshot without it does not count.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// [`MANIFEST_FORMAT`] of the program that wrote it.
+    pub format: u32,
+    /// The run that took it.
+    pub run: String,
+    /// The instance.
+    pub instance: String,
+    /// Version that served.
+    pub version: String,
+    /// When.
+    pub taken_at: Timestamp,
+    /// Images that ran: reference to id.
+    pub images: BTreeMap<String, String>,
+    /// How it was taken.
+    pub method: String,
+    /// `server_version_num` of PostgreSQL.
+    pub postgres: u32,
+    /// Versions in `schema_migrations`.
+    pub schema: BTreeSet<String>,
+    /// Rows of every table, counted behind the fence.
+    pub rows: RowCounts,
+    /// Keys in Redis, counted behind the fence before the copy.
+    pub redis_keys: u64,
+    /// Every file, by path relative to the folder.
+    pub files: BTreeMap<String, FileMark>,
+}
+
+/// One file of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileMark {
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+}
+
+/// Room on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes free for us.
+    pub bytes: u64,
+    /// Files that can still be made; `None` where the file system has no such limit.
+    pub inodes: Option<u64>,
+}
+
+/// Why a file of ours could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilesError {
+    /// The system said no.
+    #[error("failed to {action} {}", path.display())]
+    Io {
+        /// `write`, `read`, ….
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not what was written.
+    #[error("{} is damaged: {reason}", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// How that shows.
+        reason: String,
+    },
+}
+
+/// Result of a call about files.
+pub type FilesResult<T> = Result<T, FilesError>;
+
+/// The files of runs.
+pub trait RunFiles: Send + Sync {
+    /// Writes the run's material, mode 0600, durable when this returns.
+    fn save_material(&self, run: &str, text: &str) -> FilesResult<()>;
+
+    /// Reads the run's material.
+    fn load_material(&self, run: &str) -> FilesResult<String>;
+
+    /// Makes a fresh folder for the run's snapshot, mode 0700; what an earlier attempt left is removed.
+    fn begin_snapshot(&self, run: &str) -> FilesResult<PathBuf>;
+
+    /// Copies files (those that exist) into folder `files` of the snapshot, mode 0600.
+    fn copy_into(&self, dir: &Path, files: &[PathBuf]) -> FilesResult<()>;
+
+    /// Finishes the snapshot: marks every file, writes the manifest last, makes all of it durable and
+    /// gives the folder its final name. Gives that folder and the bytes in it.
+    fn seal_snapshot(&self, dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;
+
+    /// The run's finished snapshot, if there is one. Compares sizes and SHA-256 of every file.
+    fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>>;
+
+    /// Makes sure the run has no unfinished snapshot.
+    fn ensure_no_partial(&self, run: &str) -> FilesResult<()>;
+
+    /// Removes finished snapshots of the instance beyond the newest `keep`, never that of `run`.
+    fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>>;
+
+    /// Where snapshots lie.
+    fn snapshot_root(&self) -> &Path;
+
+    /// Room at `path`, or at its nearest folder that exists.
+    fn room(&self, path: &Path) -> FilesResult<Room>;
+}

@@ -1,0 +1,824 @@
+//! Real releases and advisories: everything is read or reported, and the decisions that follow from them are right.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "tests may fail loudly, and need a time zone"
+)]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use mastopatch::config::parse_policy;
+use mastopatch::domain::advisory::{Advisory, AdvisoryParts, Affected, Severity};
+use mastopatch::domain::decide::{
+    About, Approval, Decision, Facts, NotATarget, Quarantined, Standing, When, decide, target_of,
+};
+use mastopatch::domain::policy::{Class, Policy};
+use mastopatch::domain::release::{Release, ReleaseParts};
+use mastopatch::domain::version::{ReleaseVersion, UpdateKind};
+use mastopatch::domain::window::Window;
+use proptest::prelude::*;
+use serde_json::Value;
+
+const RELEASES: &str = include_str!("data/github/releases.json");
+const ADVISORIES: &str = include_str!("data/github/advisories.json");
+
+fn version(text: &str) -> ReleaseVersion {
+    text.parse().unwrap()
+}
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn text(value: &Value, key: &str) -> Option<String> {
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .map(ToOwned::to_owned)
+}
+
+fn date(value: &Value, key: &str) -> Option<Timestamp> {
+    text(value, key).map(|date| date.parse().unwrap())
+}
+
+fn releases() -> Vec<Release> {
+    let values: Vec<Value> = serde_json::from_str(RELEASES).unwrap();
+    let release = |value: &Value| {
+        Release::new(ReleaseParts {
+            tag: text(value, "tag_name").unwrap(),
+            title: text(value, "name"),
+            url: text(value, "html_url"),
+            published_at: date(value, "published_at"),
+            updated_at: date(value, "updated_at"),
+            pre_release: value["prerelease"].as_bool().unwrap(),
+            body: text(value, "body").unwrap_or_default(),
+        })
+        .unwrap()
+    };
+    values.iter().map(release).collect()
+}
+
+fn advisories() -> Vec<Advisory> {
+    let values: Vec<Value> = serde_json::from_str(ADVISORIES).unwrap();
+    let advisory = |value: &Value| {
+        let vulnerable = value["vulnerabilities"].as_array().unwrap();
+        Advisory::new(AdvisoryParts {
+            id: text(value, "ghsa_id").unwrap(),
+            cve: text(value, "cve_id"),
+            severity: text(value, "severity"),
+            summary: text(value, "summary"),
+            url: text(value, "html_url"),
+            published_at: date(value, "published_at"),
+            updated_at: date(value, "updated_at"),
+            withdrawn: false,
+            vulnerable: vulnerable
+                .iter()
+                .map(|one| {
+                    (
+                        text(one, "vulnerable_version_range"),
+                        text(one, "patched_versions"),
+                    )
+                })
+                .collect(),
+        })
+        .unwrap()
+    };
+    values.iter().map(advisory).collect()
+}
+
+static KNOWN: LazyLock<(Vec<Release>, Vec<Advisory>)> = LazyLock::new(|| (releases(), advisories()));
+
+/// Everything that is known, with `installed` running.
+fn facts(installed: &str) -> Facts {
+    Facts {
+        instance: "social.example".to_owned(),
+        installed: version(installed),
+        releases: KNOWN.0.clone(),
+        advisories: KNOWN.1.clone(),
+        quarantined: Vec::new(),
+        approvals: Vec::new(),
+        problems: Vec::new(),
+    }
+}
+
+/// The same, as it was known at an instant.
+fn facts_on(installed: &str, day: &str) -> Facts {
+    let mut facts = facts(installed);
+    facts
+        .releases
+        .retain(|release| release.published_at <= at(day));
+    facts.advisories.retain(|advisory| {
+        advisory
+            .published_at
+            .is_none_or(|published| published <= at(day))
+    });
+    facts
+}
+
+fn shipped(name: &str) -> Policy {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("policies")
+        .join(name);
+    parse_policy(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
+}
+
+/// A Wednesday, after everything in the data.
+const WEDNESDAY: &str = "2026-04-15T12:00:00Z";
+/// In the Sunday window after it, which is 00:00 to 03:00 UTC.
+const SUNDAY_NIGHT: &str = "2026-04-19T00:30:00Z";
+
+fn decided(facts: &Facts, now: &str) -> Decision {
+    decide(
+        facts,
+        &shipped("standard.toml"),
+        at(now),
+        SignedDuration::from_mins(30),
+    )
+}
+
+fn said(decision: &Decision, about: About) -> String {
+    let texts = decision
+        .reasons
+        .iter()
+        .filter(|reason| reason.about == about)
+        .map(ToString::to_string);
+    texts.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_release_and_advisory_is_read() {
+    let releases = releases();
+    assert_eq!(releases.len(), 158);
+    assert!(releases.iter().all(|release| release.described));
+    // 80 change logs have a Security section; nothing without one names an advisory.
+    assert_eq!(
+        releases
+            .iter()
+            .filter(|release| release.security.heading)
+            .count(),
+        80
+    );
+    assert_eq!(
+        releases
+            .iter()
+            .filter(|release| release.is_security())
+            .count(),
+        80
+    );
+    assert_eq!(
+        releases
+            .iter()
+            .filter(|release| release.pre_release)
+            .count(),
+        23
+    );
+    let advisories = advisories();
+    assert_eq!(advisories.len(), 41);
+    assert_eq!(
+        advisories
+            .iter()
+            .filter(|advisory| advisory.severity_missing)
+            .count(),
+        9
+    );
+}
+
+#[test]
+fn tags_are_rebuilt_from_versions_except_for_old_spellings() {
+    for release in releases() {
+        let old = release.tag.contains("rc") || release.tag.contains("beta");
+        assert!(
+            release.version.tag() == release.tag || (old && release.version.line().minor <= 2),
+            "{}",
+            release.tag
+        );
+    }
+}
+
+#[test]
+fn a_patch_that_closes_holes_is_a_security_update_with_their_ids() {
+    let decision = decided(&facts("4.5.7"), SUNDAY_NIGHT);
+    let target = decision.target.as_ref().unwrap();
+    assert_eq!(
+        (target.version.to_string().as_str(), target.tag.as_str()),
+        ("4.5.8", "v4.5.8")
+    );
+    assert_eq!(
+        (target.kind, target.class, target.severity),
+        (UpdateKind::Patch, Class::Security, Some(Severity::Medium))
+    );
+    assert_eq!(
+        target.advisories,
+        ["GHSA-q4g8-82c5-9h33", "GHSA-xqw8-4j56-5hj6"]
+    );
+    assert_eq!(target.rule.as_deref(), Some("security"));
+    let until = Some(at("2026-04-19T03:00:00Z"));
+    assert_eq!(
+        decision.when,
+        When::Now {
+            window: Some("sunday-night".to_owned()),
+            until
+        }
+    );
+    assert_eq!(decision.exposure.standing, Standing::ListedAsAffected);
+    assert_eq!(decision.exposure.listed.len(), 2);
+    assert!(
+        decision
+            .exposure
+            .listed
+            .iter()
+            .all(|item| item.repaired_in == Some(version("4.5.8")))
+    );
+    let exposure = said(&decision, About::Exposure);
+    assert!(exposure.contains("4.5.7 is listed as affected by GHSA-q4g8-82c5-9h33 (medium): its range `>= 4.5.0, < 4.5.8` covers 4.5.7."), "{exposure}");
+    assert!(
+        exposure.contains(
+            "4.5.8, published Tue 2026-03-24 16:15 CET, is a security release of line 4.5"
+        ),
+        "{exposure}"
+    );
+}
+
+#[test]
+fn outside_of_the_window_it_waits_for_the_next_one() {
+    let decision = decided(&facts("4.5.7"), WEDNESDAY);
+    let because = "The next window that fits is `sunday-night`, from Sun 2026-04-19 02:00 CEST to Sun 2026-04-19 05:00 CEST.";
+    assert_eq!(
+        decision.when,
+        When::Wait {
+            not_before: at("2026-04-19T00:00:00Z"),
+            because: because.to_owned()
+        }
+    );
+    assert_eq!(said(&decision, About::Window), because);
+}
+
+#[test]
+fn nothing_starts_that_cannot_be_finished_before_the_window_closes() {
+    let needed = SignedDuration::from_mins(30);
+    let policy = shipped("standard.toml");
+    let on = |now: &str, needed| decide(&facts("4.5.7"), &policy, at(now), needed).when;
+    assert!(matches!(
+        on("2026-04-19T02:30:00Z", needed),
+        When::Now { .. }
+    ));
+    assert!(
+        matches!(on("2026-04-19T02:30:01Z", needed), When::Wait { not_before, .. } if not_before == at("2026-04-26T00:00:00Z"))
+    );
+    assert!(matches!(
+        on("2026-04-19T03:00:00Z", SignedDuration::ZERO),
+        When::Wait { .. }
+    ));
+    let decision = decide(
+        &facts("4.5.7"),
+        &policy,
+        at(WEDNESDAY),
+        SignedDuration::from_hours(4),
+    );
+    assert_eq!(decision.when, When::Blocked);
+    assert!(said(&decision, About::Window).contains(
+        "need 4h, and no maintenance window that allows a security update lasts that long"
+    ));
+}
+
+#[test]
+fn when_the_line_has_nothing_newer_the_next_line_is_offered_and_needs_a_person() {
+    let mut facts = facts("4.4.15");
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    let target = decision.target.as_ref().unwrap();
+    assert_eq!(
+        (
+            target.version.to_string().as_str(),
+            target.kind,
+            target.class
+        ),
+        ("4.5.8", UpdateKind::Minor, Class::Minor)
+    );
+    assert_eq!(
+        (target.severity, target.advisories.as_slice()),
+        (None, [].as_slice())
+    );
+    assert_eq!(decision.when, When::NeedsApproval);
+    assert_eq!(decision.exposure.standing, Standing::NotListed);
+    facts.approvals.push(Approval {
+        version: version("4.5.7"),
+        by: "eva".to_owned(),
+        at: at(WEDNESDAY),
+    });
+    assert_eq!(decided(&facts, SUNDAY_NIGHT).when, When::NeedsApproval);
+    facts.approvals.push(Approval {
+        version: version("4.5.8"),
+        by: "eva".to_owned(),
+        at: at(WEDNESDAY),
+    });
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert!(matches!(decision.when, When::Now { .. }));
+    assert_eq!(
+        said(&decision, About::Approval),
+        "eva agreed to 4.5.8 on Wed 2026-04-15 14:00 CEST."
+    );
+}
+
+#[test]
+fn a_security_patch_of_the_own_line_comes_before_the_next_line() {
+    let decision = decided(&facts("4.4.14"), SUNDAY_NIGHT);
+    let target = decision.target.unwrap();
+    assert_eq!(
+        (target.version.to_string().as_str(), target.class),
+        ("4.4.15", Class::Security)
+    );
+}
+
+#[test]
+fn no_line_is_skipped_and_none_is_entered_with_its_first_release() {
+    for (installed, wanted) in [
+        ("4.1.25", "4.2.29"),
+        ("4.2.29", "4.3.21"),
+        ("4.3.21", "4.4.15"),
+        ("3.5.19", "4.0.15"),
+    ] {
+        let target = decided(&facts(installed), WEDNESDAY).target.unwrap();
+        assert_eq!(target.version, version(wanted), "{installed}");
+        assert_eq!(
+            target.kind,
+            if installed == "3.5.19" {
+                UpdateKind::Major
+            } else {
+                UpdateKind::Minor
+            }
+        );
+    }
+    // On the day 4.5.0 came out nobody is sent there.
+    let decision = decided(
+        &facts_on("4.4.8", "2025-11-07T00:00:00Z"),
+        "2025-11-07T00:00:00Z",
+    );
+    assert_eq!(
+        (decision.target.as_ref(), &decision.when),
+        (None, &When::Nothing)
+    );
+    assert!(said(&decision, About::Choice).contains("Line 4.5 has only its first release so far"));
+    // A hole in what is known is not jumped over.
+    let mut gap = facts("4.3.21");
+    gap.releases
+        .retain(|release| release.version.line().minor != 4);
+    let decision = decided(&gap, WEDNESDAY);
+    assert_eq!(
+        (decision.target.as_ref(), &decision.when),
+        (None, &When::Blocked)
+    );
+    assert!(said(&decision, About::Choice).contains("The next known line after 4.3 is 4.5"));
+}
+
+#[test]
+fn an_up_to_date_server_is_not_listed_and_never_called_safe() {
+    let decision = decided(&facts("4.5.8"), WEDNESDAY);
+    assert_eq!(
+        (decision.target.as_ref(), &decision.when),
+        (None, &When::Nothing)
+    );
+    assert_eq!(
+        decision.exposure.standing,
+        Standing::NotListed,
+        "{:#?}",
+        decision.exposure
+    );
+    let exposure = said(&decision, About::Exposure);
+    assert!(
+        exposure.contains("4.5.8 is not listed as affected by any of the 41 known advisories"),
+        "{exposure}"
+    );
+    // Nine advisories carry no range and one an empty range; their repairs are older than line 4.5.
+    assert_eq!(decision.exposure.set_aside.len(), 10);
+    assert!(!exposure.contains("safe"));
+}
+
+#[test]
+fn whatever_stands_in_the_way_of_an_answer_is_said() {
+    let standing = |change: &dyn Fn(&mut Facts)| {
+        let mut facts = facts("4.5.8");
+        change(&mut facts);
+        decided(&facts, WEDNESDAY).exposure.standing
+    };
+    assert_eq!(standing(&|_| {}), Standing::NotListed);
+    assert_eq!(
+        standing(&|facts| facts
+            .problems
+            .push("release `x` has no readable version".to_owned())),
+        Standing::CannotTell
+    );
+    assert_eq!(
+        standing(&|facts| facts.advisories.clear()),
+        Standing::CannotTell
+    );
+    assert_eq!(
+        standing(&|facts| facts.releases.clear()),
+        Standing::CannotTell
+    );
+    assert_eq!(
+        standing(&|facts| facts
+            .releases
+            .retain(|release| release.version != version("4.5.8"))),
+        Standing::CannotTell
+    );
+    assert_eq!(
+        standing(&|facts| facts.installed = version("4.5.8+glitch")),
+        Standing::CannotTell
+    );
+    assert_eq!(
+        standing(&|facts| facts.advisories.push(
+            Advisory::new(AdvisoryParts {
+                id: "GHSA-aaaa-bbbb-cccc".to_owned(),
+                ..Default::default()
+            })
+            .unwrap()
+        )),
+        Standing::CannotTell
+    );
+}
+
+#[test]
+fn a_hole_that_only_the_release_notes_name_is_not_missed() {
+    // The change log of 4.3.21 names GHSA-q4g8-82c5-9h33, but the advisory lists no 4.3 version.
+    let decision = decided(&facts("4.3.20"), WEDNESDAY);
+    let named = decision
+        .exposure
+        .undecided
+        .iter()
+        .find(|item| item.id == "GHSA-q4g8-82c5-9h33")
+        .unwrap();
+    assert_eq!(named.repaired_in, Some(version("4.3.21")));
+    assert!(
+        decision
+            .target
+            .unwrap()
+            .advisories
+            .contains(&"GHSA-q4g8-82c5-9h33".to_owned())
+    );
+    // Three days before the records of March 2026 appeared, 4.5.8 was known to repair two holes without a grade.
+    let early = facts_on("4.5.7", "2026-03-25T00:00:00Z");
+    let decision = decided(&early, "2026-03-25T00:00:00Z");
+    assert_eq!(decision.exposure.standing, Standing::SecurityUpdateMissing);
+    assert_eq!(decision.exposure.newer_security, [version("4.5.8")]);
+    let target = decision.target.unwrap();
+    assert_eq!(
+        (target.class, target.severity),
+        (Class::Security, Some(Severity::High))
+    );
+}
+
+#[test]
+fn ranges_that_cannot_be_trusted_neither_alarm_nor_reassure_on_their_own() {
+    let standing = |installed: &str, id: &str| {
+        let decision = decided(&facts(installed), WEDNESDAY);
+        let exposure = decision.exposure;
+        if exposure.listed.iter().any(|item| item.id == id) {
+            'L'
+        } else if exposure.undecided.iter().any(|item| item.id == id) {
+            '?'
+        } else if exposure.set_aside.iter().any(|item| item == id) {
+            'P'
+        } else {
+            '-'
+        }
+    };
+    for (installed, id, wanted) in [
+        // ">= 4.2.6, < 4.2.6": what is meant is known from the notes of 4.2.6.
+        ("4.2.5", "GHSA-7w3c-p9j8-mq3x", '?'),
+        ("4.2.6", "GHSA-7w3c-p9j8-mq3x", '-'),
+        ("4.2.29", "GHSA-7w3c-p9j8-mq3x", '-'),
+        ("4.5.8", "GHSA-7w3c-p9j8-mq3x", 'P'),
+        // ">= 4.5.0-beta.1, < 4.2.28"
+        ("4.5.2", "GHSA-gwhw-gcjx-72v8", '?'),
+        ("4.5.8", "GHSA-gwhw-gcjx-72v8", '-'),
+        // "< 4.3.15", while the change log has the repair in 4.3.16.
+        ("4.3.15", "GHSA-gwhw-gcjx-72v8", '?'),
+        // "< 4.4.13" and "< 4.5.6" without lower bound: the notes of 4.3.19 name it.
+        ("4.3.18", "GHSA-ccpr-m53r-mfwr", 'L'),
+        ("4.3.19", "GHSA-ccpr-m53r-mfwr", 'P'),
+        ("4.4.15", "GHSA-ccpr-m53r-mfwr", 'P'),
+        ("4.5.8", "GHSA-ccpr-m53r-mfwr", '-'),
+        // "< 4.3.18" covers line 4.2, which got no repair.
+        ("4.2.29", "GHSA-gg8q-rcg7-p79g", 'L'),
+        // ">= 2.6.0, < 4.1.18" covers 4.0, which got no repair.
+        ("4.0.15", "GHSA-xjvf-fm67-4qc3", 'L'),
+        ("4.2.0-beta1", "GHSA-hcqf-fw2r-52g4", 'L'),
+        ("4.5.0-beta.1", "GHSA-8h43-rcqj-wpc6", 'L'),
+        ("1.2.2", "GHSA-ccm4-vgcc-73hp", '-'),
+        ("1.3.0", "GHSA-ccm4-vgcc-73hp", 'L'),
+    ] {
+        assert_eq!(standing(installed, id), wanted, "{installed} {id}");
+    }
+}
+
+#[test]
+fn a_line_that_is_left_behind_is_noticed() {
+    // 4.2.29 is the last of its line; 4.3.18 and its siblings repaired more two weeks later.
+    let decision = decided(&facts("4.2.29"), WEDNESDAY);
+    assert_eq!(decision.exposure.standing, Standing::ListedAsAffected);
+    assert!(decision.exposure.other_lines.contains(&version("4.3.18")));
+    let target = decision.target.unwrap();
+    assert_eq!(
+        (
+            target.version.to_string().as_str(),
+            target.class,
+            target.severity
+        ),
+        ("4.3.21", Class::Minor, Some(Severity::High))
+    );
+    assert!(
+        target
+            .advisories
+            .contains(&"GHSA-gg8q-rcg7-p79g".to_owned()),
+        "{:?}",
+        target.advisories
+    );
+    assert_eq!(decision.when, When::NeedsApproval);
+}
+
+#[test]
+fn a_fork_is_never_replaced() {
+    let decision = decided(&facts("4.5.7+glitch"), SUNDAY_NIGHT);
+    assert_eq!(
+        (decision.target.as_ref(), &decision.when),
+        (None, &When::Blocked)
+    );
+    assert!(said(&decision, About::Choice).contains("upstream's images must not replace it"));
+    assert_eq!(decision.exposure.standing, Standing::ListedAsAffected);
+    assert_eq!(
+        target_of(&facts("4.5.7+glitch"), &version("4.5.8"), true),
+        Err(NotATarget::Fork(version("4.5.7+glitch")))
+    );
+}
+
+#[test]
+fn quarantined_versions_are_passed_over() {
+    let mut facts = facts("4.5.6");
+    let quarantine = |text: &str| Quarantined {
+        version: version(text),
+        reason: "it was rolled back here".to_owned(),
+    };
+    facts.quarantined.push(quarantine("4.5.8"));
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(decision.target.as_ref().unwrap().version, version("4.5.7"));
+    assert!(
+        said(&decision, About::Choice).contains(
+            "4.5.8 is passed over, because it is in quarantine: it was rolled back here."
+        )
+    );
+    facts.quarantined.push(quarantine("4.5.7"));
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(
+        (decision.target.as_ref(), &decision.when),
+        (None, &When::Blocked)
+    );
+}
+
+#[test]
+fn a_young_patch_waits_until_it_is_old_enough() {
+    // 4.5.2 has no security section; published on a Thursday.
+    let early = facts_on("4.5.1", "2025-11-21T00:00:00Z");
+    let decision = decided(&early, "2025-11-20T14:00:00Z");
+    assert_eq!(decision.target.as_ref().unwrap().class, Class::Patch);
+    assert!(
+        matches!(decision.when, When::Wait { not_before, .. } if not_before == at("2025-11-23T01:00:00Z"))
+    );
+    assert!(
+        said(&decision, About::Age)
+            .contains("wants it 24h old, which it is from Fri 2025-11-21 14:41 CET")
+    );
+}
+
+#[test]
+fn holes_without_a_grade_are_closed_at_once_where_the_policy_says_so() {
+    let policy = shipped("security-at-once.toml");
+    let when = |facts: &Facts, now: &str| {
+        decide(facts, &policy, at(now), SignedDuration::from_mins(30)).when
+    };
+    let now = "2026-03-25T12:00:00Z";
+    assert_eq!(
+        when(&facts_on("4.5.7", now), now),
+        When::Now {
+            window: None,
+            until: None
+        }
+    );
+    // Graded as medium, it waits for the night.
+    assert!(
+        matches!(when(&facts("4.5.7"), WEDNESDAY), When::Wait { not_before, .. } if not_before == at("2026-04-16T00:00:00Z"))
+    );
+}
+
+#[test]
+fn what_no_rule_speaks_about_does_not_start() {
+    let text = "[time]\nzone = \"UTC\"\n[[policy]]\nname = \"p\"\nmatch = { class = \"major\" }\nwhen = \"at-once\"\napproval = \"none\"\n";
+    let policy = parse_policy(Path::new("p.toml"), text).unwrap();
+    let decision = decide(
+        &facts("4.5.7"),
+        &policy,
+        at(WEDNESDAY),
+        SignedDuration::ZERO,
+    );
+    assert_eq!(
+        (
+            decision.when.clone(),
+            decision.target.as_ref().unwrap().rule.clone()
+        ),
+        (When::Blocked, None)
+    );
+    assert!(
+        said(&decision, About::Rule)
+            .contains("No rule of the policy speaks about a security update")
+    );
+}
+
+#[test]
+fn a_person_may_choose_but_not_everything() {
+    let mut facts = facts("4.4.15");
+    facts.quarantined.push(Quarantined {
+        version: version("4.5.7"),
+        reason: "slow".to_owned(),
+    });
+    let chosen = target_of(&facts, &version("4.5.0"), false).unwrap();
+    assert_eq!((chosen.kind, chosen.rule), (UpdateKind::Minor, None));
+    let refused = |wanted: &str, force| target_of(&facts, &version(wanted), force).unwrap_err();
+    assert!(matches!(
+        refused("4.5.7", false),
+        NotATarget::Quarantined { .. }
+    ));
+    assert!(target_of(&facts, &version("4.5.7"), true).is_ok());
+    assert!(matches!(
+        refused("4.5.0-rc.1", false),
+        NotATarget::PreRelease(_)
+    ));
+    assert!(target_of(&facts, &version("4.5.0-rc.1"), true).is_ok());
+    assert!(matches!(
+        refused("4.4.14", true),
+        NotATarget::NotNewer { .. }
+    ));
+    assert!(matches!(
+        refused("4.4.15", true),
+        NotATarget::NotNewer { .. }
+    ));
+    assert!(matches!(refused("4.5.9", true), NotATarget::Unknown(_)));
+    assert!(matches!(
+        target_of(&self::facts("4.3.21"), &version("4.5.8"), true),
+        Err(NotATarget::SkipsALine { .. })
+    ));
+}
+
+#[test]
+fn a_decision_survives_being_stored() {
+    let facts = facts("4.2.5");
+    let decision = decided(&facts, WEDNESDAY);
+    let json = serde_json::to_string(&decision).unwrap();
+    assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
+    let json = serde_json::to_string(&facts).unwrap();
+    assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
+}
+
+fn any_version() -> impl Strategy<Value = ReleaseVersion> {
+    let pre = prop_oneof![
+        4 => Just(String::new()),
+        1 => ("(alpha|beta|rc)", 0_u64..12).prop_map(|(word, number)| format!("-{word}.{number}")),
+        1 => ("(alpha|beta|rc)", 0_u64..12).prop_map(|(word, number)| format!("{word}{number}")),
+    ];
+    let build = prop_oneof![3 => Just(String::new()), 1 => "\\+[a-z]{1,6}(-[0-9]\\.[0-9])?"];
+    (0_u64..6, 0_u64..12, 0_u64..30, pre, build).prop_map(|(major, minor, patch, pre, build)| {
+        version(&format!("{major}.{minor}.{patch}{pre}{build}"))
+    })
+}
+
+fn any_instant() -> impl Strategy<Value = Timestamp> {
+    // 2024 to 2030, by the second; half of them within two days around a change of the clocks.
+    let around = (0_usize..6, -172_800_i64..172_800).prop_map(|(index, offset)| {
+        let changes = [
+            1_711_846_800,
+            1_729_990_800,
+            1_774_746_000,
+            1_792_890_000,
+            1_806_195_600,
+            1_824_944_400,
+        ];
+        Timestamp::from_second(changes[index] + offset).unwrap()
+    });
+    prop_oneof![
+        (1_704_067_200_i64..1_893_456_000)
+            .prop_map(|second| Timestamp::from_second(second).unwrap()),
+        around
+    ]
+}
+
+fn any_window() -> impl Strategy<Value = Window> {
+    let days = prop_oneof![
+        Just(String::new()),
+        proptest::sample::subsequence(vec!["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"], 1..7)
+            .prop_map(|days| days.join(",") + " "),
+    ];
+    let opens = (days, 0_u8..24, 0_u8..60)
+        .prop_map(|(days, hour, minute)| format!("{days}{hour:02}:{minute:02}").parse().unwrap());
+    let zone = proptest::sample::select(vec![
+        "Europe/Berlin",
+        "America/St_Johns",
+        "Australia/Lord_Howe",
+        "UTC",
+        "Pacific/Apia",
+    ]);
+    (proptest::collection::vec(opens, 1..3), 15_i64..=1_440, zone).prop_map(
+        |(opens, minutes, zone)| {
+            let zone = TimeZone::get(zone).unwrap();
+            Window::new(
+                "w".to_owned(),
+                opens,
+                SignedDuration::from_mins(minutes),
+                zone,
+                BTreeSet::from([Class::Patch]),
+            )
+            .unwrap()
+        },
+    )
+}
+
+static OUTDATED: LazyLock<Facts> = LazyLock::new(|| facts("4.5.7"));
+static STANDARD: LazyLock<Policy> = LazyLock::new(|| shipped("standard.toml"));
+
+proptest! {
+    #[test]
+    fn versions_are_totally_ordered_and_survive_being_written(a in any_version(), b in any_version(), c in any_version()) {
+        prop_assert_eq!(&version(&a.to_string()), &a);
+        prop_assert_eq!(a.cmp(&b), b.cmp(&a).reverse());
+        prop_assert_eq!(a.cmp(&b).is_eq(), a == b);
+        if a <= b && b <= c { prop_assert!(a <= c); }
+        prop_assert!(!(a.precedes(&b) && b.precedes(&a)));
+        prop_assert_eq!(a.step_to(&b).is_some(), a.precedes(&b));
+        if a.precedes(&b) { prop_assert!(a < b); }
+    }
+
+    #[test]
+    fn no_text_makes_the_parsers_panic(text in "\\PC{0,24}") {
+        let _version = text.parse::<ReleaseVersion>();
+        let _range = mastopatch::domain::advisory::VersionRange::new(&text);
+        let _opens = text.parse::<mastopatch::domain::window::OpensAt>();
+        let _ids = mastopatch::domain::release::advisory_ids(&text);
+    }
+
+    #[test]
+    fn a_version_between_the_bounds_is_listed_and_none_outside(low in any_version(), high in any_version(), v in any_version()) {
+        let range = mastopatch::domain::advisory::VersionRange::new(&format!(">= {low}, < {high}"));
+        let inside = !v.precedes(&low) && v.precedes(&high);
+        match range.contains(&v) {
+            Affected::Listed(_) => prop_assert!(inside),
+            Affected::NotListed => prop_assert!(!inside),
+            Affected::CannotDecide(_) => prop_assert!(!low.precedes(&high) || v.is_pre_release()),
+        }
+    }
+
+    #[test]
+    fn contains_current_and_next_opening_tell_the_same_story(window in any_window(), at in any_instant()) {
+        prop_assert_eq!(window.contains(at), window.current(at).is_some());
+        if let Some(opening) = window.current(at) {
+            prop_assert!(opening.start <= at && at < opening.end);
+            prop_assert_eq!(opening.end.duration_since(opening.start), window.lasts());
+            prop_assert!(window.contains(opening.start));
+        }
+        let next = window.next_opening(at).unwrap();
+        prop_assert!(next.start > at && window.contains(next.start));
+        prop_assert_eq!(next.end.duration_since(next.start), window.lasts());
+        prop_assert!(next.start.duration_since(at) <= SignedDuration::from_hours(8 * 24 + 1));
+        let just_before = next.start - SignedDuration::from_nanos(1);
+        prop_assert_eq!(window.next_opening(just_before).map(|opening| opening.start), Some(next.start));
+        // Nothing opens in between: what is open just before was open at `at` already.
+        if let Some(earlier) = window.current(just_before) { prop_assert!(earlier.start <= at || just_before < at); }
+    }
+
+    #[test]
+    fn what_may_start_now_fits_into_an_open_window(now in any_instant(), minutes in 0_i64..400) {
+        let needed = SignedDuration::from_mins(minutes);
+        let (facts, policy) = (&*OUTDATED, &*STANDARD);
+        let decision = decide(facts, policy, now, needed);
+        prop_assert_eq!(&decision, &decide(facts, policy, now, needed));
+        match decision.when {
+            When::Now { window, until } => {
+                let until = until.unwrap();
+                prop_assert!(until.duration_since(now) >= needed);
+                let open = policy.windows().iter().find(|open| Some(open.id()) == window.as_deref()).unwrap();
+                prop_assert_eq!(open.current(now).map(|opening| opening.end), Some(until));
+            }
+            When::Wait { not_before, .. } => {
+                prop_assert!(not_before > now);
+                let then = decide(facts, policy, not_before, needed).when;
+                let starts = matches!(then, When::Now { .. });
+                prop_assert!(starts, "{:?}", then);
+            }
+            When::Blocked => prop_assert!(minutes > 180),
+            other => prop_assert!(false, "{:?}", other),
+        }
+    }
+}
