@@ -74,7 +74,9 @@ impl Exit {
             Self::RolledBack => "the run was rolled back",
             Self::Held => "the run is stuck: an operator is needed",
             Self::Refused => "refused or aborted; nothing was changed",
-            Self::Unreachable => "GitHub, Docker, the registry or the mail server cannot be reached",
+            Self::Unreachable => {
+                "GitHub, Docker, the registry or the mail server cannot be reached"
+            }
             Self::Locked => "another run or daemon holds the lock",
             Self::Config => "configuration invalid",
         }

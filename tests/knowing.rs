@@ -93,7 +93,8 @@ fn advisories() -> Vec<Advisory> {
     values.iter().map(advisory).collect()
 }
 
-static KNOWN: LazyLock<(Vec<Release>, Vec<Advisory>)> = LazyLock::new(|| (releases(), advisories()));
+static KNOWN: LazyLock<(Vec<Release>, Vec<Advisory>)> =
+    LazyLock::new(|| (releases(), advisories()));
 
 /// Everything that is known, with `installed` running.
 fn facts(installed: &str) -> Facts {

@@ -14,15 +14,23 @@ pub struct SystemClock {
 
 impl SystemClock {
     /// Starts counting.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     #[must_use]
     pub fn start() -> Self {
-        Self { start: Instant::now() }
+        Self {
+            start: Instant::now(),
+        }
     }
 }
 
 impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the clock")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the clock"
+    )]
     fn now(&self) -> Timestamp {
         Timestamp::now()
     }
@@ -31,7 +39,10 @@ impl Clock for SystemClock {
         self.start.elapsed()
     }
 
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that waits")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that waits"
+    )]
     async fn pause(&self, length: Duration) {
         tokio::time::sleep(length).await;
     }

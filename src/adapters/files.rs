@@ -26,7 +26,10 @@ pub struct StateDir {
 impl StateDir {
     /// Uses `root`, and makes it, mode 0700, if it does not exist.
     pub fn open(root: &Path) -> FilesResult<Self> {
-        let dirs = Self { runs: root.join("runs"), snapshots: root.join("snapshots") };
+        let dirs = Self {
+            runs: root.join("runs"),
+            snapshots: root.join("snapshots"),
+        };
         for dir in [&dirs.runs, &dirs.snapshots] {
             let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
             made.map_err(at("make folder", dir))?;
@@ -49,11 +52,17 @@ impl StateDir {
 
 fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError {
     let path = path.to_owned();
-    move |source| FilesError::Io { action, path, source }
+    move |source| FilesError::Io {
+        action,
+        path,
+        source,
+    }
 }
 
 fn sync_dir(path: &Path) -> FilesResult<()> {
-    File::open(path).and_then(|dir| dir.sync_all()).map_err(at("synchronise", path))
+    File::open(path)
+        .and_then(|dir| dir.sync_all())
+        .map_err(at("synchronise", path))
 }
 
 /// Writes a file of mode 0600 so that it is there whole or not at all.
@@ -61,8 +70,12 @@ fn write_durably(path: &Path, text: &[u8]) -> FilesResult<()> {
     let temporary = path.with_extension("tmp");
     let write = || {
         let mut options = OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut file = options
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(&temporary)?;
         file.write_all(text)?;
         file.sync_all()?;
         fs::rename(&temporary, path)
@@ -81,7 +94,10 @@ fn mark(path: &Path) -> FilesResult<FileMark> {
             let n_read = file.read(&mut chunk)?;
             if n_read == 0 {
                 file.sync_all()?;
-                return Ok(FileMark { bytes, sha256: format!("{:x}", hash.finalize()) });
+                return Ok(FileMark {
+                    bytes,
+                    sha256: format!("{:x}", hash.finalize()),
+                });
             }
             hash.update(chunk.get(..n_read).unwrap_or_default());
             bytes = bytes.saturating_add(u64::try_from(n_read).unwrap_or(u64::MAX));
@@ -133,8 +149,10 @@ fn read_manifest(dir: &Path) -> FilesResult<Option<Manifest>> {
         Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text.map_err(at("read", &path))?,
     };
-    let manifest: Manifest = serde_json::from_str(&text)
-        .map_err(|err| FilesError::Damaged { path: path.clone(), reason: err.to_string() })?;
+    let manifest: Manifest = serde_json::from_str(&text).map_err(|err| FilesError::Damaged {
+        path: path.clone(),
+        reason: err.to_string(),
+    })?;
     if manifest.format > MANIFEST_FORMAT {
         let reason = format!("a newer mastopatch wrote it (format {})", manifest.format);
         return Err(FilesError::Damaged { path, reason });
@@ -156,13 +174,19 @@ impl RunFiles for StateDir {
         let dir = self.partial(run);
         ensure_gone(&dir)?;
         ensure_gone(&self.sealed(run))?;
-        DirBuilder::new().mode(0o700).create(&dir).map_err(at("make folder", &dir))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&dir)
+            .map_err(at("make folder", &dir))?;
         Ok(dir)
     }
 
     fn copy_into(&self, dir: &Path, files: &[PathBuf]) -> FilesResult<()> {
         let into = dir.join("files");
-        DirBuilder::new().mode(0o700).create(&into).map_err(at("make folder", &into))?;
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&into)
+            .map_err(at("make folder", &into))?;
         for (idx, file) in files.iter().enumerate() {
             let bytes = match fs::read(file) {
                 Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
@@ -181,8 +205,10 @@ impl RunFiles for StateDir {
             sync_dir(&folder)?;
         }
         let path = dir.join(MANIFEST);
-        let text = serde_json::to_vec_pretty(&manifest)
-            .map_err(|err| FilesError::Damaged { path: path.clone(), reason: err.to_string() })?;
+        let text = serde_json::to_vec_pretty(&manifest).map_err(|err| FilesError::Damaged {
+            path: path.clone(),
+            reason: err.to_string(),
+        })?;
         write_durably(&path, &text)?;
         let sealed = self.sealed(&manifest.run);
         fs::rename(dir, &sealed).map_err(at("rename", dir))?;
@@ -192,12 +218,17 @@ impl RunFiles for StateDir {
 
     fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>> {
         let dir = self.sealed(run);
-        let Some(manifest) = read_manifest(&dir)? else { return Ok(None) };
+        let Some(manifest) = read_manifest(&dir)? else {
+            return Ok(None);
+        };
         let found = marks(&dir)?;
         if found == manifest.files {
             return Ok(Some((dir, manifest)));
         }
-        let differs = manifest.files.iter().find(|(name, mark)| found.get(*name) != Some(*mark));
+        let differs = manifest
+            .files
+            .iter()
+            .find(|(name, mark)| found.get(*name) != Some(*mark));
         let reason = match differs {
             Some((name, _)) => format!("file `{name}` is not as it was written"),
             None => "there are files that do not belong to it".to_owned(),
@@ -225,9 +256,15 @@ impl RunFiles for StateDir {
         }
         ours.sort();
         // The run's own snapshot is one of those that are kept.
-        let others = usize::try_from(keep).unwrap_or(usize::MAX).saturating_sub(1);
+        let others = usize::try_from(keep)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
         let n_removed = ours.len().saturating_sub(others);
-        let removed: Vec<PathBuf> = ours.into_iter().take(n_removed).map(|(_, dir)| dir).collect();
+        let removed: Vec<PathBuf> = ours
+            .into_iter()
+            .take(n_removed)
+            .map(|(_, dir)| dir)
+            .collect();
         for dir in &removed {
             ensure_gone(dir)?;
         }
@@ -312,6 +349,11 @@ mod tests {
         let removed = state.prune_snapshots("social.example", 1, "r1").unwrap();
         assert_eq!(removed.len(), 2);
         assert!(state.open_snapshot("r1").unwrap().is_some());
-        assert!(state.prune_snapshots("other.example", 1, "r9").unwrap().is_empty());
+        assert!(
+            state
+                .prune_snapshots("other.example", 1, "r9")
+                .unwrap()
+                .is_empty()
+        );
     }
 }

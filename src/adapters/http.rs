@@ -18,13 +18,24 @@ pub struct HttpProbe;
 
 impl Probe for HttpProbe {
     async fn get(&self, request: Request<'_>) -> Result<Answer, ProbeError> {
-        let Request { address, path, limit, .. } = request;
+        let Request {
+            address,
+            path,
+            limit,
+            ..
+        } = request;
         match tokio::time::timeout(limit, exchange(&request)).await {
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(source)) => {
-                Err(ProbeError::NoAnswer { address, path: path.to_owned(), source })
-            }
-            Err(_elapsed) => Err(ProbeError::TimedOut { address, path: path.to_owned(), limit }),
+            Ok(Err(source)) => Err(ProbeError::NoAnswer {
+                address,
+                path: path.to_owned(),
+                source,
+            }),
+            Err(_elapsed) => Err(ProbeError::TimedOut {
+                address,
+                path: path.to_owned(),
+                limit,
+            }),
         }
     }
 }
@@ -37,16 +48,25 @@ async fn exchange(request: &Request<'_>) -> Result<Answer, BoxError> {
     let connection = tokio::spawn(async move { drop(connection.await) });
     let wire = http::Request::get(request.path)
         .header(http::header::HOST, request.host)
-        .header(http::header::USER_AGENT, concat!("mastopatch/", env!("CARGO_PKG_VERSION")))
+        .header(
+            http::header::USER_AGENT,
+            concat!("mastopatch/", env!("CARGO_PKG_VERSION")),
+        )
         .header("X-Forwarded-Proto", "https")
         // An address of its own, so that probes never eat the quota of the reverse proxy's address.
         .header("X-Forwarded-For", "127.0.0.2")
         .body(Empty::<Bytes>::new())?;
     let response = sender.send_request(wire).await?;
     let status = response.status().as_u16();
-    let body = Limited::new(response.into_body(), BODY_MAX).collect().await?.to_bytes();
+    let body = Limited::new(response.into_body(), BODY_MAX)
+        .collect()
+        .await?
+        .to_bytes();
     drop(sender);
     // Bounded: a peer that keeps the connection open is left to itself.
     drop(tokio::time::timeout(Duration::from_millis(100), connection).await);
-    Ok(Answer { status, body: String::from_utf8_lossy(&body).into_owned() })
+    Ok(Answer {
+        status,
+        body: String::from_utf8_lossy(&body).into_owned(),
+    })
 }

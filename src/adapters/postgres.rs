@@ -58,14 +58,29 @@ impl<R: ContainerRuntime> Postgres<R> {
         name: &str,
         sql: &str,
     ) -> DataResult<String> {
-        let command =
-            ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", name, "-c", sql];
+        let command = [
+            "psql",
+            "-X",
+            "-q",
+            "-A",
+            "-t",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            name,
+            "-c",
+            sql,
+        ];
         let env = [
             ("PGUSER", database.user.as_str()),
             ("PGPASSWORD", password.expose_secret()),
             ("PGOPTIONS", "-c lock_timeout=60s"),
         ];
-        let exec = Exec { command: &command, env: &env, limit: QUESTION };
+        let exec = Exec {
+            command: &command,
+            env: &env,
+            limit: QUESTION,
+        };
         toolbox::run(&self.runtime, &database.container, "psql", exec).await
     }
 
@@ -105,7 +120,9 @@ impl<R: ContainerRuntime> Postgres<R> {
         connection: Option<(&DatabaseRef, &SecretString)>,
         limit: Duration,
     ) -> DataResult<String> {
-        let port = connection.map(|(database, _)| database.port.to_string()).unwrap_or_default();
+        let port = connection
+            .map(|(database, _)| database.port.to_string())
+            .unwrap_or_default();
         let mut env = Vec::new();
         if let Some((database, password)) = connection {
             env.extend([
@@ -115,7 +132,17 @@ impl<R: ContainerRuntime> Postgres<R> {
                 ("PGPASSWORD", password.expose_secret()),
             ]);
         }
-        toolbox::run(&self.runtime, toolbox, tool, Exec { command, env: &env, limit }).await
+        toolbox::run(
+            &self.runtime,
+            toolbox,
+            tool,
+            Exec {
+                command,
+                env: &env,
+                limit,
+            },
+        )
+        .await
     }
 
     async fn names(
@@ -123,8 +150,9 @@ impl<R: ContainerRuntime> Postgres<R> {
         database: &DatabaseRef,
         password: &SecretString,
     ) -> DataResult<BTreeSet<String>> {
-        let answer =
-            self.ask_server(database, password, "SELECT datname FROM pg_database").await?;
+        let answer = self
+            .ask_server(database, password, "SELECT datname FROM pg_database")
+            .await?;
         Ok(answer.lines().map(ToOwned::to_owned).collect())
     }
 
@@ -140,8 +168,14 @@ impl<R: ContainerRuntime> Postgres<R> {
             literal(from)
         );
         self.ask_server(database, password, &ends).await?;
-        let renames = format!("ALTER DATABASE {} RENAME TO {}", identifier(from), identifier(to));
-        self.ask_server(database, password, &renames).await.map(drop)
+        let renames = format!(
+            "ALTER DATABASE {} RENAME TO {}",
+            identifier(from),
+            identifier(to)
+        );
+        self.ask_server(database, password, &renames)
+            .await
+            .map(drop)
     }
 }
 
@@ -194,9 +228,23 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         let toolbox = self.toolbox(database, on_behalf, dir, true).await?;
         let target = format!("--file={INSIDE}/{FOLDER}");
         // Level 1: half the time of the default for a tenth more bytes, and the site is closed meanwhile.
-        let command =
-            ["pg_dump", "--format=directory", JOBS, "--compress=1", &target, &database.name];
-        self.tool(&toolbox, "pg_dump", &command, Some((database, password)), limit).await.map(drop)
+        let command = [
+            "pg_dump",
+            "--format=directory",
+            JOBS,
+            "--compress=1",
+            &target,
+            &database.name,
+        ];
+        self.tool(
+            &toolbox,
+            "pg_dump",
+            &command,
+            Some((database, password)),
+            limit,
+        )
+        .await
+        .map(drop)
     }
 
     async fn count_dump(
@@ -209,9 +257,14 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         let toolbox = self.toolbox(database, on_behalf, dir, false).await?;
         let folder = format!("{INSIDE}/{FOLDER}");
         let list = ["pg_restore", "--list", &folder];
-        self.tool(&toolbox, "pg_restore", &list, None, limit).await?;
+        self.tool(&toolbox, "pg_restore", &list, None, limit)
+            .await?;
         let command = ["sh", "-c", COUNT_SCRIPT, "sh", &folder];
-        parse_counts(&self.tool(&toolbox, "pg_restore", &command, None, limit).await?)
+        parse_counts(
+            &self
+                .tool(&toolbox, "pg_restore", &command, None, limit)
+                .await?,
+        )
     }
 
     async fn restore(
@@ -238,10 +291,24 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         let toolbox = self.toolbox(database, on_behalf, dir, false).await?;
         let (target, folder) = (format!("--dbname={into}"), format!("{INSIDE}/{FOLDER}"));
         let command = ["pg_restore", JOBS, "--exit-on-error", &target, &folder];
-        self.tool(&toolbox, "pg_restore", &command, Some((database, password)), limit).await?;
+        self.tool(
+            &toolbox,
+            "pg_restore",
+            &command,
+            Some((database, password)),
+            limit,
+        )
+        .await?;
         // Without statistics the first queries after the restore would take sequential scans.
         let analyze = ["psql", "-X", "-q", "-d", into, "-c", "ANALYZE"];
-        self.tool(&toolbox, "psql", &analyze, Some((database, password)), limit).await?;
+        self.tool(
+            &toolbox,
+            "psql",
+            &analyze,
+            Some((database, password)),
+            limit,
+        )
+        .await?;
         parse_counts(&self.ask(database, password, into, COUNT).await?)
     }
 
@@ -263,7 +330,11 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
     ) -> DataResult<()> {
         let names = self.names(database, password).await?;
         let live = database.name.as_str();
-        match (names.contains(live), names.contains(restored), names.contains(aside)) {
+        match (
+            names.contains(live),
+            names.contains(restored),
+            names.contains(aside),
+        ) {
             // Already switched.
             (true, false, true) => Ok(()),
             (true, true, false) => {
@@ -272,7 +343,10 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
             }
             // Interrupted between the two renames.
             (false, true, true) => self.rename(database, password, restored, live).await,
-            _ => Err(DataError::Names { name: live.to_owned(), other: restored.to_owned() }),
+            _ => Err(DataError::Names {
+                name: live.to_owned(),
+                other: restored.to_owned(),
+            }),
         }
     }
 
@@ -283,7 +357,10 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         name: &str,
     ) -> DataResult<()> {
         if name == database.name {
-            return Err(DataError::Names { name: name.to_owned(), other: name.to_owned() });
+            return Err(DataError::Names {
+                name: name.to_owned(),
+                other: name.to_owned(),
+            });
         }
         let ends = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
@@ -308,7 +385,10 @@ fn parse_counts(answer: &str) -> DataResult<RowCounts> {
 }
 
 fn unexpected(answer: &str) -> DataError {
-    DataError::Answer { tool: "psql", answer: shortened(answer) }
+    DataError::Answer {
+        tool: "psql",
+        answer: shortened(answer),
+    }
 }
 
 /// A name in SQL.

@@ -47,14 +47,28 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
         let mut command = vec!["redis-cli", "-p", port];
         command.extend(words);
         let env = auth(password);
-        let exec = Exec { command: &command, env: &env, limit: QUESTION };
+        let exec = Exec {
+            command: &command,
+            env: &env,
+            limit: QUESTION,
+        };
         let answer = toolbox::run(&self.runtime, container, "redis-cli", exec).await?;
         // An error of the server is no exit code of the client.
-        if ["ERR", "NOAUTH", "WRONGPASS", "NOPERM", "MASTERDOWN", "LOADING"]
-            .iter()
-            .any(|error| answer.starts_with(error))
+        if [
+            "ERR",
+            "NOAUTH",
+            "WRONGPASS",
+            "NOPERM",
+            "MASTERDOWN",
+            "LOADING",
+        ]
+        .iter()
+        .any(|error| answer.starts_with(error))
         {
-            return Err(DataError::Answer { tool: "redis-cli", answer: shortened(&answer) });
+            return Err(DataError::Answer {
+                tool: "redis-cli",
+                answer: shortened(&answer),
+            });
         }
         Ok(answer)
     }
@@ -65,7 +79,8 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
         password: &SecretString,
         words: &[&str],
     ) -> DataResult<String> {
-        self.cli(&redis.container, &redis.port.to_string(), password, words).await
+        self.cli(&redis.container, &redis.port.to_string(), password, words)
+            .await
     }
 
     async fn toolbox(
@@ -102,7 +117,10 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
                 Ok(answer) if done(&answer) => return Ok(()),
                 answer if self.clock.monotonic().saturating_sub(start) >= limit => {
                     return answer.and_then(|answer| {
-                        Err(DataError::Answer { tool: "redis-cli", answer: shortened(&answer) })
+                        Err(DataError::Answer {
+                            tool: "redis-cli",
+                            answer: shortened(&answer),
+                        })
                     });
                 }
                 _ => self.clock.pause(LOOK).await,
@@ -122,18 +140,37 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
             role: "redis-source",
             what: "the Redis that serves the copy",
             command: &[
-                "redis-server", "--dir", INSIDE, "--dbfilename", FILE, "--port", SOURCE_PORT,
-                "--save", "", "--appendonly", "no", "--protected-mode", "no",
-                "--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0",
+                "redis-server",
+                "--dir",
+                INSIDE,
+                "--dbfilename",
+                FILE,
+                "--port",
+                SOURCE_PORT,
+                "--save",
+                "",
+                "--appendonly",
+                "no",
+                "--protected-mode",
+                "no",
+                "--repl-diskless-sync",
+                "yes",
+                "--repl-diskless-sync-delay",
+                "0",
             ],
             writes: false,
         };
         let (server, network) = (&redis.container, &redis.network);
         let id = toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await?;
         let none = SecretString::default();
-        self.until(&id, SOURCE_PORT, &none, &["PING"], limit, |answer| answer.trim() == "PONG")
-            .await?;
-        let problem = |source| DataError::Container { what: kind.what.to_owned(), source };
+        self.until(&id, SOURCE_PORT, &none, &["PING"], limit, |answer| {
+            answer.trim() == "PONG"
+        })
+        .await?;
+        let problem = |source| DataError::Container {
+            what: kind.what.to_owned(),
+            source,
+        };
         let container = self.runtime.container(&id).await.map_err(problem)?;
         let ip = container.and_then(|found| found.networks.get(network)?.ip);
         let ip = ip.ok_or_else(|| DataError::Answer {
@@ -149,11 +186,16 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
         let answer = self.on(redis, password, &["INFO", "server"]).await?;
         field(&answer, "redis_version")
             .map(ToOwned::to_owned)
-            .ok_or_else(|| DataError::Answer { tool: "redis-cli", answer: shortened(&answer) })
+            .ok_or_else(|| DataError::Answer {
+                tool: "redis-cli",
+                answer: shortened(&answer),
+            })
     }
 
     async fn keys(&self, redis: &RedisRef, password: &SecretString) -> DataResult<u64> {
-        Ok(keys_in(&self.on(redis, password, &["INFO", "keyspace"]).await?))
+        Ok(keys_in(
+            &self.on(redis, password, &["INFO", "keyspace"]).await?,
+        ))
     }
 
     async fn dump(
@@ -168,8 +210,14 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
         let (port, file) = (redis.port.to_string(), format!("{INSIDE}/{FILE}"));
         let command = ["redis-cli", "-h", &redis.host, "-p", &port, "--rdb", &file];
         let env = auth(password);
-        let exec = Exec { command: &command, env: &env, limit };
-        toolbox::run(&self.runtime, &toolbox, "redis-cli", exec).await.map(drop)
+        let exec = Exec {
+            command: &command,
+            env: &env,
+            limit,
+        };
+        toolbox::run(&self.runtime, &toolbox, "redis-cli", exec)
+            .await
+            .map(drop)
     }
 
     async fn count_dump(
@@ -181,13 +229,20 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
     ) -> DataResult<(u64, u64)> {
         let toolbox = self.toolbox(redis, on_behalf, dir, false).await?;
         let file = format!("{INSIDE}/{FILE}");
-        let exec = Exec { command: &["redis-check-rdb", &file], env: &[], limit };
+        let exec = Exec {
+            command: &["redis-check-rdb", &file],
+            env: &[],
+            limit,
+        };
         let answer = toolbox::run(&self.runtime, &toolbox, "redis-check-rdb", exec).await?;
         let all = number_before(&answer, " keys read");
         let expired = number_before(&answer, " already expired");
         match (answer.contains("RDB looks OK"), all, expired) {
             (true, Some(all), Some(expired)) => Ok((all.saturating_sub(expired), all)),
-            _ => Err(DataError::Answer { tool: "redis-check-rdb", answer: shortened(&answer) }),
+            _ => Err(DataError::Answer {
+                tool: "redis-check-rdb",
+                answer: shortened(&answer),
+            }),
         }
     }
 
@@ -201,7 +256,12 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
     ) -> DataResult<()> {
         let (source, ip) = self.source(redis, on_behalf, dir, limit).await?;
         let port = redis.port.to_string();
-        self.on(redis, password, &["REPLICAOF", &ip.to_string(), SOURCE_PORT]).await?;
+        self.on(
+            redis,
+            password,
+            &["REPLICAOF", &ip.to_string(), SOURCE_PORT],
+        )
+        .await?;
         let words = ["INFO", "replication"];
         let synced = self
             .until(&redis.container, &port, password, &words, limit, |answer| {
@@ -210,35 +270,60 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
             })
             .await;
         // Whatever came of it, the server has to take writes again.
-        self.on(redis, password, &["REPLICAOF", "NO", "ONE"]).await?;
-        let problem = |source| DataError::Container { what: "the copy's Redis".to_owned(), source };
-        self.runtime.ensure_removed(&source).await.map_err(problem)?;
+        self.on(redis, password, &["REPLICAOF", "NO", "ONE"])
+            .await?;
+        let problem = |source| DataError::Container {
+            what: "the copy's Redis".to_owned(),
+            source,
+        };
+        self.runtime
+            .ensure_removed(&source)
+            .await
+            .map_err(problem)?;
         synced
     }
 }
 
 fn auth(password: &SecretString) -> Vec<(&str, &str)> {
     let password = password.expose_secret();
-    if password.is_empty() { Vec::new() } else { vec![("REDISCLI_AUTH", password)] }
+    if password.is_empty() {
+        Vec::new()
+    } else {
+        vec![("REDISCLI_AUTH", password)]
+    }
 }
 
 /// A field of an `INFO` answer.
 fn field<'a>(answer: &'a str, name: &str) -> Option<&'a str> {
-    answer.lines().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
+    answer
+        .lines()
+        .find_map(|line| line.trim().strip_prefix(name)?.strip_prefix(':'))
 }
 
 /// Keys in an `INFO keyspace` answer: `db0:keys=12,expires=3,…` a database.
 fn keys_in(answer: &str) -> u64 {
     answer
         .lines()
-        .filter_map(|line| line.split_once(":keys=")?.1.split(',').next()?.parse::<u64>().ok())
+        .filter_map(|line| {
+            line.split_once(":keys=")?
+                .1
+                .split(',')
+                .next()?
+                .parse::<u64>()
+                .ok()
+        })
         .sum()
 }
 
 /// The number right before `words`.
 fn number_before(answer: &str, words: &str) -> Option<u64> {
     let end = answer.find(words)?;
-    answer.get(..end)?.rsplit(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
+    answer
+        .get(..end)?
+        .rsplit(|c: char| !c.is_ascii_digit())
+        .next()?
+        .parse()
+        .ok()
 }
 
 #[cfg(test)]
@@ -247,9 +332,15 @@ mod tests {
 
     #[test]
     fn the_answers_of_redis_are_read() {
-        assert_eq!(keys_in("# Keyspace\r\ndb0:keys=12,expires=3,avg_ttl=1\r\ndb3:keys=1,e=0\r\n"), 13);
+        assert_eq!(
+            keys_in("# Keyspace\r\ndb0:keys=12,expires=3,avg_ttl=1\r\ndb3:keys=1,e=0\r\n"),
+            13
+        );
         assert_eq!(keys_in("# Keyspace\r\n"), 0);
-        assert_eq!(field("a:1\r\nredis_version:7.0.15\r\n", "redis_version"), Some("7.0.15"));
+        assert_eq!(
+            field("a:1\r\nredis_version:7.0.15\r\n", "redis_version"),
+            Some("7.0.15")
+        );
         let check = "[info] 42 keys read\n[info] 7 expires\n[info] 3 already expired\n";
         assert_eq!(number_before(check, " keys read"), Some(42));
         assert_eq!(number_before(check, " already expired"), Some(3));

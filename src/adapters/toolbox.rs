@@ -39,11 +39,16 @@ pub(super) async fn ensure<R: ContainerRuntime>(
     dir: &Path,
     kind: &Kind<'_>,
 ) -> DataResult<String> {
-    let problem = |source| DataError::Container { what: kind.what.to_owned(), source };
+    let problem = |source| DataError::Container {
+        what: kind.what.to_owned(),
+        source,
+    };
     let found = runtime.container(server).await.map_err(problem)?;
     let Some(server) = found else {
-        let source =
-            crate::ports::runtime::RuntimeError::NotFound { what: "container", name: server.to_owned() };
+        let source = crate::ports::runtime::RuntimeError::NotFound {
+            what: "container",
+            name: server.to_owned(),
+        };
         return Err(problem(source));
     };
     let mount = if kind.writes { "rw" } else { "ro" };
@@ -71,8 +76,14 @@ pub(super) async fn ensure<R: ContainerRuntime>(
     let name = format!("mastopatch_{}_{}", kind.role, on_behalf.short_run);
     // A helper of an earlier attempt may have another folder mounted.
     runtime.ensure_removed(&name).await.map_err(problem)?;
-    let spec = ContainerSpec { body, more_networks: Vec::new() };
-    let id = runtime.ensure_created(&name, &spec).await.map_err(problem)?;
+    let spec = ContainerSpec {
+        body,
+        more_networks: Vec::new(),
+    };
+    let id = runtime
+        .ensure_created(&name, &spec)
+        .await
+        .map_err(problem)?;
     runtime.ensure_running(&id).await.map_err(problem)?;
     Ok(id)
 }
@@ -90,10 +101,24 @@ pub(super) async fn run<R: ContainerRuntime>(
         .await
         .map_err(|source| DataError::Container { what, source })?;
     match done {
-        ExecDone { exit: 0, stdout, .. } => Ok(stdout),
-        ExecDone { exit, stdout, stderr } => {
-            let said = if stderr.trim().is_empty() { stdout } else { stderr };
-            Err(DataError::Tool { tool, exit, stderr: shortened(&said) })
+        ExecDone {
+            exit: 0, stdout, ..
+        } => Ok(stdout),
+        ExecDone {
+            exit,
+            stdout,
+            stderr,
+        } => {
+            let said = if stderr.trim().is_empty() {
+                stdout
+            } else {
+                stderr
+            };
+            Err(DataError::Tool {
+                tool,
+                exit,
+                stderr: shortened(&said),
+            })
         }
     }
 }

@@ -24,18 +24,27 @@ pub struct Failure {
 impl Failure {
     /// A failure with a sentence of its own.
     pub fn new(exit: Exit, sentence: impl Into<String>) -> Self {
-        Self { exit, error: anyhow::Error::msg(sentence.into()) }
+        Self {
+            exit,
+            error: anyhow::Error::msg(sentence.into()),
+        }
     }
 
     /// Something that should not happen.
     pub fn bug(error: anyhow::Error) -> Self {
-        Self { exit: Exit::Bug, error }
+        Self {
+            exit: Exit::Bug,
+            error,
+        }
     }
 }
 
 impl From<ConfigErrors> for Failure {
     fn from(err: ConfigErrors) -> Self {
-        Self { exit: Exit::Config, error: anyhow::Error::new(err) }
+        Self {
+            exit: Exit::Config,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
@@ -45,25 +54,37 @@ impl From<WorldError> for Failure {
             WorldError::Runtime(err) => of_runtime(err),
             WorldError::Files(_) | WorldError::Store(_) => Exit::Refused,
         };
-        Self { exit, error: anyhow::Error::new(err) }
+        Self {
+            exit,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
 impl From<StoreError> for Failure {
     fn from(err: StoreError) -> Self {
-        Self { exit: Exit::Refused, error: anyhow::Error::new(err) }
+        Self {
+            exit: Exit::Refused,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
 impl From<StepError> for Failure {
     fn from(err: StepError) -> Self {
-        Self { exit: of_step(&err), error: anyhow::Error::new(err) }
+        Self {
+            exit: of_step(&err),
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
 impl From<LockError> for Failure {
     fn from(err: LockError) -> Self {
-        Self { exit: of_lock(&err), error: anyhow::Error::new(err) }
+        Self {
+            exit: of_lock(&err),
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
@@ -73,13 +94,19 @@ impl From<KnowledgeError> for Failure {
             KnowledgeError::Source { .. } => Exit::Unreachable,
             KnowledgeError::Store(_) => Exit::Refused,
         };
-        Self { exit, error: anyhow::Error::new(err) }
+        Self {
+            exit,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
 impl From<ReleaseSourceError> for Failure {
     fn from(err: ReleaseSourceError) -> Self {
-        Self { exit: Exit::Unreachable, error: anyhow::Error::new(err) }
+        Self {
+            exit: Exit::Unreachable,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 
@@ -92,7 +119,10 @@ impl From<ActError> for Failure {
             ActError::Store(_) | ActError::Files(_) => Exit::Refused,
             ActError::Drive(_) => Exit::Held,
         };
-        Self { exit, error: anyhow::Error::new(err) }
+        Self {
+            exit,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 

@@ -149,8 +149,14 @@ fn start_logging(is_daemon: bool) {
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
 
-    let level = if is_daemon { LevelFilter::INFO } else { LevelFilter::WARN };
-    let filter = EnvFilter::builder().with_default_directive(level.into()).parse_lossy("");
+    let level = if is_daemon {
+        LevelFilter::INFO
+    } else {
+        LevelFilter::WARN
+    };
+    let filter = EnvFilter::builder()
+        .with_default_directive(level.into())
+        .parse_lossy("");
     let quiet = ["bollard=warn", "hyper=warn", "octocrab=warn", "tower=warn"];
     let filter = quiet
         .into_iter()

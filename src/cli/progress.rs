@@ -37,7 +37,11 @@ impl<'a> Show<'a> {
     pub(super) fn on(&self, progress: Progress) {
         match progress {
             Progress::Began { step, back } => {
-                let text = if back { format!("back: {step}") } else { step.to_owned() };
+                let text = if back {
+                    format!("back: {step}")
+                } else {
+                    step.to_owned()
+                };
                 match &self.bar {
                     Some(bar) => {
                         bar.reset_elapsed();
@@ -47,7 +51,11 @@ impl<'a> Show<'a> {
                     None => self.line(&format!("  ... {text}")),
                 }
             }
-            Progress::Ended { step, elapsed, error } => {
+            Progress::Ended {
+                step,
+                elapsed,
+                error,
+            } => {
                 let time = human_ms(millis(elapsed));
                 self.line(&match error {
                     None => format!("  ok  {step:<14} {time}"),

@@ -71,9 +71,13 @@ pub async fn recover(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, ActError> {
-    let Some(run) = world.journal().unfinished(&instance.name)? else { return Ok(None) };
+    let Some(run) = world.journal().unfinished(&instance.name)? else {
+        return Ok(None);
+    };
     let because = "the process that drove it ended";
-    Ok(Some(drive::resume(world, run, because, progress, stop).await?))
+    Ok(Some(
+        drive::resume(world, run, because, progress, stop).await?,
+    ))
 }
 
 /// Makes the plan of an order, and the text of its material. Changes nothing.
@@ -86,8 +90,10 @@ pub async fn plan<S: ReleaseSource>(
     order: Order,
 ) -> Result<(Plan, String), ActError> {
     let tag = order.target.tag.clone();
-    let commit =
-        source.commit_of(&tag).await.map_err(|source| ActError::Commit { tag, source })?;
+    let commit = source
+        .commit_of(&tag)
+        .await
+        .map_err(|source| ActError::Commit { tag, source })?;
     let now = world.clock().now();
     let goal = Goal {
         run: run_id(now),

@@ -61,14 +61,20 @@ pub async fn refresh<S: ReleaseSource>(
     let releases = source
         .releases(&known)
         .await
-        .map_err(|source| KnowledgeError::Source { what: "releases", source })?;
+        .map_err(|source| KnowledgeError::Source {
+            what: "releases",
+            source,
+        })?;
     keep(store, &key, &releases.pages, now)?;
     let key = format!("advisories of {repository}");
     let known = pages(store, &key)?;
     let advisories = source
         .advisories(&known)
         .await
-        .map_err(|source| KnowledgeError::Source { what: "advisories", source })?;
+        .map_err(|source| KnowledgeError::Source {
+            what: "advisories",
+            source,
+        })?;
     keep(store, &key, &advisories.pages, now)?;
     for release in &releases.items {
         store.first_seen("release", &release.tag, now)?;
@@ -86,12 +92,21 @@ pub async fn refresh<S: ReleaseSource>(
 fn pages(store: &Store, key: &str) -> Result<CachedPages, StoreError> {
     let cached = store.cached(key)?;
     // Pages that cannot be read any more are as good as none.
-    Ok(cached.and_then(|answer| serde_json::from_slice(&answer.body).ok()).unwrap_or_default())
+    Ok(cached
+        .and_then(|answer| serde_json::from_slice(&answer.body).ok())
+        .unwrap_or_default())
 }
 
 fn keep(store: &Store, key: &str, pages: &CachedPages, now: Timestamp) -> Result<(), StoreError> {
     let body = serde_json::to_vec(pages).unwrap_or_default();
-    store.put_cached(key, &CachedAnswer { etag: None, body, fetched_at: now })
+    store.put_cached(
+        key,
+        &CachedAnswer {
+            etag: None,
+            body,
+            fetched_at: now,
+        },
+    )
 }
 
 /// Everything `decide` needs about one instance.
@@ -105,14 +120,21 @@ pub fn facts(
     let mut quarantined = Vec::new();
     for row in store.quarantined(&instance.name)? {
         match row.version.parse() {
-            Ok(version) => quarantined.push(Quarantined { version, reason: row.reason }),
+            Ok(version) => quarantined.push(Quarantined {
+                version,
+                reason: row.reason,
+            }),
             Err(err) => problems.push(format!("A quarantined version is unreadable: {err}.")),
         }
     }
     let mut approvals = Vec::new();
     for row in store.approvals(&instance.name)? {
         if let Ok(version) = row.version.parse() {
-            approvals.push(Approval { version, by: row.by, at: row.at });
+            approvals.push(Approval {
+                version,
+                by: row.by,
+                at: row.at,
+            });
         }
     }
     Ok(Facts {
@@ -131,7 +153,11 @@ pub fn facts(
 pub fn time_needed(store: &Store, instance: &Instance) -> Result<SignedDuration, StoreError> {
     let mut slowest_ms = 0_u64;
     for step in Step::ALL {
-        let longest = store.durations(&instance.name, step)?.into_iter().max().unwrap_or(0);
+        let longest = store
+            .durations(&instance.name, step)?
+            .into_iter()
+            .max()
+            .unwrap_or(0);
         slowest_ms = slowest_ms.saturating_add(longest);
     }
     if slowest_ms == 0 {
@@ -153,12 +179,24 @@ pub fn instance_ref(instance: &Instance) -> InstanceRef {
 
 /// The instance of this name; the only one when no name is given.
 pub fn choose<'a>(settings: &'a Settings, name: Option<&str>) -> Result<&'a Instance, String> {
-    let names = || settings.instances.iter().map(|i| i.name.as_str()).collect::<Vec<_>>().join(", ");
+    let names = || {
+        settings
+            .instances
+            .iter()
+            .map(|i| i.name.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     match (name, settings.instances.as_slice()) {
         (Some(name), all) => all
             .iter()
             .find(|instance| instance.name == name)
-            .ok_or_else(|| format!("there is no instance `{name}`; the configuration has: {}", names())),
+            .ok_or_else(|| {
+                format!(
+                    "there is no instance `{name}`; the configuration has: {}",
+                    names()
+                )
+            }),
         (None, [only]) => Ok(only),
         (None, _) => Err(format!("say which instance with --instance: {}", names())),
     }

@@ -40,9 +40,20 @@ pub enum LockError {
 /// Takes the lock of an instance, without waiting.
 pub fn instance(state_dir: &Path, name: &str) -> Result<Lock, LockError> {
     // An instance's name may hold what a file name may not.
-    let safe: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '_' }).collect();
-    take(state_dir.join(format!("instance-{safe}.lock")), format!("instance {name}"))
+    let safe: String = name
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() || c == '.' {
+                c
+            } else {
+                '_'
+            }
+        })
+        .collect();
+    take(
+        state_dir.join(format!("instance-{safe}.lock")),
+        format!("instance {name}"),
+    )
 }
 
 /// Takes the daemon's lock, without waiting.
@@ -51,7 +62,11 @@ pub fn daemon(state_dir: &Path) -> Result<Lock, LockError> {
 }
 
 fn take(path: PathBuf, what: String) -> Result<Lock, LockError> {
-    let open = OpenOptions::new().create(true).append(true).mode(0o600).open(&path);
+    let open = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(&path);
     let file = match open {
         Ok(file) => file,
         Err(source) => return Err(LockError::Io { path, source }),
@@ -59,7 +74,10 @@ fn take(path: PathBuf, what: String) -> Result<Lock, LockError> {
     match flock(&file, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => Ok(Lock { _file: file }),
         Err(rustix::io::Errno::WOULDBLOCK) => Err(LockError::Held { what, path }),
-        Err(err) => Err(LockError::Io { path, source: err.into() }),
+        Err(err) => Err(LockError::Io {
+            path,
+            source: err.into(),
+        }),
     }
 }
 
@@ -71,7 +89,10 @@ mod tests {
     fn a_lock_is_held_once_and_given_back_when_dropped() {
         let dir = tempfile::tempdir().unwrap();
         let held = instance(dir.path(), "a/b").unwrap();
-        assert!(matches!(instance(dir.path(), "a/b"), Err(LockError::Held { .. })));
+        assert!(matches!(
+            instance(dir.path(), "a/b"),
+            Err(LockError::Held { .. })
+        ));
         assert!(instance(dir.path(), "other").is_ok());
         drop(held);
         assert!(instance(dir.path(), "a/b").is_ok());

@@ -71,18 +71,24 @@ struct Bell {
 /// stays.
 ///
 /// A run that an earlier process left unfinished is carried to its end before anything else.
-pub async fn run(
-    settings: Settings,
-    file: &Path,
-    clock: SystemClock,
-) -> Result<Exit, DaemonError> {
+pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<Exit, DaemonError> {
     let bell = listen()?;
     // Makes the state folder before the lock's file is put there.
     drop(world::open_store(&settings)?);
     let _lock = lock::daemon(&settings.state_dir)?;
-    let mut daemon = Daemon { settings, file: file.to_owned(), clock, bell, known: None };
+    let mut daemon = Daemon {
+        settings,
+        file: file.to_owned(),
+        clock,
+        bell,
+        known: None,
+    };
     notify(&[NotifyState::Ready, NotifyState::Status("started")]);
-    tracing::info!("mastopatch {} follows {}", env!("CARGO_PKG_VERSION"), daemon.names());
+    tracing::info!(
+        "mastopatch {} follows {}",
+        env!("CARGO_PKG_VERSION"),
+        daemon.names()
+    );
     while !daemon.bell.stop.is_asked() {
         let sleep = daemon.round().await;
         daemon.rest(sleep).await;
@@ -93,7 +99,11 @@ pub async fn run(
 
 fn listen() -> Result<Arc<Bell>, DaemonError> {
     let bell = Arc::new(Bell::default());
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::interrupt(),
+        SignalKind::hangup(),
+    ] {
         let mut signals = signal(kind).map_err(DaemonError::Signals)?;
         let bell = Arc::clone(&bell);
         tokio::spawn(async move {
@@ -126,13 +136,21 @@ struct Daemon {
 
 impl Daemon {
     fn names(&self) -> String {
-        let names = self.settings.instances.iter().map(|instance| instance.name.as_str());
+        let names = self
+            .settings
+            .instances
+            .iter()
+            .map(|instance| instance.name.as_str());
         names.collect::<Vec<_>>().join(", ")
     }
 
     /// One look at everything; gives how long nothing can change by itself.
     async fn round(&mut self) -> Duration {
-        if self.bell.reload.swap(false, std::sync::atomic::Ordering::SeqCst) {
+        if self
+            .bell
+            .reload
+            .swap(false, std::sync::atomic::Ordering::SeqCst)
+        {
             self.reload();
         }
         let sleep = match self.look().await {
@@ -143,7 +161,11 @@ impl Daemon {
                 AFTER_TROUBLE
             }
         };
-        if self.deliver().await { sleep.min(MAIL_ROUND) } else { sleep }
+        if self.deliver().await {
+            sleep.min(MAIL_ROUND)
+        } else {
+            sleep
+        }
     }
 
     fn reload(&mut self) {
@@ -172,14 +194,19 @@ impl Daemon {
         let github = world::github(&self.settings)?;
         let poll = self.settings.github.poll;
         let now = self.clock.monotonic();
-        let fresh = self.known.as_ref().is_some_and(|(_, at)| now.saturating_sub(*at) < poll);
+        let fresh = self
+            .known
+            .as_ref()
+            .is_some_and(|(_, at)| now.saturating_sub(*at) < poll);
         if !fresh {
             let repository = &self.settings.github.repository;
             let known =
                 knowledge::refresh(world.store(), &github, repository, self.clock.now()).await?;
             self.known = Some((known, now));
         }
-        let Some((known, asked_at)) = &self.known else { return Ok(AFTER_TROUBLE) };
+        let Some((known, asked_at)) = &self.known else {
+            return Ok(AFTER_TROUBLE);
+        };
         let mut sleep = poll.saturating_sub(self.clock.monotonic().saturating_sub(*asked_at));
         for instance in &self.settings.instances {
             let decision = self.tend(&world, &github, instance, known).await?;
@@ -231,25 +258,43 @@ impl Daemon {
         let order = Order {
             target: target.clone(),
             asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
-            reasons: decision.reasons.iter().map(|reason| reason.text.clone()).collect(),
+            reasons: decision
+                .reasons
+                .iter()
+                .map(|reason| reason.text.clone())
+                .collect(),
             hard_deadline: *until,
         };
-        tracing::info!("{}: {} -> {} starts", instance.name, survey.installed, target.version);
+        tracing::info!(
+            "{}: {} -> {} starts",
+            instance.name,
+            survey.installed,
+            target.version
+        );
         let (plan, material) =
             act::plan(world, github, &self.settings, instance, &survey, order).await?;
         let stop = &self.bell.stop;
         let ended = act::execute(world, plan, &material, &lock, &log_progress, stop).await?;
-        tracing::info!("{}: {}, {}", instance.name, ended.outcome.name(), ended.because);
+        tracing::info!(
+            "{}: {}, {}",
+            instance.name,
+            ended.outcome.name(),
+            ended.because
+        );
         Ok(decision)
     }
 
     /// Sends what waits; whether something still does.
     async fn deliver(&self) -> bool {
-        let Some(mail) = &self.settings.mail else { return false };
+        let Some(mail) = &self.settings.mail else {
+            return false;
+        };
         let deliver = async {
             let store = world::open_store(&self.settings).map_err(|err| chain(&err))?;
             let smtp = Smtp::new(&world::smtp_settings(mail)).map_err(|err| chain(&err))?;
-            deliver_due(&store, &smtp, &self.clock).await.map_err(|err| chain(&err))?;
+            deliver_due(&store, &smtp, &self.clock)
+                .await
+                .map_err(|err| chain(&err))?;
             Ok::<_, String>(store.outbox_summary().map_err(|err| chain(&err))?.waiting > 0)
         };
         deliver.await.unwrap_or_else(|err| {
@@ -281,7 +326,10 @@ fn status_line(decision: &Decision) -> String {
     let when = match &decision.when {
         When::Nothing => "nothing to do".to_owned(),
         When::Now { .. } => "due now".to_owned(),
-        When::Wait { not_before, because } => format!("waits until {not_before}: {because}"),
+        When::Wait {
+            not_before,
+            because,
+        } => format!("waits until {not_before}: {because}"),
         When::NeedsApproval => "needs approval".to_owned(),
         When::Blocked => "blocked".to_owned(),
     };
@@ -292,12 +340,23 @@ fn log_progress(progress: Progress) {
     match progress {
         Progress::Began { step, back } => {
             let way = if back { "back: " } else { "" };
-            notify(&[NotifyState::Watchdog, NotifyState::Status(&format!("{way}{step}"))]);
+            notify(&[
+                NotifyState::Watchdog,
+                NotifyState::Status(&format!("{way}{step}")),
+            ]);
         }
-        Progress::Ended { step, elapsed, error: None } => {
+        Progress::Ended {
+            step,
+            elapsed,
+            error: None,
+        } => {
             tracing::info!("{step}: done in {elapsed:.1?}");
         }
-        Progress::Ended { step, elapsed, error: Some(error) } => {
+        Progress::Ended {
+            step,
+            elapsed,
+            error: Some(error),
+        } => {
             tracing::error!("{step}: failed after {elapsed:.1?}: {error}");
         }
         Progress::Pull { .. } => {}

@@ -73,7 +73,10 @@ impl World {
             probe: HttpProbe,
             files: StateDir::open(&settings.state_dir)?,
             store,
-            reporter: MailReporter { mail: settings.mail.clone(), clock },
+            reporter: MailReporter {
+                mail: settings.mail.clone(),
+                clock,
+            },
             engine,
             clock,
         })
@@ -134,11 +137,16 @@ pub struct MailReporter {
 
 impl Reporter for MailReporter {
     fn mails(&self, plan: &Plan, journal: &[Entry]) -> Vec<NewMail> {
-        let Some(mail) = &self.mail else { return Vec::new() };
+        let Some(mail) = &self.mail else {
+            return Vec::new();
+        };
         let report = Report::new(plan, journal);
         let now = self.clock.now();
         let write = |to: &config::Recipient| {
-            let to = Recipient { address: to.address.clone(), role: role(to.role) };
+            let to = Recipient {
+                address: to.address.clone(),
+                role: role(to.role),
+            };
             mail::render(&report, &to, &mail.from, now)
                 .inspect_err(|err| tracing::error!("no mail to {}: {}", to.address, chain(err)))
                 .ok()
@@ -173,5 +181,10 @@ pub fn smtp_settings(mail: &config::Mail) -> SmtpSettings {
 /// GitHub, as configured.
 pub fn github(settings: &Settings) -> Result<GitHub, ReleaseSourceError> {
     let github = &settings.github;
-    GitHub::new(&github.base_url, &github.repository, github.timeout, github.token.clone())
+    GitHub::new(
+        &github.base_url,
+        &github.repository,
+        github.timeout,
+        github.token.clone(),
+    )
 }

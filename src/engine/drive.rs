@@ -10,7 +10,14 @@ use crate::domain::run::{Illegal, Next, RunState};
 use crate::ports::clock::Clock;
 use crate::ports::files::{FilesError, RunFiles};
 use crate::ports::reporter::Reporter;
+use crate::ports::runtime::{ContainerRuntime, RuntimeError};
 use crate::ports::store::{Journal, StoreError, StoredRun};
+
+/// How long a run waits for an engine that does not answer, where only the engine can bring the site back:
+/// an upgrade of the engine's package, or a host that is short of memory, takes minutes.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Between two questions whether the engine is back.
+const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
 /// Why a run could not be carried on. The site is as the last journalled step left it.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +52,17 @@ pub enum DriveError {
     /// The material is altered.
     #[error(transparent)]
     Altered(#[from] MaterialError),
+    /// The engine is gone. The run stays open; whoever finds it next carries it on.
+    #[error(
+        "run `{run}` stands still: start the engine again, and the daemon or `mastopatch apply` carries the run to its end"
+    )]
+    EngineGone {
+        /// The run.
+        run: String,
+        /// What the engine said last.
+        #[source]
+        source: RuntimeError,
+    },
 }
 
 /// How a run ended.
@@ -69,9 +87,21 @@ pub async fn begin<P: Ports>(
     stop: &StopFlag,
 ) -> Result<Ended, DriveError> {
     let at = ports.clock().now();
-    let journal = |source| DriveError::Journal { run: plan.run.clone(), source };
+    let journal = |source| DriveError::Journal {
+        run: plan.run.clone(),
+        source,
+    };
     let entry = ports.journal().begin(&plan, at).map_err(journal)?;
-    drive(ports, StoredRun { plan, journal: vec![entry] }, progress, stop).await
+    drive(
+        ports,
+        StoredRun {
+            plan,
+            journal: vec![entry],
+        },
+        progress,
+        stop,
+    )
+    .await
 }
 
 /// Takes a run over that another process left unfinished, and carries it to its end.
@@ -82,10 +112,18 @@ pub async fn resume<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Ended, DriveError> {
-    let event = Event::Resumed { because: because.to_owned() };
+    let event = Event::Resumed {
+        because: because.to_owned(),
+    };
     let at = ports.clock().now();
-    let journal = |source| DriveError::Journal { run: run.plan.run.clone(), source };
-    let entry = ports.journal().append(&run.plan.run, at, &event).map_err(journal)?;
+    let journal = |source| DriveError::Journal {
+        run: run.plan.run.clone(),
+        source,
+    };
+    let entry = ports
+        .journal()
+        .append(&run.plan.run, at, &event)
+        .map_err(journal)?;
     run.journal.push(entry);
     drive(ports, run, progress, stop).await
 }
@@ -97,15 +135,30 @@ async fn drive<P: Ports>(
     stop: &StopFlag,
 ) -> Result<Ended, DriveError> {
     let StoredRun { plan, journal } = run;
-    let state = RunState::fold(&journal)
-        .map_err(|source| DriveError::Illegal { run: plan.run.clone(), source })?;
+    let state = RunState::fold(&journal).map_err(|source| DriveError::Illegal {
+        run: plan.run.clone(),
+        source,
+    })?;
     let text = ports
         .files()
         .load_material(&plan.run)
-        .map_err(|source| DriveError::Material { run: plan.run.clone(), source })?;
+        .map_err(|source| DriveError::Material {
+            run: plan.run.clone(),
+            source,
+        })?;
     let material = Material::parse(&text, &plan)?;
-    let ctx = Ctx { ports, plan: &plan, material: &material, progress };
-    let driver = Driver { ctx, state, journal, trouble: None };
+    let ctx = Ctx {
+        ports,
+        plan: &plan,
+        material: &material,
+        progress,
+    };
+    let driver = Driver {
+        ctx,
+        state,
+        journal,
+        trouble: None,
+    };
     driver.to_the_end(stop).await
 }
 
@@ -124,17 +177,50 @@ impl<P: Ports> Driver<'_, P> {
                 Next::Step(step) => {
                     let open = matches!(step, Step::Preflight | Step::Pull | Step::Fence);
                     if open && stop.is_asked() {
-                        self.record(Event::Resumed { because: "a stop was asked for".to_owned() })?;
+                        self.record(Event::Resumed {
+                            because: "a stop was asked for".to_owned(),
+                        })?;
                         continue;
+                    }
+                    if self.state.is_committed() {
+                        self.engine_answers().await?;
                     }
                     self.step(step).await?;
                 }
                 Next::Commit => self.commit()?,
                 Next::BeginRollback { because } => self.record(Event::RollbackBegun { because })?,
-                Next::Undo { step, attempt } => self.undo(step, attempt).await?,
+                Next::Undo { step, attempt } => {
+                    self.engine_answers().await?;
+                    self.undo(step, attempt).await?;
+                }
                 Next::Finish { outcome, because } => return self.finish(outcome, because),
                 Next::Over => return Ok(self.over()),
             }
+        }
+    }
+
+    /// Waits for the engine, so that its absence uses up no attempt.
+    async fn engine_answers(&self) -> Result<(), DriveError> {
+        let (runtime, clock) = (self.ctx.ports.runtime(), self.ctx.ports.clock());
+        let start = clock.monotonic();
+        let mut told = false;
+        loop {
+            let source = match runtime.info().await {
+                Ok(_) => return Ok(()),
+                Err(err) => err,
+            };
+            if clock.monotonic().saturating_sub(start) >= ENGINE_PATIENCE {
+                return Err(DriveError::EngineGone {
+                    run: self.ctx.plan.run.clone(),
+                    source,
+                });
+            }
+            if !told {
+                self.ctx
+                    .note(format!("waiting for the engine: {}", chain(&source)));
+                told = true;
+            }
+            clock.pause(BETWEEN_QUESTIONS).await;
         }
     }
 
@@ -148,10 +234,19 @@ impl<P: Ports> Driver<'_, P> {
         let result = self.ctx.act(step, &self.state).await;
         let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
         let event = match result {
-            Ok(finding) => Event::Done { step, elapsed_ms, finding },
+            Ok(finding) => Event::Done {
+                step,
+                elapsed_ms,
+                finding,
+            },
             Err(err) => {
                 let blame = steps::blame(&err);
-                Event::Failed { step, elapsed_ms, error: chain(&err), blame }
+                Event::Failed {
+                    step,
+                    elapsed_ms,
+                    error: chain(&err),
+                    blame,
+                }
             }
         };
         self.record(event)
@@ -163,8 +258,16 @@ impl<P: Ports> Driver<'_, P> {
         let result: Result<Finding, StepError> = self.ctx.undo(step, &self.state).await;
         let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
         self.record(match result {
-            Ok(finding) => Event::UndoDone { step, elapsed_ms, finding },
-            Err(err) => Event::UndoFailed { step, elapsed_ms, error: chain(&err) },
+            Ok(finding) => Event::UndoDone {
+                step,
+                elapsed_ms,
+                finding,
+            },
+            Err(err) => Event::UndoFailed {
+                step,
+                elapsed_ms,
+                error: chain(&err),
+            },
         })
     }
 
@@ -176,7 +279,11 @@ impl<P: Ports> Driver<'_, P> {
     fn ended(&self, step: &'static str, start: Duration, error: Option<&StepError>) -> u64 {
         let elapsed = self.ctx.ports.clock().monotonic().saturating_sub(start);
         let error = error.map(|err| chain(err));
-        (self.ctx.progress)(Progress::Ended { step, elapsed, error });
+        (self.ctx.progress)(Progress::Ended {
+            step,
+            elapsed,
+            error,
+        });
         millis(elapsed)
     }
 
@@ -203,13 +310,21 @@ impl<P: Ports> Driver<'_, P> {
         if self.trouble.is_some() {
             return self.take_from_memory(event);
         }
-        match self.ctx.ports.journal().append(&self.ctx.plan.run, at, &event) {
+        match self
+            .ctx
+            .ports
+            .journal()
+            .append(&self.ctx.plan.run, at, &event)
+        {
             Ok(entry) => self.take(entry),
             Err(err) => {
                 // A result that happened is true, whether it could be written or not.
                 if matches!(event, Event::Done { .. } | Event::Failed { .. })
                     || self.state.is_committed()
-                    || matches!(event, Event::RollbackBegun { .. } | Event::UndoIntent { .. })
+                    || matches!(
+                        event,
+                        Event::RollbackBegun { .. } | Event::UndoIntent { .. }
+                    )
                     || matches!(event, Event::UndoDone { .. } | Event::UndoFailed { .. })
                 {
                     self.take_from_memory(event)?;
@@ -221,48 +336,75 @@ impl<P: Ports> Driver<'_, P> {
 
     /// Goes on without the journal: back, before the commit; forward, after it.
     fn without_journal(&mut self, err: StoreError) -> Result<(), DriveError> {
-        self.ctx.note(format!("the journal cannot be written: {}", chain(&err)));
+        self.ctx
+            .note(format!("the journal cannot be written: {}", chain(&err)));
         self.trouble = Some(err);
         if self.state.is_committed() {
             return Ok(());
         }
-        self.take_from_memory(Event::Resumed { because: "the journal cannot be written".to_owned() })
+        self.take_from_memory(Event::Resumed {
+            because: "the journal cannot be written".to_owned(),
+        })
     }
 
     fn take(&mut self, entry: Entry) -> Result<(), DriveError> {
         self.state
             .apply(&entry.event)
-            .map_err(|source| DriveError::Illegal { run: self.ctx.plan.run.clone(), source })?;
+            .map_err(|source| DriveError::Illegal {
+                run: self.ctx.plan.run.clone(),
+                source,
+            })?;
         self.journal.push(entry);
         Ok(())
     }
 
     fn take_from_memory(&mut self, event: Event) -> Result<(), DriveError> {
         let at = self.ctx.ports.clock().now();
-        let seq = self.journal.last().map_or(1, |entry| entry.seq.saturating_add(1));
+        let seq = self
+            .journal
+            .last()
+            .map_or(1, |entry| entry.seq.saturating_add(1));
         self.take(Entry { seq, at, event })
     }
 
     fn finish(mut self, outcome: Outcome, because: String) -> Result<Ended, DriveError> {
         let ports = self.ctx.ports;
-        let event = Event::Finished { outcome, because: because.clone() };
+        let event = Event::Finished {
+            outcome,
+            because: because.clone(),
+        };
         self.take_from_memory(event.clone())?;
         let mails = ports.reporter().mails(self.ctx.plan, &self.journal);
-        let at = self.journal.last().map_or_else(|| ports.clock().now(), |entry| entry.at);
+        let at = self
+            .journal
+            .last()
+            .map_or_else(|| ports.clock().now(), |entry| entry.at);
         let quarantine = self.state.quarantine_reason();
         let written = match self.trouble.take() {
             Some(err) => Err(err),
-            None => ports.journal().finish(&self.ctx.plan.run, at, &event, &mails, quarantine),
+            None => ports
+                .journal()
+                .finish(&self.ctx.plan.run, at, &event, &mails, quarantine),
         };
         let trouble = written.err().map(|err| chain(&err));
-        Ok(Ended { outcome, because, trouble })
+        Ok(Ended {
+            outcome,
+            because,
+            trouble,
+        })
     }
 
     fn over(self) -> Ended {
         let (outcome, because) = self
             .state
             .outcome()
-            .map_or((Outcome::Held, String::new()), |(outcome, why)| (outcome, why.to_owned()));
-        Ended { outcome, because, trouble: None }
+            .map_or((Outcome::Held, String::new()), |(outcome, why)| {
+                (outcome, why.to_owned())
+            });
+        Ended {
+            outcome,
+            because,
+            trouble: None,
+        }
     }
 }

@@ -33,7 +33,9 @@ pub struct Material {
 
 impl std::fmt::Debug for Material {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Material").field("project", &self.project.project).finish_non_exhaustive()
+        f.debug_struct("Material")
+            .field("project", &self.project.project)
+            .finish_non_exhaustive()
     }
 }
 
@@ -65,7 +67,9 @@ impl Material {
     /// Reads the text that belongs to `plan`.
     pub fn parse(text: &str, plan: &Plan) -> Result<Self, MaterialError> {
         if sha256_hex(text.as_bytes()) != plan.material_sha256 {
-            return Err(MaterialError::Altered { run: plan.run.clone() });
+            return Err(MaterialError::Altered {
+                run: plan.run.clone(),
+            });
         }
         serde_json::from_str(text).map_err(|err| MaterialError::Unreadable {
             run: plan.run.clone(),

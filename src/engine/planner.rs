@@ -88,7 +88,12 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
     let all = ports.runtime().labelled(PROJECT, &instance.project).await?;
     let members: Vec<&Container> = all
         .iter()
-        .filter(|container| container.labels.get(ONE_OFF).is_none_or(|value| value != "True"))
+        .filter(|container| {
+            container
+                .labels
+                .get(ONE_OFF)
+                .is_none_or(|value| value != "True")
+        })
         .collect();
     if members.is_empty() {
         return Err(host(format!(
@@ -111,10 +116,14 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
     let (database, redis) = data_stores(ports, web, &members, &services).await?;
     let project = ports.compose().files(&web.name, &web.labels)?;
     let (images, references) = images(ports, &parts).await?;
-    let site = Site { domain: required(web, "LOCAL_DOMAIN")?.to_owned() };
+    let site = Site {
+        domain: required(web, "LOCAL_DOMAIN")?.to_owned(),
+    };
     let installed = installed_version(ports, &references, &services, web, &site).await?;
-    let containers =
-        parts.iter().map(|(container, _)| (container.id.clone(), (*container).clone())).collect();
+    let containers = parts
+        .iter()
+        .map(|(container, _)| (container.id.clone(), (*container).clone()))
+        .collect();
     Ok(Survey {
         installed,
         services,
@@ -138,14 +147,16 @@ pub async fn make_plan<P: Ports>(
     let mut images = Vec::new();
     let platform = ports.runtime().info().await?.platform;
     for kind in [ImageKind::Main, ImageKind::Streaming] {
-        let (Some(image), Some(reference)) = (survey.images.get(&kind), survey.references.get(&kind))
+        let (Some(image), Some(reference)) =
+            (survey.images.get(&kind), survey.references.get(&kind))
         else {
             continue;
         };
         let (repository, _) = split_reference(reference);
         let to_reference = format!("{repository}:{}", goal.to.tag());
         let remote = ports.runtime().resolve(&to_reference).await?;
-        if !remote.platforms.is_empty() && !remote.platforms.iter().any(|p| same_platform(p, &platform))
+        if !remote.platforms.is_empty()
+            && !remote.platforms.iter().any(|p| same_platform(p, &platform))
         {
             return Err(host(format!(
                 "image {to_reference} does not exist for {platform} (only for {}); it may still be built, \
@@ -166,7 +177,9 @@ pub async fn make_plan<P: Ports>(
         .services
         .iter()
         .filter_map(|service| {
-            let image = images.iter().find(|image| image.kind == service.role.image())?;
+            let image = images
+                .iter()
+                .find(|image| image.kind == service.role.image())?;
             Some((service.service.clone(), image.to_reference.clone()))
         })
         .collect();
@@ -256,8 +269,11 @@ fn sort_out<'a>(
         }
         parts.push((*container, role));
     }
-    for (role, name) in [(Role::Web, "web"), (Role::Streaming, "streaming"), (Role::Sidekiq, "Sidekiq")]
-    {
+    for (role, name) in [
+        (Role::Web, "web"),
+        (Role::Streaming, "streaming"),
+        (Role::Sidekiq, "Sidekiq"),
+    ] {
         let n_found = parts.iter().filter(|(_, found)| *found == role).count();
         if n_found == 0 {
             return Err(host(format!(
@@ -267,7 +283,11 @@ fn sort_out<'a>(
                 instance.project,
                 instance.main_image,
                 instance.streaming_image,
-                members.iter().map(|c| c.image.as_str()).collect::<Vec<_>>().join(", ")
+                members
+                    .iter()
+                    .map(|c| c.image.as_str())
+                    .collect::<Vec<_>>()
+                    .join(", ")
             )));
         }
         if n_found > 1 && role != Role::Sidekiq {
@@ -286,7 +306,10 @@ async fn describe<P: Ports>(
     role: Role,
 ) -> Result<PlannedService, StepError> {
     let service = container.labels.get(SERVICE).cloned().ok_or_else(|| {
-        host(format!("container `{}` has no label {SERVICE}; start it with Compose", container.name))
+        host(format!(
+            "container `{}` has no label {SERVICE}; start it with Compose",
+            container.name
+        ))
     })?;
     let (mut private_networks, mut public_networks) = (Vec::new(), Vec::new());
     for name in container.networks.keys() {
@@ -307,8 +330,13 @@ async fn describe<P: Ports>(
         Role::Streaming => Some(4000),
         Role::Sidekiq => None,
     };
-    let port = default_port
-        .map(|port| container.env.get("PORT").and_then(|text| text.parse().ok()).unwrap_or(port));
+    let port = default_port.map(|port| {
+        container
+            .env
+            .get("PORT")
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(port)
+    });
     let published = container
         .ports
         .iter()
@@ -365,7 +393,8 @@ async fn data_stores<P: Ports>(
     };
     if database.port == 6432 {
         return Err(host(
-            "DB_PORT is 6432, pgbouncer's: migrations and dumps need a direct connection".to_owned(),
+            "DB_PORT is 6432, pgbouncer's: migrations and dumps need a direct connection"
+                .to_owned(),
         ));
     }
     let password = web.env.get("DB_PASS").cloned().unwrap_or_default().into();
@@ -407,8 +436,17 @@ fn neighbour<'a>(
 }
 
 fn required<'a>(web: &'a Container, key: &str) -> Result<&'a str, StepError> {
-    let value = web.env.get(key).map(String::as_str).filter(|value| !value.is_empty());
-    value.ok_or_else(|| host(format!("container `{}` has no {key} in its environment", web.name)))
+    let value = web
+        .env
+        .get(key)
+        .map(String::as_str)
+        .filter(|value| !value.is_empty());
+    value.ok_or_else(|| {
+        host(format!(
+            "container `{}` has no {key} in its environment",
+            web.name
+        ))
+    })
 }
 
 fn or_default(web: &Container, key: &str, default: &str) -> String {
@@ -419,9 +457,9 @@ fn or_default(web: &Container, key: &str, default: &str) -> String {
 fn number(web: &Container, key: &str, default: u16) -> Result<u16, StepError> {
     match web.env.get(key).filter(|value| !value.is_empty()) {
         None => Ok(default),
-        Some(text) => {
-            text.parse().map_err(|_not_a_port| host(format!("{key} is `{text}`, which is no port")))
-        }
+        Some(text) => text
+            .parse()
+            .map_err(|_not_a_port| host(format!("{key} is `{text}`, which is no port"))),
     }
 }
 
@@ -502,19 +540,27 @@ async fn version_shown<P: Ports>(
     let (Some(ip), Some(port)) = (probes::private_address(web, service), service.port) else {
         return Ok(None);
     };
-    let target = Target { address: SocketAddr::new(ip, port), domain: &site.domain };
+    let target = Target {
+        address: SocketAddr::new(ip, port),
+        domain: &site.domain,
+    };
     let request = Request {
         address: target.address,
         path: "/api/v2/instance",
         host: target.domain,
         limit: probes::ANSWER_LIMIT,
     };
-    let Ok(answer) = ports.probe().get(request).await else { return Ok(None) };
+    let Ok(answer) = ports.probe().get(request).await else {
+        return Ok(None);
+    };
     let shown = serde_json::from_str::<serde_json::Value>(&answer.body)
         .ok()
         .and_then(|json| json.get("version")?.as_str().map(str::to_owned));
     shown
-        .map(|text| text.parse().map_err(|err| host(format!("web shows version `{text}`: {err}"))))
+        .map(|text| {
+            text.parse()
+                .map_err(|err| host(format!("web shows version `{text}`: {err}")))
+        })
         .transpose()
 }
 
@@ -525,7 +571,10 @@ fn split_reference(reference: &str) -> (&str, Option<&str>) {
     match name.get(after_path..).and_then(|last| last.rfind(':')) {
         Some(colon) => {
             let colon = after_path.saturating_add(colon);
-            (name.get(..colon).unwrap_or(name), name.get(colon.saturating_add(1)..))
+            (
+                name.get(..colon).unwrap_or(name),
+                name.get(colon.saturating_add(1)..),
+            )
         }
         None => (name, None),
     }
@@ -543,8 +592,14 @@ mod tests {
 
     #[test]
     fn a_reference_is_split_at_the_tags_colon_not_at_the_ports() {
-        assert_eq!(split_reference("127.0.0.1:5000/a/b:v4.5.8"), ("127.0.0.1:5000/a/b", Some("v4.5.8")));
-        assert_eq!(split_reference("127.0.0.1:5000/a/b"), ("127.0.0.1:5000/a/b", None));
+        assert_eq!(
+            split_reference("127.0.0.1:5000/a/b:v4.5.8"),
+            ("127.0.0.1:5000/a/b", Some("v4.5.8"))
+        );
+        assert_eq!(
+            split_reference("127.0.0.1:5000/a/b"),
+            ("127.0.0.1:5000/a/b", None)
+        );
         assert_eq!(split_reference("a/b:v1@sha256:00"), ("a/b", Some("v1")));
     }
 

@@ -77,7 +77,9 @@ pub async fn web<P: Probe>(
 
 /// Asks the streaming server.
 pub async fn streaming<P: Probe>(probe: &P, target: Target<'_>) -> Result<Vec<String>, String> {
-    Ok(vec![health(probe, target, "/api/v1/streaming/health").await?])
+    Ok(vec![
+        health(probe, target, "/api/v1/streaming/health").await?,
+    ])
 }
 
 async fn health<P: Probe>(probe: &P, target: Target<'_>, path: &str) -> Result<String, String> {
@@ -133,8 +135,12 @@ fn first_asset(page: &str) -> Option<String> {
 }
 
 async fn get<P: Probe>(probe: &P, target: Target<'_>, path: &str) -> Result<Answer, String> {
-    let request =
-        Request { address: target.address, path, host: target.domain, limit: ANSWER_LIMIT };
+    let request = Request {
+        address: target.address,
+        path,
+        host: target.domain,
+        limit: ANSWER_LIMIT,
+    };
     match probe.get(request).await {
         // Alive, and asked too often: no word against the version, but no proof either.
         Ok(answer) if answer.status == 429 => Err(format!("{path} answers 429, too many requests")),
@@ -159,7 +165,11 @@ fn version_shown(answer: &Answer) -> Result<String, String> {
 
 fn unexpected(path: &str, answer: &Answer) -> String {
     let start: String = answer.body.chars().take(80).collect();
-    format!("{path} answers {} ({})", answer.status, start.escape_debug())
+    format!(
+        "{path} answers {} ({})",
+        answer.status,
+        start.escape_debug()
+    )
 }
 
 impl<P: Ports> Ctx<'_, P> {
@@ -204,7 +214,9 @@ impl<P: Ports> Ctx<'_, P> {
             return Ok(Err(Wrong::Gone));
         };
         if !container.state.running {
-            return Ok(Err(Wrong::Stopped { exit_code: container.state.exit_code }));
+            return Ok(Err(Wrong::Stopped {
+                exit_code: container.state.exit_code,
+            }));
         }
         let Some(port) = service.port else {
             return Ok(Ok(vec![format!("{} runs", service.service)]));
@@ -214,8 +226,10 @@ impl<P: Ports> Ctx<'_, P> {
                 "its container has no address in a private network".to_owned(),
             )));
         };
-        let target =
-            Target { address: SocketAddr::new(ip, port), domain: &self.plan.site.domain };
+        let target = Target {
+            address: SocketAddr::new(ip, port),
+            domain: &self.plan.site.domain,
+        };
         let probe = self.ports.probe();
         let lines = match service.role {
             Role::Web => web(probe, target, version).await,
@@ -228,7 +242,10 @@ impl<P: Ports> Ctx<'_, P> {
 
 /// The address at which this host, and only it, reaches the container.
 pub(crate) fn private_address(container: &Container, service: &PlannedService) -> Option<IpAddr> {
-    service.private_networks.iter().find_map(|network| container.networks.get(network)?.ip)
+    service
+        .private_networks
+        .iter()
+        .find_map(|network| container.networks.get(network)?.ip)
 }
 
 /// The end of a log, on one line.

@@ -36,13 +36,20 @@ impl<P: Ports> Ctx<'_, P> {
         let runtime = self.ports.runtime();
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
             // The old containers carry the label of the run that made them, never of this one.
-            if self.plan.services.iter().all(|service| service.id != container.id) {
+            if self
+                .plan
+                .services
+                .iter()
+                .all(|service| service.id != container.id)
+            {
                 runtime.ensure_removed(&container.id).await?;
             }
         }
         // Nobody may write while the data goes back, whatever somebody started meanwhile.
         for service in &self.plan.services {
-            runtime.ensure_stopped(&service.id, self.stop_grace()).await?;
+            runtime
+                .ensure_stopped(&service.id, self.stop_grace())
+                .await?;
         }
         Ok(Finding::Nothing)
     }
@@ -52,7 +59,9 @@ impl<P: Ports> Ctx<'_, P> {
     async fn restore_data(&self) -> Result<Finding, StepError> {
         let plan = self.plan;
         let Some((dir, manifest)) = self.ports.files().open_snapshot(&plan.run)? else {
-            return Err(StepError::Host("the snapshot of this run is gone".to_owned()));
+            return Err(StepError::Host(
+                "the snapshot of this run is gone".to_owned(),
+            ));
         };
         let (database, password) = (self.ports.database(), self.material.database_password());
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
@@ -60,11 +69,20 @@ impl<P: Ports> Ctx<'_, P> {
         // The damaged database stands aside only after the switch by name has begun.
         if !database.exists(&plan.database, &password, &damaged).await? {
             let rows = database
-                .restore(&plan.database, &password, &on_behalf, &dir, &restored, limit)
+                .restore(
+                    &plan.database,
+                    &password,
+                    &on_behalf,
+                    &dir,
+                    &restored,
+                    limit,
+                )
                 .await?;
             same_rows(&manifest.rows, &rows)?;
         }
-        database.swap(&plan.database, &password, &restored, &damaged).await?;
+        database
+            .swap(&plan.database, &password, &restored, &damaged)
+            .await?;
         let schema = database.schema_versions(&plan.database, &password).await?;
         if schema != manifest.schema {
             return Err(DataError::Incomplete {
@@ -73,7 +91,10 @@ impl<P: Ports> Ctx<'_, P> {
             .into());
         }
         let redis_password = self.material.redis_password();
-        self.ports.redis().restore(&plan.redis, &redis_password, &on_behalf, &dir, limit).await?;
+        self.ports
+            .redis()
+            .restore(&plan.redis, &redis_password, &on_behalf, &dir, limit)
+            .await?;
         Ok(Finding::Restored {
             tables: count(manifest.rows.len()),
             rows: manifest.rows.values().sum(),
@@ -97,7 +118,9 @@ impl<P: Ports> Ctx<'_, P> {
         let runtime = self.ports.runtime();
         for service in &self.plan.services {
             runtime.ensure_name(&service.id, &service.container).await?;
-            runtime.ensure_restart_policy(&service.id, &self.restart_policy(service)?).await?;
+            runtime
+                .ensure_restart_policy(&service.id, &self.restart_policy(service)?)
+                .await?;
         }
         for role in [Role::Streaming, Role::Web, Role::Sidekiq] {
             for service in self.plan.services_of(role) {
@@ -111,8 +134,9 @@ impl<P: Ports> Ctx<'_, P> {
     async fn verify_old(&self) -> Result<Finding, StepError> {
         let mut probes = Vec::new();
         for service in &self.plan.services {
-            let lines =
-                self.until_well(&service.id, service, &self.plan.from, self.boot_limit()).await?;
+            let lines = self
+                .until_well(&service.id, service, &self.plan.from, self.boot_limit())
+                .await?;
             probes.extend(lines);
         }
         for service in self.plan.services_of(Role::Web) {
@@ -129,7 +153,10 @@ impl<P: Ports> Ctx<'_, P> {
         let clock = self.ports.clock();
         let start = clock.monotonic();
         loop {
-            let target = Target { address, domain: &self.plan.site.domain };
+            let target = Target {
+                address,
+                domain: &self.plan.site.domain,
+            };
             let wrong = match web(self.ports.probe(), target, &self.plan.from).await {
                 Ok(_) => return Ok(()),
                 Err(wrong) => wrong,

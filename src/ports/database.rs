@@ -87,9 +87,10 @@ impl DataError {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Container { source, .. } => source.retry(),
-            Self::Tool { .. } | Self::Answer { .. } | Self::Incomplete { .. } | Self::Names { .. } => {
-                Retry::Permanent
-            }
+            Self::Tool { .. }
+            | Self::Answer { .. }
+            | Self::Incomplete { .. }
+            | Self::Names { .. } => Retry::Permanent,
         }
     }
 }

@@ -58,8 +58,5 @@ pub enum ProbeError {
 /// Asks web servers.
 pub trait Probe: Send + Sync {
     /// Sends one GET with `X-Forwarded-Proto: https`, as the reverse proxy does. Follows no redirect.
-    fn get(
-        &self,
-        request: Request<'_>,
-    ) -> impl Future<Output = Result<Answer, ProbeError>> + Send;
+    fn get(&self, request: Request<'_>) -> impl Future<Output = Result<Answer, ProbeError>> + Send;
 }

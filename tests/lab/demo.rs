@@ -53,9 +53,15 @@ fn main() -> ExitCode {
 fn story() -> Vec<Proof> {
     let lab = Lab::from_env();
     sweep(&lab);
-    println!("mastopatch, shown on a practice Mastodon: Docker Engine, PostgreSQL, Redis, Rails, Sidekiq and a");
-    println!("streaming server are real, and so are the registry and the mail server. GitHub is a local server");
-    println!("that answers like its REST API. Times in front of the lines are seconds since the start.\n");
+    println!(
+        "mastopatch, shown on a practice Mastodon: Docker Engine, PostgreSQL, Redis, Rails, Sidekiq and a"
+    );
+    println!(
+        "streaming server are real, and so are the registry and the mail server. GitHub is a local server"
+    );
+    println!(
+        "that answers like its REST API. Times in front of the lines are seconds since the start.\n"
+    );
     say("starting two sites: the first at v4.3.20 (acts 1 and 2), the second at v4.5.8 (act 3)");
     let for_second = lab.clone();
     let second = std::thread::spawn(move || {
@@ -69,17 +75,25 @@ fn story() -> Vec<Proof> {
     say("removing the first site");
     drop(first);
     say("waiting until the second site serves");
-    let second = second.join().expect("thread").unwrap_or_else(|why| panic!("the second site could not be started: {why}"));
+    let second = second
+        .join()
+        .expect("thread")
+        .unwrap_or_else(|why| panic!("the second site could not be started: {why}"));
     proofs.extend(act_3(&second));
     say("removing the second site");
     drop(second);
-    proofs.push(Proof::of("nothing is left: no container, network or image tag of a run", || {
-        let mut left: Vec<String> =
-            support::lab::containers("label=org.mastopatch.run").into_iter().map(|container| container.name).collect();
-        left.extend(world::networks("label=org.mastopatch.run"));
-        left.extend(world::keep_tags());
-        assert!(left.is_empty(), "left: {left:?}");
-    }));
+    proofs.push(Proof::of(
+        "nothing is left: no container, network or image tag of a run",
+        || {
+            let mut left: Vec<String> = support::lab::containers("label=org.mastopatch.run")
+                .into_iter()
+                .map(|container| container.name)
+                .collect();
+            left.extend(world::networks("label=org.mastopatch.run"));
+            left.extend(world::keep_tags());
+            assert!(left.is_empty(), "left: {left:?}");
+        },
+    ));
     proofs
 }
 
@@ -91,27 +105,48 @@ fn act_1(site: &Site) -> Vec<Proof> {
 
 fn act_2(site: &Site) -> Vec<Proof> {
     heading("Act 2. A minor release that rewrites data: v4.3.21 -> v4.4.15 (class M2)");
-    site.github.show(&["v4.3.21", "v4.4.0", "v4.4.14", "v4.4.15"]);
+    site.github
+        .show(&["v4.3.21", "v4.4.0", "v4.4.14", "v4.4.15"]);
     let user = "SELECT min(id) FROM users";
     say("a user's row, a status and the tags before:");
-    let settings = site.instance.sql(&format!("SELECT left(replace(settings, E'\\n', ' '), 90) FROM users WHERE id = ({user})"));
+    let settings = site.instance.sql(&format!(
+        "SELECT left(replace(settings, E'\\n', ' '), 90) FROM users WHERE id = ({user})"
+    ));
     println!("      users.settings     {settings} ...");
-    println!("      statuses.language  {} rows are empty", site.instance.sql("SELECT count(*) FROM statuses WHERE language IS NULL"));
-    println!("      tags               {} rows", site.instance.sql("SELECT count(*) FROM tags"));
+    println!(
+        "      statuses.language  {} rows are empty",
+        site.instance
+            .sql("SELECT count(*) FROM statuses WHERE language IS NULL")
+    );
+    println!(
+        "      tags               {} rows",
+        site.instance.sql("SELECT count(*) FROM tags")
+    );
     let texts = "SELECT count(*), md5(string_agg(id || text, ',' ORDER BY id)) FROM statuses WHERE text NOT LIKE 'writer%'";
     let texts_before = site.instance.sql(texts);
     let mut proofs = update(site, "v4.3.21", "v4.4.15", "M2");
     say("the same after:");
-    let preferences = site.instance.sql(&format!("SELECT left(preferences::text, 90) FROM users WHERE id = ({user})"));
+    let preferences = site.instance.sql(&format!(
+        "SELECT left(preferences::text, 90) FROM users WHERE id = ({user})"
+    ));
     println!("      users.preferences  {preferences} ...");
-    println!("      statuses.language  {} rows are empty", site.instance.sql("SELECT count(*) FROM statuses WHERE language IS NULL"));
-    println!("      tags               {} rows", site.instance.sql("SELECT count(*) FROM tags"));
+    println!(
+        "      statuses.language  {} rows are empty",
+        site.instance
+            .sql("SELECT count(*) FROM statuses WHERE language IS NULL")
+    );
+    println!(
+        "      tags               {} rows",
+        site.instance.sql("SELECT count(*) FROM tags")
+    );
     proofs.push(Proof::of("data rewritten: users.settings and accounts.silenced are gone, no language is empty", || {
         let columns = "SELECT count(*) FROM information_schema.columns WHERE (table_name, column_name) IN (('users', 'settings'), ('accounts', 'silenced'))";
         assert_eq!(site.instance.sql(columns), "0", "columns left");
         assert_eq!(site.instance.sql("SELECT count(*) FROM statuses WHERE language IS NULL"), "0", "empty languages");
     }));
-    proofs.push(Proof::of("every older status has the text it had", || assert_eq!(site.instance.sql(texts), texts_before)));
+    proofs.push(Proof::of("every older status has the text it had", || {
+        assert_eq!(site.instance.sql(texts), texts_before)
+    }));
     proofs
 }
 
@@ -120,14 +155,20 @@ fn update(site: &Site, from: &str, to: &str, class: &str) -> Vec<Proof> {
     let mails = site.product.mailbox.all().len();
     let writer = Writer::start(&site.instance);
     writer.wait_for_more(10);
-    say(&format!("somebody posts several times a second; {} posts acknowledged so far", writer.count()));
+    say(&format!(
+        "somebody posts several times a second; {} posts acknowledged so far",
+        writer.count()
+    ));
     let checked = command(site, &["check"]);
     let planned = command(site, &["plan", "--to", to]);
     let applied = command(site, &["apply", "--to", to, "--yes"]);
-    let serving = Proof::of(&format!("{to} serves, with web, streaming and Sidekiq of one version"), || {
-        site.instance.wait_healthy(to);
-        world::assert_one_version(&site.instance, to);
-    });
+    let serving = Proof::of(
+        &format!("{to} serves, with web, streaming and Sidekiq of one version"),
+        || {
+            site.instance.wait_healthy(to);
+            world::assert_one_version(&site.instance, to);
+        },
+    );
     if serving.holds {
         writer.wait_for_more(10);
     }
@@ -138,16 +179,26 @@ fn update(site: &Site, from: &str, to: &str, class: &str) -> Vec<Proof> {
         ended(&applied, 0, "`apply` says: committed"),
         serving,
     ];
-    proofs.push(Proof::of(&format!("the journal says committed, class {class}"), || {
-        let run = world::assert_journal(&site.product, from, to, "committed");
-        assert_eq!(run["class"], class, "class");
-    }));
+    proofs.push(Proof::of(
+        &format!("the journal says committed, class {class}"),
+        || {
+            let run = world::assert_journal(&site.product, from, to, "committed");
+            assert_eq!(run["class"], class, "class");
+        },
+    ));
     proofs.extend(downtime_and_writes(site, &report));
-    proofs.push(Proof::of(&format!("the compose file names {to}, and a person's `compose up -d` changes no container"), || {
-        world::assert_files_name(&site.instance, to);
-        world::assert_up_changes_nothing(&site.instance);
+    proofs.push(Proof::of(
+        &format!(
+            "the compose file names {to}, and a person's `compose up -d` changes no container"
+        ),
+        || {
+            world::assert_files_name(&site.instance, to);
+            world::assert_up_changes_nothing(&site.instance);
+        },
+    ));
+    proofs.push(Proof::of("nothing is left over from the run", || {
+        world::assert_no_leftovers(&site.instance, &site.product)
     }));
-    proofs.push(Proof::of("nothing is left over from the run", || world::assert_no_leftovers(&site.instance, &site.product)));
     proofs.push(mail(site, mails, to));
     proofs
 }
@@ -159,7 +210,10 @@ fn act_3(site: &Site) -> Vec<Proof> {
     let mails = site.product.mailbox.all().len();
     let writer = Writer::start(&site.instance);
     writer.wait_for_more(10);
-    say(&format!("somebody posts several times a second; {} posts acknowledged so far", writer.count()));
+    say(&format!(
+        "somebody posts several times a second; {} posts acknowledged so far",
+        writer.count()
+    ));
     say("taking a dump of the database, to compare afterwards");
     let before = site.instance.dump();
     let ids = container_ids(&site.instance);
@@ -167,12 +221,23 @@ fn act_3(site: &Site) -> Vec<Proof> {
     let checked = command(site, &["check"]);
     let planned = command(site, &["plan", "--to", to]);
     let applied = command(site, &["apply", "--to", to, "--yes"]);
-    let serving = Proof::of(&format!("{from} serves again, in the very containers that served before"), || {
-        site.instance.wait_healthy(from);
-        world::assert_one_version(&site.instance, from);
-        assert_eq!(ids, container_ids(&site.instance), "containers before and after");
-        assert_eq!(files, site.instance.compose_text(), "compose file before and after");
-    });
+    let serving = Proof::of(
+        &format!("{from} serves again, in the very containers that served before"),
+        || {
+            site.instance.wait_healthy(from);
+            world::assert_one_version(&site.instance, from);
+            assert_eq!(
+                ids,
+                container_ids(&site.instance),
+                "containers before and after"
+            );
+            assert_eq!(
+                files,
+                site.instance.compose_text(),
+                "compose file before and after"
+            );
+        },
+    );
     if serving.holds {
         writer.wait_for_more(10);
     }
@@ -192,12 +257,20 @@ fn act_3(site: &Site) -> Vec<Proof> {
         say(&format!("the journal's reason: {}", text(&run["reason"])));
     }));
     let reason = site.product.quarantine_reason(world::plain(to));
-    say(&format!("{to} is quarantined: {}", reason.as_deref().unwrap_or("no, it is not")));
+    say(&format!(
+        "{to} is quarantined: {}",
+        reason.as_deref().unwrap_or("no, it is not")
+    ));
     command(site, &["check"]);
-    proofs.push(Proof::of(&format!("{to} is quarantined with a reason, and `check` does not offer it any more"), || {
-        world::assert_quarantined(&site.product, to);
+    proofs.push(Proof::of(
+        &format!("{to} is quarantined with a reason, and `check` does not offer it any more"),
+        || {
+            world::assert_quarantined(&site.product, to);
+        },
+    ));
+    proofs.push(Proof::of("nothing is left over from the run", || {
+        world::assert_no_leftovers(&site.instance, &site.product)
     }));
-    proofs.push(Proof::of("nothing is left over from the run", || world::assert_no_leftovers(&site.instance, &site.product)));
     proofs.push(mail(site, mails, to));
     proofs
 }
@@ -208,12 +281,27 @@ fn same_content(before: &Dump, after: &Dump) -> Proof {
     let rest = all.clone().without_new_statuses();
     let posted = all.added.get("table public.statuses").map_or(0, Vec::len);
     let lines = before.text().lines().count();
-    say(&format!("dump before: {lines} lines, {} bytes, sha256 {}", before.len(), short(&before.sha256())));
-    say(&format!("dump after:  {} lines, {} bytes, sha256 {}", after.text().lines().count(), after.len(), short(&after.sha256())));
-    say(&format!("compared: {} lines lost or changed, {posted} statuses added by the posts meanwhile", rest.lost.values().map(Vec::len).sum::<usize>()));
-    Proof::of("the database's content is what it was: every line of the old dump is in the new one, and only the posts made meanwhile came on top", || {
-        assert!(rest.is_empty(), "{rest}");
-    })
+    say(&format!(
+        "dump before: {lines} lines, {} bytes, sha256 {}",
+        before.len(),
+        short(&before.sha256())
+    ));
+    say(&format!(
+        "dump after:  {} lines, {} bytes, sha256 {}",
+        after.text().lines().count(),
+        after.len(),
+        short(&after.sha256())
+    ));
+    say(&format!(
+        "compared: {} lines lost or changed, {posted} statuses added by the posts meanwhile",
+        rest.lost.values().map(Vec::len).sum::<usize>()
+    ));
+    Proof::of(
+        "the database's content is what it was: every line of the old dump is in the new one, and only the posts made meanwhile came on top",
+        || {
+            assert!(rest.is_empty(), "{rest}");
+        },
+    )
 }
 
 fn downtime_and_writes(site: &Site, report: &WriterReport) -> Vec<Proof> {
@@ -223,7 +311,10 @@ fn downtime_and_writes(site: &Site, report: &WriterReport) -> Vec<Proof> {
     say(&format!(
         "downtime: {:.1} s as the writer saw it (last acknowledged post to the next), {} as mastopatch measured it",
         report.downtime.as_secs_f64(),
-        said.map_or_else(|| "nothing".to_owned(), |ms| format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())),
+        said.map_or_else(
+            || "nothing".to_owned(),
+            |ms| format!("{:.1} s", Duration::from_millis(ms).as_secs_f64())
+        ),
     ));
     let missing = report.missing(&site.instance);
     say(&format!(
@@ -234,22 +325,37 @@ fn downtime_and_writes(site: &Site, report: &WriterReport) -> Vec<Proof> {
         missing.len()
     ));
     vec![
-        Proof::of(&format!("all {} acknowledged posts are in the database, with their text", report.acknowledged.len()), || {
-            assert!(missing.is_empty(), "missing: {missing:?}");
-        }),
+        Proof::of(
+            &format!(
+                "all {} acknowledged posts are in the database, with their text",
+                report.acknowledged.len()
+            ),
+            || {
+                assert!(missing.is_empty(), "missing: {missing:?}");
+            },
+        ),
         Proof::of("both agree on the downtime", || {
             let said = said.expect("the journal has no downtime");
-            assert!(said.abs_diff(seen) <= TOLERANCE_MS, "{said} ms and {seen} ms");
+            assert!(
+                said.abs_diff(seen) <= TOLERANCE_MS,
+                "{said} ms and {seen} ms"
+            );
         }),
     ]
 }
 
 fn mail(site: &Site, known: usize, to: &str) -> Proof {
-    let proof = Proof::of("exactly one mail arrived, with a text and an HTML part", || {
-        world::assert_one_mail(&site.product, known, to);
-    });
+    let proof = Proof::of(
+        "exactly one mail arrived, with a text and an HTML part",
+        || {
+            world::assert_one_mail(&site.product, known, to);
+        },
+    );
     for mail in site.product.mailbox.all().iter().skip(known) {
-        say(&format!("the mail as it arrived at {} (text part; it has an HTML part too):", mail.to));
+        say(&format!(
+            "the mail as it arrived at {} (text part; it has an HTML part too):",
+            mail.to
+        ));
         println!("{MAIL}From: {}", mail.from);
         println!("{MAIL}Subject: {}", mail.subject);
         println!("{MAIL}");
@@ -270,23 +376,38 @@ fn site(lab: &Lab, options: &InstanceOptions) -> Site {
     let instance = Instance::start(lab, options);
     let github = GitHub::with_releases(&[&options.tag]);
     let product = Product::configure(&instance, &github.base_url());
-    Site { instance, github, product }
+    Site {
+        instance,
+        github,
+        product,
+    }
 }
 
 fn command(site: &Site, args: &[&str]) -> Finished {
     say(&format!("$ mastopatch {}", args.join(" ")));
     let finished = site.product.run_live(args, OUTPUT);
-    let code = finished.code.map_or_else(|| "a signal".to_owned(), |code| format!("code {code}"));
-    say(&format!("ended with {code} after {:.1} s", finished.elapsed.as_secs_f64()));
+    let code = finished
+        .code
+        .map_or_else(|| "a signal".to_owned(), |code| format!("code {code}"));
+    say(&format!(
+        "ended with {code} after {:.1} s",
+        finished.elapsed.as_secs_f64()
+    ));
     finished
 }
 
 fn ended(finished: &Finished, code: i32, sentence: &str) -> Proof {
-    Proof::of(&format!("{sentence} (exit code {code})"), || assert_eq!(finished.code, Some(code), "exit code"))
+    Proof::of(&format!("{sentence} (exit code {code})"), || {
+        assert_eq!(finished.code, Some(code), "exit code")
+    })
 }
 
 fn container_ids(instance: &Instance) -> Vec<(String, String)> {
-    instance.containers().into_iter().map(|container| (container.name, container.id)).collect()
+    instance
+        .containers()
+        .into_iter()
+        .map(|container| (container.name, container.id))
+        .collect()
 }
 
 /// Something that was to be shown, and whether it was.
@@ -306,7 +427,10 @@ impl Proof {
                 println!("        {line}");
             }
         }
-        Self { sentence: sentence.to_owned(), holds }
+        Self {
+            sentence: sentence.to_owned(),
+            holds,
+        }
     }
 }
 
@@ -317,7 +441,11 @@ fn conclude(proofs: &[Proof]) -> ExitCode {
         say(&format!("all {} proofs hold", proofs.len()));
         return ExitCode::SUCCESS;
     }
-    say(&format!("{} of {} proofs failed:", failed.len(), proofs.len()));
+    say(&format!(
+        "{} of {} proofs failed:",
+        failed.len(),
+        proofs.len()
+    ));
     for proof in failed {
         println!("FAIL  {}", proof.sentence);
     }

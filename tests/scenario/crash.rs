@@ -23,20 +23,31 @@ const UNTIL_ROLLED_BACK: Duration = Duration::from_secs(180);
 /// Whether the target's migrations run in their one-off container.
 fn migration(product: &Product) -> Result<(), String> {
     let ours = containers(&format!("label=org.mastopatch.instance={}", product.name));
-    let migrates = ours.iter().any(|container| container.running && container.command.contains("db:migrate"));
+    let migrates = ours
+        .iter()
+        .any(|container| container.running && container.command.contains("db:migrate"));
     check(migrates, "no container runs db:migrate")
 }
 
-fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(stage: &mut Stage) -> Verdict {
+fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(
+    stage: &mut Stage,
+) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.5.8"));
     site.github.show(&["v4.5.8", "v4.6.0", "v4.6.2"]);
     let mails = site.product.mailbox.all().len();
-    let own = site.product.state_dir().with_file_name("state-of-the-killed");
-    let product = site.product.variant("killed", |settings| settings.state_dir = Some(own));
+    let own = site
+        .product
+        .state_dir()
+        .with_file_name("state-of-the-killed");
+    let product = site
+        .product
+        .variant("killed", |settings| settings.state_dir = Some(own));
     let before = World::of(&site.instance);
 
     let mut daemon = product.spawn(&["daemon"]);
-    daemon.until("the migration runs", UNTIL_MIGRATION, || migration(&product));
+    daemon.until("the migration runs", UNTIL_MIGRATION, || {
+        migration(&product)
+    });
     let died = daemon.kill_hard();
     assert_eq!(died.code, None, "killed by a signal\n{died}");
 
@@ -45,7 +56,10 @@ fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(stag
     let mut daemon = product.spawn(&["daemon"]);
     daemon.until("the run is rolled back", UNTIL_ROLLED_BACK, || {
         let run = product.runs().into_iter().next().unwrap_or_default();
-        check(run["outcome"] == "rolled_back", format!("the journal says {run}"))
+        check(
+            run["outcome"] == "rolled_back",
+            format!("the journal says {run}"),
+        )
     });
     site.instance.wait_healthy("v4.5.8");
     world::assert_journal(&product, "v4.5.8", "v4.6.2", "rolled_back");
@@ -57,27 +71,41 @@ fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(stag
     Ok(())
 }
 
-fn a_hanging_migration_is_ended_and_rolled_back_while_a_second_run_is_refused(stage: &mut Stage) -> Verdict {
+fn a_hanging_migration_is_ended_and_rolled_back_while_a_second_run_is_refused(
+    stage: &mut Stage,
+) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.5.8"));
     site.github.show(&["v4.5.8", "v4.6.0", "v4.6.2"]);
-    site.product.change(|settings| settings.migrate_timeout = "20s".to_owned());
+    site.product
+        .change(|settings| settings.migrate_timeout = "20s".to_owned());
     let mails = site.product.mailbox.all().len();
     let writer = Writer::start(&site.instance);
     writer.wait_for_more(5);
     let before = World::of(&site.instance);
 
     let mut first = site.product.spawn(&["apply", "--to", "v4.6.2", "--yes"]);
-    first.until("the migration runs", UNTIL_MIGRATION, || migration(&site.product));
-    let second = site.product.run(&["apply", "--to", "v4.6.2", "--yes"]).expect_code(75);
+    first.until("the migration runs", UNTIL_MIGRATION, || {
+        migration(&site.product)
+    });
+    let second = site
+        .product
+        .run(&["apply", "--to", "v4.6.2", "--yes"])
+        .expect_code(75);
     world::assert_clear(&second, &["lock"]);
     let daemon = site.product.run(&["daemon"]).expect_code(75);
     world::assert_clear(&daemon, &["lock"]);
     first.finish(UNTIL_ROLLED_BACK).expect_code(20);
 
-    eventually("the writer writes again", Duration::from_secs(60), || site.instance.shown_version());
+    eventually("the writer writes again", Duration::from_secs(60), || {
+        site.instance.shown_version()
+    });
     writer.wait_for_more(5);
     let report = writer.stop();
-    assert_eq!(report.missing(&site.instance), Vec::<String>::new(), "acknowledged writes that are missing");
+    assert_eq!(
+        report.missing(&site.instance),
+        Vec::<String>::new(),
+        "acknowledged writes that are missing"
+    );
     world::assert_rolled_back(&site.instance, &site.product, mails, "v4.5.8", "v4.6.2");
     World::of(&site.instance).assert_same_but_for_new_statuses(&before);
     Ok(())

@@ -17,9 +17,12 @@ pub(crate) fn suite() -> Vec<Scenario> {
     ]
 }
 
-fn a_minor_that_rewrites_data_goes_in_and_no_acknowledged_write_is_lost(stage: &mut Stage) -> Verdict {
+fn a_minor_that_rewrites_data_goes_in_and_no_acknowledged_write_is_lost(
+    stage: &mut Stage,
+) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.3.21").seeded(400, 6000));
-    site.github.show(&["v4.3.21", "v4.4.0", "v4.4.14", "v4.4.15"]);
+    site.github
+        .show(&["v4.3.21", "v4.4.0", "v4.4.14", "v4.4.15"]);
     let old_files = site.instance.compose_text();
     let untouched = "SELECT count(*), md5(string_agg(id || text, ',' ORDER BY id)) FROM statuses WHERE text NOT LIKE 'writer%'";
     let texts = site.instance.sql(untouched);
@@ -27,31 +30,59 @@ fn a_minor_that_rewrites_data_goes_in_and_no_acknowledged_write_is_lost(stage: &
     writer.wait_for_more(10);
     site.product.run(&["check"]).expect_code(10);
     let plan = site.product.run(&["plan"]).expect_code(0);
-    assert!(plan.stdout.contains("4.4.15"), "the plan names its target\n{plan}");
-    site.product.run(&["apply", "--to", "v4.4.15", "--yes"]).expect_code(0);
+    assert!(
+        plan.stdout.contains("4.4.15"),
+        "the plan names its target\n{plan}"
+    );
+    site.product
+        .run(&["apply", "--to", "v4.4.15", "--yes"])
+        .expect_code(0);
     writer.wait_for_more(10);
     let report = writer.stop();
 
-    assert_eq!(report.missing(&site.instance), Vec::<String>::new(), "acknowledged writes that are missing");
+    assert_eq!(
+        report.missing(&site.instance),
+        Vec::<String>::new(),
+        "acknowledged writes that are missing"
+    );
     let run = world::assert_committed(&site.instance, &site.product, 0, "v4.3.21", "v4.4.15");
     assert_eq!(run["class"], "M2", "{run:#}");
     let seen = u64::try_from(report.downtime.as_millis()).expect("short");
     let said = run["downtime_ms"].as_u64().unwrap_or_default();
-    assert!(said.abs_diff(seen) <= TOLERANCE_MS, "downtime: the product says {said} ms, the writer saw {seen} ms");
-    assert_eq!(site.instance.compose_text(), old_files.replace("v4.3.21", "v4.4.15"), "only the tags change");
-    assert_eq!(site.instance.sql(untouched), texts, "texts of the old statuses");
+    assert!(
+        said.abs_diff(seen) <= TOLERANCE_MS,
+        "downtime: the product says {said} ms, the writer saw {seen} ms"
+    );
+    assert_eq!(
+        site.instance.compose_text(),
+        old_files.replace("v4.3.21", "v4.4.15"),
+        "only the tags change"
+    );
+    assert_eq!(
+        site.instance.sql(untouched),
+        texts,
+        "texts of the old statuses"
+    );
     let columns = "SELECT count(*) FROM information_schema.columns WHERE (table_name, column_name) IN (('users', 'settings'), ('accounts', 'silenced'))";
     assert_eq!(site.instance.sql(columns), "0", "columns that 4.4 drops");
-    assert_eq!(site.instance.sql("SELECT count(*) FROM statuses WHERE language IS NULL"), "0", "languages are filled in");
+    assert_eq!(
+        site.instance
+            .sql("SELECT count(*) FROM statuses WHERE language IS NULL"),
+        "0",
+        "languages are filled in"
+    );
     Ok(())
 }
 
 fn a_minor_with_pre_deployment_migrations_goes_in(stage: &mut Stage) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.4.15"));
-    site.github.show(&["v4.4.15", "v4.5.0", "v4.5.6", "v4.5.7", "v4.5.8"]);
+    site.github
+        .show(&["v4.4.15", "v4.5.0", "v4.5.6", "v4.5.7", "v4.5.8"]);
     let mails = site.product.mailbox.all().len();
     site.product.run(&["check"]).expect_code(10);
-    site.product.run(&["apply", "--to", "v4.5.8", "--yes"]).expect_code(0);
+    site.product
+        .run(&["apply", "--to", "v4.5.8", "--yes"])
+        .expect_code(0);
     let run = world::assert_committed(&site.instance, &site.product, mails, "v4.4.15", "v4.5.8");
     assert_eq!(run["class"], "M1", "{run:#}");
     site.product.run(&["check"]).expect_code(0);
@@ -62,7 +93,8 @@ fn a_minor_waits_for_its_approval_and_goes_in_after_it(stage: &mut Stage) -> Ver
     let site = stage.site(&InstanceOptions::at("v4.5.8"));
     site.github.show(&["v4.5.8", "v4.6.0", "v4.6.9"]);
     let mails = site.product.mailbox.all().len();
-    site.product.change(|settings| settings.minor_approval = "one".to_owned());
+    site.product
+        .change(|settings| settings.minor_approval = "one".to_owned());
     let before = World::of(&site.instance);
     site.product.run(&["check"]).expect_code(11);
     let refused = site.product.run(&["apply"]).expect_code(22);

@@ -32,14 +32,23 @@ use support::world;
 
 fn main() -> ExitCode {
     runner::main(
-        vec![parts::suite(), forward::suite(), refusal::suite(), crash::suite(), rollback::suite()],
+        vec![
+            parts::suite(),
+            forward::suite(),
+            refusal::suite(),
+            crash::suite(),
+            rollback::suite(),
+        ],
         nothing_of_ours_is_left,
     )
 }
 
 fn nothing_of_ours_is_left() -> Result<(), String> {
     let containers = support::lab::containers("label=org.mastopatch.run");
-    let mut left: Vec<String> = containers.into_iter().map(|container| container.name).collect();
+    let mut left: Vec<String> = containers
+        .into_iter()
+        .map(|container| container.name)
+        .collect();
     left.extend(world::networks("label=org.mastopatch.run"));
     left.extend(world::keep_tags());
     support::check(left.is_empty(), format!("left on the machine: {left:?}"))

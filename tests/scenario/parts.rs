@@ -9,28 +9,53 @@ use crate::support::world::{self, World};
 use crate::support::writer::Writer;
 
 pub(crate) fn suite() -> Vec<Scenario> {
-    scenarios![the_local_github_pages_caches_and_fails_like_the_real_one, the_instance_serves_and_its_writer_loses_nothing]
+    scenarios![
+        the_local_github_pages_caches_and_fails_like_the_real_one,
+        the_instance_serves_and_its_writer_loses_nothing
+    ]
 }
 
 fn the_local_github_pages_caches_and_fails_like_the_real_one(_: &mut Stage) -> Verdict {
     let github = GitHub::with_releases(&["v4.5.7", "v4.5.8", "v4.6.9"]);
     let agent = agent(std::time::Duration::from_secs(2));
     let base = format!("{}/repos/mastodon/mastodon", github.base_url());
-    let get = |path: &str, etag: &str| agent.get(format!("{base}{path}")).header("If-None-Match", etag).call();
+    let get = |path: &str, etag: &str| {
+        agent
+            .get(format!("{base}{path}"))
+            .header("If-None-Match", etag)
+            .call()
+    };
     let header = |response: &Response<ureq::Body>, name: &str| {
-        response.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned()
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default()
+            .to_owned()
     };
     let first = get("/releases?per_page=2", "").expect("answer");
     assert_eq!(
         header(&first, "link"),
-        format!("<{base}/releases?per_page=2&page=2>; rel=\"next\", <{base}/releases?per_page=2&page=2>; rel=\"last\"")
+        format!(
+            "<{base}/releases?per_page=2&page=2>; rel=\"next\", <{base}/releases?per_page=2&page=2>; rel=\"last\""
+        )
     );
     assert_eq!(header(&first, "x-ratelimit-remaining"), "59");
     let again = get("/releases?per_page=2", &header(&first, "etag")).expect("answer");
-    assert_eq!((again.status().as_u16(), header(&again, "x-ratelimit-remaining").as_str()), (304, "59"));
+    assert_eq!(
+        (
+            again.status().as_u16(),
+            header(&again, "x-ratelimit-remaining").as_str()
+        ),
+        (304, "59")
+    );
     let mut last = get("/releases?per_page=2&page=2", "").expect("answer");
-    let page: serde_json::Value = serde_json::from_str(&last.body_mut().read_to_string().expect("text")).expect("JSON");
-    assert_eq!((page.as_array().map(Vec::len), &page[0]["tag_name"]), (Some(1), &serde_json::json!("v4.5.7")));
+    let page: serde_json::Value =
+        serde_json::from_str(&last.body_mut().read_to_string().expect("text")).expect("JSON");
+    assert_eq!(
+        (page.as_array().map(Vec::len), &page[0]["tag_name"]),
+        (Some(1), &serde_json::json!("v4.5.7"))
+    );
     let mut commit = get("/commits/v4.5.8", "").expect("answer");
     let commit = commit.body_mut().read_to_string().expect("text");
     assert!(commit.contains(&commit_of("v4.5.8")), "{commit}");
@@ -43,10 +68,21 @@ fn the_local_github_pages_caches_and_fails_like_the_real_one(_: &mut Stage) -> V
         (Fault::GarbageJson, 200),
     ] {
         github.fail_with(Some(fault));
-        assert_eq!(get("/releases", "").expect("answer").status(), status, "{fault:?}");
+        assert_eq!(
+            get("/releases", "").expect("answer").status(),
+            status,
+            "{fault:?}"
+        );
     }
     github.fail_with(Some(Fault::CutBody));
-    assert!(get("/releases", "").expect("head").body_mut().read_to_string().is_err(), "the body is cut");
+    assert!(
+        get("/releases", "")
+            .expect("head")
+            .body_mut()
+            .read_to_string()
+            .is_err(),
+        "the body is cut"
+    );
     github.fail_with(Some(Fault::Silence));
     assert!(get("/releases", "").is_err(), "no answer comes");
     Ok(())
@@ -67,11 +103,18 @@ fn the_instance_serves_and_its_writer_loses_nothing(stage: &mut Stage) -> Verdic
     site.instance.wait_healthy("v4.5.8");
     writer.wait_for_more(5);
     let report = writer.stop();
-    assert!(report.refused + report.failed > 0 && !report.downtime.is_zero(), "the stop is seen: {report:#?}");
+    assert!(
+        report.refused + report.failed > 0 && !report.downtime.is_zero(),
+        "the stop is seen: {report:#?}"
+    );
     assert_eq!(report.missing(&site.instance), Vec::<String>::new());
     World::of(&site.instance).assert_same_but_for_new_statuses(&started);
     let lost = &report.acknowledged[2].id;
     site.instance.sql(&format!("DELETE FROM distributions WHERE status_id = {lost}; DELETE FROM statuses_tags WHERE status_id = {lost}; DELETE FROM status_stats WHERE status_id = {lost}; DELETE FROM statuses WHERE id = {lost}"));
-    assert_eq!(report.missing(&site.instance), std::slice::from_ref(lost), "a lost write is found");
+    assert_eq!(
+        report.missing(&site.instance),
+        std::slice::from_ref(lost),
+        "a lost write is found"
+    );
     Ok(())
 }

@@ -36,8 +36,15 @@ fn at_4_5_7(stage: &mut Stage) -> &mut Site {
 
 fn an_unknown_key_is_refused_with_file_and_line(stage: &mut Stage) -> Verdict {
     let site = at_4_5_7(stage);
-    let wrong = site.product.variant("unknown-key", |settings| settings.extra = "# first line\nstate_dri = \"/tmp\"\n".to_owned());
-    for command in [["config", "check"].as_slice(), &["check"], &["apply", "--yes"], &["daemon"]] {
+    let wrong = site.product.variant("unknown-key", |settings| {
+        settings.extra = "# first line\nstate_dri = \"/tmp\"\n".to_owned()
+    });
+    for command in [
+        ["config", "check"].as_slice(),
+        &["check"],
+        &["apply", "--yes"],
+        &["daemon"],
+    ] {
         let finished = wrong.run(command).expect_code(78);
         world::assert_clear(&finished, &["mastopatch.toml:2", "state_dri"]);
     }
@@ -49,7 +56,9 @@ fn no_engine_is_said_clearly(stage: &mut Stage) -> Verdict {
     let site = at_4_5_7(stage);
     let before = World::of(&site.instance);
     let path = "/nonexistent/docker.sock";
-    let nowhere = site.product.variant("no-engine", |settings| settings.socket = path.into());
+    let nowhere = site
+        .product
+        .variant("no-engine", |settings| settings.socket = path.into());
     for command in [["check"].as_slice(), &["apply", "--yes"]] {
         let finished = nowhere.run(command).expect_code(69);
         world::assert_clear(&finished, &[path]);
@@ -71,7 +80,9 @@ fn a_socket_that_is_no_engine_is_said_clearly(stage: &mut Stage) -> Verdict {
     // Takes every connection and ends it: something listens, but no engine.
     let accepting = std::thread::spawn(move || listener.incoming().take(50).for_each(drop));
     for path in [file, stranger] {
-        let wrong = site.product.variant("wrong-socket", |settings| settings.socket.clone_from(&path));
+        let wrong = site
+            .product
+            .variant("wrong-socket", |settings| settings.socket.clone_from(&path));
         let finished = wrong.run(&["apply", "--yes"]).expect_code(69);
         world::assert_clear(&finished, &[&path.display().to_string()]);
     }
@@ -96,7 +107,11 @@ fn every_way_in_which_github_fails_is_said_clearly(stage: &mut Stage) -> Verdict
         let finished = site.product.run(&["check"]);
         assert_eq!(finished.code, Some(69), "{fault:?}\n{finished}");
         world::assert_clear(&finished, &[word]);
-        assert!(finished.elapsed < Duration::from_secs(90), "{fault:?} took {:?}", finished.elapsed);
+        assert!(
+            finished.elapsed < Duration::from_secs(90),
+            "{fault:?} took {:?}",
+            finished.elapsed
+        );
     }
     site.github.fail_with(Some(Fault::ServerError));
     site.product.run(&["apply", "--yes"]).expect_code(69);
@@ -112,9 +127,14 @@ fn an_unchanged_list_of_releases_costs_no_request(stage: &mut Stage) -> Verdict 
     site.github.clear_log();
     site.product.run(&["check"]).expect_code(10);
     let log = site.github.log();
-    let lists = log.iter().filter(|seen| seen.path.ends_with("/releases") || seen.path.ends_with("/security-advisories"));
+    let lists = log.iter().filter(|seen| {
+        seen.path.ends_with("/releases") || seen.path.ends_with("/security-advisories")
+    });
     let statuses: Vec<u16> = lists.map(|seen| seen.status).collect();
-    assert!(statuses.len() >= 2 && statuses.iter().all(|status| *status == 304), "{log:#?}");
+    assert!(
+        statuses.len() >= 2 && statuses.iter().all(|status| *status == 304),
+        "{log:#?}"
+    );
     Ok(())
 }
 
@@ -123,9 +143,19 @@ fn a_release_that_the_registry_does_not_have_is_not_started(stage: &mut Stage) -
     site.github.show(&["v4.5.7", "v4.5.90"]);
     let mails = site.product.mailbox.all().len();
     let before = World::of(&site.instance);
-    let finished = site.product.run(&["apply", "--to", "v4.5.90", "--yes"]).expect_code(22);
+    let finished = site
+        .product
+        .run(&["apply", "--to", "v4.5.90", "--yes"])
+        .expect_code(22);
     world::assert_clear(&finished, &["v4.5.90"]);
-    world::assert_not_started(&site.instance, &site.product, &before, mails, "v4.5.7", "v4.5.90");
+    world::assert_not_started(
+        &site.instance,
+        &site.product,
+        &before,
+        mails,
+        "v4.5.7",
+        "v4.5.90",
+    );
     Ok(())
 }
 
@@ -133,7 +163,9 @@ fn a_disk_that_is_too_small_is_noticed_before_the_fence(stage: &mut Stage) -> Ve
     let site = at_4_5_7(stage);
     let before = World::of(&site.instance);
     let small = SmallDisk::mount(&site.product.state_dir().with_file_name("small-disk"))?;
-    let product = site.product.variant("small-disk", |settings| settings.state_dir = Some(small.path.join("state")));
+    let product = site.product.variant("small-disk", |settings| {
+        settings.state_dir = Some(small.path.join("state"))
+    });
     let finished = product.run(&["apply", "--yes"]).expect_code(22);
     world::assert_clear(&finished, &["space"]);
     world::assert_untouched(&site.instance, &product, &before, "v4.5.7");
@@ -145,17 +177,39 @@ fn an_engine_that_dies_in_the_middle_of_a_pull_changes_nothing(stage: &mut Stage
     let site = at_4_5_7(stage);
     let before = World::of(&site.instance);
     let mails = site.product.mailbox.all().len();
-    let proxy = EngineProxy::start(site.product.state_dir().with_file_name("engine.sock"), lab.socket(), "/images/create");
-    let product = site.product.variant("dying-engine", |settings| settings.socket = proxy.path().to_owned());
+    let proxy = EngineProxy::start(
+        site.product.state_dir().with_file_name("engine.sock"),
+        lab.socket(),
+        "/images/create",
+    );
+    let product = site.product.variant("dying-engine", |settings| {
+        settings.socket = proxy.path().to_owned()
+    });
     let finished = product.run(&["apply", "--to", "v4.5.8", "--yes"]);
     assert!(proxy.is_cut(), "the pull was never begun\n{finished}");
-    assert!(matches!(finished.code, Some(22 | 69)), "exit code\n{finished}");
+    assert!(
+        matches!(finished.code, Some(22 | 69)),
+        "exit code\n{finished}"
+    );
     world::assert_clear(&finished, &[]);
     site.instance.wait_healthy("v4.5.7");
-    assert_eq!(World::of(&site.instance).containers.keys().collect::<Vec<_>>(), before.containers.keys().collect::<Vec<_>>());
+    assert_eq!(
+        World::of(&site.instance)
+            .containers
+            .keys()
+            .collect::<Vec<_>>(),
+        before.containers.keys().collect::<Vec<_>>()
+    );
     // With the engine back, the next command finds a clean place and the update open.
     site.product.run(&["check"]).expect_code(10);
-    world::assert_not_started(&site.instance, &site.product, &before, mails, "v4.5.7", "v4.5.8");
+    world::assert_not_started(
+        &site.instance,
+        &site.product,
+        &before,
+        mails,
+        "v4.5.7",
+        "v4.5.8",
+    );
     Ok(())
 }
 
@@ -169,11 +223,23 @@ fn a_patch_goes_in_with_its_tag_in_dotenv(stage: &mut Stage) -> Verdict {
     site.product.run(&["apply", "--yes"]).expect_code(0);
     writer.wait_for_more(5);
     let report = writer.stop();
-    assert_eq!(report.missing(&site.instance), Vec::<String>::new(), "acknowledged writes that are missing");
+    assert_eq!(
+        report.missing(&site.instance),
+        Vec::<String>::new(),
+        "acknowledged writes that are missing"
+    );
     let run = world::assert_committed(&site.instance, &site.product, mails, "v4.5.7", "v4.5.8");
     assert_eq!(run["class"], "M0", "{run:#}");
-    assert_eq!(site.instance.compose_text(), old_compose, "the compose file stays");
-    assert_eq!(site.instance.dotenv_text(), old_dotenv.replace("v4.5.7", "v4.5.8"), "only the tag changes");
+    assert_eq!(
+        site.instance.compose_text(),
+        old_compose,
+        "the compose file stays"
+    );
+    assert_eq!(
+        site.instance.dotenv_text(),
+        old_dotenv.replace("v4.5.7", "v4.5.8"),
+        "only the tag changes"
+    );
     Ok(())
 }
 
@@ -187,15 +253,36 @@ impl SmallDisk {
         std::fs::create_dir_all(path).expect("mount point");
         let point = path.display().to_string();
         let mounted = shell::attempt("mount", ["-t", "tmpfs", "-o", "size=3m", "tmpfs", &point])
-            .or_else(|_| shell::attempt("sudo", ["-n", "mount", "-t", "tmpfs", "-o", "size=3m,mode=0777", "tmpfs", &point]));
-        mounted.map(|_| Self { path: path.to_owned() }).map_err(|said| Skip(format!("no small disk can be mounted: {said}")))
+            .or_else(|_| {
+                shell::attempt(
+                    "sudo",
+                    [
+                        "-n",
+                        "mount",
+                        "-t",
+                        "tmpfs",
+                        "-o",
+                        "size=3m,mode=0777",
+                        "tmpfs",
+                        &point,
+                    ],
+                )
+            });
+        mounted
+            .map(|_| Self {
+                path: path.to_owned(),
+            })
+            .map_err(|said| Skip(format!("no small disk can be mounted: {said}")))
     }
 }
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let point = self.path.display().to_string();
-        if shell::attempt("umount", [&point]).or_else(|_| shell::attempt("sudo", ["-n", "umount", &point])).is_err() {
+        if shell::attempt("umount", [&point])
+            .or_else(|_| shell::attempt("sudo", ["-n", "umount", &point]))
+            .is_err()
+        {
             eprintln!("{point} could not be unmounted");
         }
     }

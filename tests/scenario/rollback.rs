@@ -22,7 +22,8 @@ const BAD_BOOT: &str = "35s";
 
 fn at_4_5_8(stage: &mut Stage) -> &mut Site {
     let site = stage.site(&InstanceOptions::at("v4.5.8"));
-    site.product.change(|settings| settings.boot_timeout = BAD_BOOT.to_owned());
+    site.product
+        .change(|settings| settings.boot_timeout = BAD_BOOT.to_owned());
     site
 }
 
@@ -32,7 +33,10 @@ fn is_rolled_back(stage: &mut Stage, tag: &str) -> Verdict {
     let mails = site.product.mailbox.all().len();
     let before = World::of(&site.instance);
     site.product.run(&["check"]).expect_code(10);
-    let finished = site.product.run(&["apply", "--to", tag, "--yes"]).expect_code(20);
+    let finished = site
+        .product
+        .run(&["apply", "--to", tag, "--yes"])
+        .expect_code(20);
     world::assert_clear(&finished, &[]);
     world::assert_rolled_back(&site.instance, &site.product, mails, "v4.5.8", tag);
     World::of(&site.instance).assert_same_as(&before);
@@ -69,7 +73,10 @@ fn is_not_started(stage: &mut Stage, tag: &str, words: &[&str]) -> Verdict {
     site.github.show(&["v4.5.8", tag]);
     let mails = site.product.mailbox.all().len();
     let before = World::of(&site.instance);
-    let finished = site.product.run(&["apply", "--to", tag, "--yes"]).expect_code(22);
+    let finished = site
+        .product
+        .run(&["apply", "--to", tag, "--yes"])
+        .expect_code(22);
     world::assert_clear(&finished, words);
     world::assert_not_started(&site.instance, &site.product, &before, mails, "v4.5.8", tag);
     Ok(())

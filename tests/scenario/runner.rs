@@ -56,14 +56,21 @@ impl Stage {
     pub(crate) fn site(&mut self, options: &InstanceOptions) -> &mut Site {
         let fits = |site: &Site| {
             site.instance.dotenv == options.dotenv
-                && site.instance.shown_version().is_ok_and(|shown| shown == options.tag.trim_start_matches('v'))
+                && site
+                    .instance
+                    .shown_version()
+                    .is_ok_and(|shown| shown == options.tag.trim_start_matches('v'))
         };
         if !self.site.as_ref().is_some_and(fits) {
             drop(self.site.take());
             let instance = Instance::start(&self.lab, options);
             let github = GitHub::with_releases(&[&options.tag]);
             let product = Product::configure(&instance, &github.base_url());
-            self.site = Some(Site { instance, github, product });
+            self.site = Some(Site {
+                instance,
+                github,
+                product,
+            });
         }
         self.site.as_mut().expect("just made")
     }
@@ -79,15 +86,25 @@ struct Arguments {
 
 impl Arguments {
     fn read() -> Self {
-        let mut read =
-            Self { names: Vec::new(), skip: Vec::new(), exact: false, list: false, threads: SIDE_BY_SIDE };
+        let mut read = Self {
+            names: Vec::new(),
+            skip: Vec::new(),
+            exact: false,
+            list: false,
+            threads: SIDE_BY_SIDE,
+        };
         let mut args = std::env::args().skip(1);
         while let Some(arg) = args.next() {
             match arg.as_str() {
                 "--exact" => read.exact = true,
                 "--list" => read.list = true,
                 "--skip" => read.skip.extend(args.next()),
-                "--test-threads" => read.threads = args.next().and_then(|n| n.parse().ok()).unwrap_or(SIDE_BY_SIDE),
+                "--test-threads" => {
+                    read.threads = args
+                        .next()
+                        .and_then(|n| n.parse().ok())
+                        .unwrap_or(SIDE_BY_SIDE)
+                }
                 "--format" | "-Z" | "--color" | "--logfile" => drop(args.next()),
                 other => match other.strip_prefix("--test-threads=") {
                     Some(n) => read.threads = n.parse().unwrap_or(SIDE_BY_SIDE),
@@ -100,7 +117,13 @@ impl Arguments {
     }
 
     fn wants(&self, name: &str) -> bool {
-        let hit = |pattern: &String| if self.exact { name == pattern } else { name.contains(pattern.as_str()) };
+        let hit = |pattern: &String| {
+            if self.exact {
+                name == pattern
+            } else {
+                name.contains(pattern.as_str())
+            }
+        };
         (self.names.is_empty() || self.names.iter().any(hit)) && !self.skip.iter().any(hit)
     }
 }
@@ -116,11 +139,19 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
     let arguments = Arguments::read();
     let mut queue: VecDeque<Vec<Scenario>> = suites
         .into_iter()
-        .map(|suite| suite.into_iter().filter(|scenario| arguments.wants(scenario.name)).collect())
+        .map(|suite| {
+            suite
+                .into_iter()
+                .filter(|scenario| arguments.wants(scenario.name))
+                .collect()
+        })
         .filter(|suite: &Vec<Scenario>| !suite.is_empty())
         .collect();
     if arguments.list {
-        queue.iter().flatten().for_each(|scenario| println!("{}: test", scenario.name));
+        queue
+            .iter()
+            .flatten()
+            .for_each(|scenario| println!("{}: test", scenario.name));
         return ExitCode::SUCCESS;
     }
     let total = queue.iter().map(Vec::len).sum::<usize>();
@@ -130,7 +161,10 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
     }
     let lab = Lab::from_env();
     crate::support::lab::sweep(&lab);
-    println!("\nrunning {total} scenarios on the engine at {}", lab.docker_host);
+    println!(
+        "\nrunning {total} scenarios on the engine at {}",
+        lab.docker_host
+    );
     panics::listen();
     let started = Instant::now();
     let workers = arguments.threads.clamp(1, queue.len());
@@ -140,7 +174,9 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
         for _ in 0..workers {
             scope.spawn(|| {
                 loop {
-                    let Some(suite) = queue.lock().expect("queue").pop_front() else { return };
+                    let Some(suite) = queue.lock().expect("queue").pop_front() else {
+                        return;
+                    };
                     run_suite(&lab, &suite, &ends);
                 }
             });
@@ -155,7 +191,10 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
 }
 
 fn run_suite(lab: &Lab, suite: &[Scenario], ends: &Mutex<Vec<(&'static str, End)>>) {
-    let mut stage = Stage { lab: lab.clone(), site: None };
+    let mut stage = Stage {
+        lab: lab.clone(),
+        site: None,
+    };
     for scenario in suite {
         let started = Instant::now();
         let end = match panic::catch_unwind(AssertUnwindSafe(|| (scenario.run)(&mut stage))) {
@@ -172,7 +211,11 @@ fn run_suite(lab: &Lab, suite: &[Scenario], ends: &Mutex<Vec<(&'static str, End)
             End::Failed(_) => "FAILED",
             End::Skipped(_) => "skipped",
         };
-        println!("test {} ... {word} ({:.1} s)", scenario.name, started.elapsed().as_secs_f64());
+        println!(
+            "test {} ... {word} ({:.1} s)",
+            scenario.name,
+            started.elapsed().as_secs_f64()
+        );
         ends.lock().expect("ends").push((scenario.name, end));
     }
 }
@@ -195,6 +238,13 @@ fn report(ends: &[(&'static str, End)], elapsed: Duration) -> ExitCode {
         }
     }
     let word = if failed == 0 { "ok" } else { "FAILED" };
-    println!("\ntest result: {word}. {ok} passed; {failed} failed; {skipped} skipped; finished in {:.0} s\n", elapsed.as_secs_f64());
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    println!(
+        "\ntest result: {word}. {ok} passed; {failed} failed; {skipped} skipped; finished in {:.0} s\n",
+        elapsed.as_secs_f64()
+    );
+    if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -22,8 +22,14 @@ impl Dump {
     /// Takes `pg_dump`'s plain output. Newer minor versions print a random word with `\restrict` and
     /// `\unrestrict`; these two lines are left out, nothing else is.
     pub(crate) fn from_text(text: &str) -> Self {
-        let kept = text.lines().filter(|line| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict "));
-        Self { text: kept.fold(String::with_capacity(text.len()), |all, line| all + line + "\n") }
+        let kept = text
+            .lines()
+            .filter(|line| !line.starts_with("\\restrict ") && !line.starts_with("\\unrestrict "));
+        Self {
+            text: kept.fold(String::with_capacity(text.len()), |all, line| {
+                all + line + "\n"
+            }),
+        }
     }
 
     pub(crate) fn text(&self) -> &str {
@@ -38,10 +44,12 @@ impl Dump {
     pub(crate) fn sha256(&self) -> String {
         use sha2::Digest as _;
         use std::fmt::Write as _;
-        sha2::Sha256::digest(&self.text).iter().fold(String::new(), |mut hex, byte| {
-            write!(hex, "{byte:02x}").expect("writing to a string");
-            hex
-        })
+        sha2::Sha256::digest(&self.text)
+            .iter()
+            .fold(String::new(), |mut hex, byte| {
+                write!(hex, "{byte:02x}").expect("writing to a string");
+                hex
+            })
     }
 
     /// What changed from this dump to a later one.
@@ -65,8 +73,10 @@ impl Dump {
             }
         }
         for (section, lines) in before {
-            let lost: Vec<String> =
-                lines.into_iter().flat_map(|(line, count)| std::iter::repeat_n(line, count)).collect();
+            let lost: Vec<String> = lines
+                .into_iter()
+                .flat_map(|(line, count)| std::iter::repeat_n(line, count))
+                .collect();
             if !lost.is_empty() {
                 difference.lost.insert(section, lost);
             }
@@ -81,7 +91,10 @@ impl Dump {
             let section = if let Some(table) = &copying {
                 table.clone()
             } else if let Some(sequence) = line.strip_prefix("SELECT pg_catalog.setval('") {
-                format!("sequence {}", sequence.split('\'').next().unwrap_or_default())
+                format!(
+                    "sequence {}",
+                    sequence.split('\'').next().unwrap_or_default()
+                )
             } else {
                 "schema".to_owned()
             };
@@ -90,7 +103,11 @@ impl Dump {
             } else if let Some(rest) = line.strip_prefix("COPY ").filter(|_| copying.is_none()) {
                 copying = rest.split(' ').next().map(|table| format!("table {table}"));
             }
-            *sections.entry(section).or_default().entry(line.to_owned()).or_default() += 1;
+            *sections
+                .entry(section)
+                .or_default()
+                .entry(line.to_owned())
+                .or_default() += 1;
         }
         sections
     }
@@ -109,7 +126,13 @@ impl Difference {
 
     /// Leaves out what new statuses cause: rows added to these tables, and sequences that went on.
     pub(crate) fn without_new_statuses(mut self) -> Self {
-        const TABLES: [&str; 5] = ["statuses", "status_stats", "distributions", "statuses_tags", "tags"];
+        const TABLES: [&str; 5] = [
+            "statuses",
+            "status_stats",
+            "distributions",
+            "statuses_tags",
+            "tags",
+        ];
         for table in TABLES {
             self.added.remove(&format!("table public.{table}"));
         }
@@ -129,7 +152,11 @@ impl fmt::Display for Difference {
             for (section, lines) in sections {
                 writeln!(f, "{sign} {section}: {} lines, the first:", lines.len())?;
                 for line in lines.iter().take(5) {
-                    writeln!(f, "    {sign} {}", line.chars().take(200).collect::<String>())?;
+                    writeln!(
+                        f,
+                        "    {sign} {}",
+                        line.chars().take(200).collect::<String>()
+                    )?;
                 }
             }
         }

@@ -69,7 +69,9 @@ impl GitHub {
     pub(crate) fn with_releases(tags: &[&str]) -> Self {
         let all = read_releases();
         let advisories = read_json(&root().join("tests/data/github/advisories.json"));
-        let Value::Array(advisories) = advisories else { panic!("advisories.json is no list") };
+        let Value::Array(advisories) = advisories else {
+            panic!("advisories.json is no list")
+        };
         let shared = Arc::new(Mutex::new(Shared {
             all,
             shown: BTreeSet::new(),
@@ -78,8 +80,11 @@ impl GitHub {
             used: 0,
             log: Vec::new(),
         }));
-        let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("no free port for the local GitHub");
-        listener.set_nonblocking(true).expect("non-blocking listener");
+        let listener = std::net::TcpListener::bind(("127.0.0.1", 0))
+            .expect("no free port for the local GitHub");
+        listener
+            .set_nonblocking(true)
+            .expect("non-blocking listener");
         let addr = listener.local_addr().expect("own address");
         let (stop, stopped) = oneshot::channel();
         let app = router(Arc::clone(&shared), addr);
@@ -101,7 +106,12 @@ impl GitHub {
                 runtime.shutdown_background();
             })
             .expect("thread of the local GitHub");
-        let github = Self { addr, shared, stop: Some(stop), thread: Some(thread) };
+        let github = Self {
+            addr,
+            shared,
+            stop: Some(stop),
+            thread: Some(thread),
+        };
         github.show(tags);
         github
     }
@@ -115,7 +125,10 @@ impl GitHub {
     pub(crate) fn show(&self, tags: &[&str]) {
         let mut shared = lock(&self.shared);
         for tag in tags {
-            assert!(shared.all.contains_key(*tag), "no release {tag} in the test data");
+            assert!(
+                shared.all.contains_key(*tag),
+                "no release {tag} in the test data"
+            );
         }
         shared.shown = tags.iter().map(|&tag| tag.to_owned()).collect();
     }
@@ -164,8 +177,12 @@ struct Shared {
 
 impl Shared {
     fn releases(&self) -> Vec<Value> {
-        let mut shown: Vec<Value> =
-            self.shown.iter().filter_map(|tag| self.all.get(tag)).cloned().collect();
+        let mut shown: Vec<Value> = self
+            .shown
+            .iter()
+            .filter_map(|tag| self.all.get(tag))
+            .cloned()
+            .collect();
         shown.sort_by(|a, b| text(b, "published_at").cmp(text(a, "published_at")));
         shown
     }
@@ -184,7 +201,10 @@ fn router(shared: Arc<Mutex<Shared>>, addr: SocketAddr) -> Router {
         .route("/repos/mastodon/mastodon/releases", get(releases))
         .route("/repos/mastodon/mastodon/releases/latest", get(latest))
         .route("/repos/mastodon/mastodon/releases/tags/{tag}", get(by_tag))
-        .route("/repos/mastodon/mastodon/security-advisories", get(advisories))
+        .route(
+            "/repos/mastodon/mastodon/security-advisories",
+            get(advisories),
+        )
         .route("/repos/mastodon/mastodon/commits/{*name}", get(commit))
         .route("/repos/mastodon/mastodon/git/ref/tags/{tag}", get(git_ref))
         .fallback(async || not_found())
@@ -201,7 +221,15 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
     let response = match fault {
         None => next.run(request).await,
         Some(Fault::Silence) => {
-            note(&app, Seen { path, query, if_none_match, status: 0 });
+            note(
+                &app,
+                Seen {
+                    path,
+                    query,
+                    if_none_match,
+                    status: 0,
+                },
+            );
             return pending().await;
         }
         Some(fault) => broken(fault),
@@ -210,11 +238,17 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
     let body = if fault == Some(Fault::CutBody) {
         body
     } else {
-        let bytes = axum::body::to_bytes(body, usize::MAX).await.expect("own body");
+        let bytes = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("own body");
         let etag = format!("W/\"{}\"", hex(&Sha1::digest(&bytes)));
         if parts.status == StatusCode::OK {
             put(&mut parts.headers, "etag", &etag);
-            put(&mut parts.headers, "cache-control", "public, max-age=60, s-maxage=60");
+            put(
+                &mut parts.headers,
+                "cache-control",
+                "public, max-age=60, s-maxage=60",
+            );
         }
         if parts.status == StatusCode::OK && if_none_match.as_deref() == Some(&etag) {
             parts.status = StatusCode::NOT_MODIFIED;
@@ -232,18 +266,37 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
         }
         shared.used % ANONYMOUS_LIMIT
     };
-    let used = if fault == Some(Fault::RateLimited) { ANONYMOUS_LIMIT } else { used };
-    let reset = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()) + 1800;
+    let used = if fault == Some(Fault::RateLimited) {
+        ANONYMOUS_LIMIT
+    } else {
+        used
+    };
+    let reset = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+        + 1800;
     let headers = &mut parts.headers;
     put(headers, "x-ratelimit-limit", &ANONYMOUS_LIMIT.to_string());
     put(headers, "x-ratelimit-used", &used.to_string());
-    put(headers, "x-ratelimit-remaining", &(ANONYMOUS_LIMIT - used).to_string());
+    put(
+        headers,
+        "x-ratelimit-remaining",
+        &(ANONYMOUS_LIMIT - used).to_string(),
+    );
     put(headers, "x-ratelimit-reset", &reset.to_string());
     put(headers, "x-ratelimit-resource", "core");
     put(headers, "x-github-media-type", "github.v3; format=json");
     put(headers, "x-github-api-version-selected", "2022-11-28");
     put(headers, "server", "github.com");
-    note(&app, Seen { path, query, if_none_match, status: parts.status.as_u16() });
+    note(
+        &app,
+        Seen {
+            path,
+            query,
+            if_none_match,
+            status: parts.status.as_u16(),
+        },
+    );
     Response::from_parts(parts, body)
 }
 
@@ -261,19 +314,24 @@ fn broken(fault: Fault) -> Response {
         ),
         Fault::NotFound => not_found(),
         Fault::ServerError => problem(StatusCode::INTERNAL_SERVER_ERROR, "Server Error"),
-        Fault::GarbageJson | Fault::Silence => {
-            ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], "[{\"tag_name\": \"v4.5").into_response()
-        }
+        Fault::GarbageJson | Fault::Silence => (
+            [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+            "[{\"tag_name\": \"v4.5",
+        )
+            .into_response(),
         Fault::CutBody => {
-            let head: Result<Bytes, std::io::Error> = Ok(Bytes::from_static(b"[{\"tag_name\": \"v4.5.8\","));
+            let head: Result<Bytes, std::io::Error> =
+                Ok(Bytes::from_static(b"[{\"tag_name\": \"v4.5.8\","));
             // The server sends what it has while it waits, and drops the connection on the error after it.
             let cut = async {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 Err(std::io::Error::other("connection cut on purpose"))
             };
             let body = Body::from_stream(stream::iter([head]).chain(stream::once(cut)));
-            let headers =
-                [(header::CONTENT_TYPE, "application/json; charset=utf-8"), (header::CONTENT_LENGTH, "48000")];
+            let headers = [
+                (header::CONTENT_TYPE, "application/json; charset=utf-8"),
+                (header::CONTENT_LENGTH, "48000"),
+            ];
             (headers, body).into_response()
         }
     }
@@ -282,17 +340,27 @@ fn broken(fault: Fault) -> Response {
 type Wanted = Query<BTreeMap<String, String>>;
 
 async fn repository() -> Response {
-    answer(&json!({"id": 67_274_736, "name": "mastodon", "full_name": "mastodon/mastodon", "private": false}), None)
+    answer(
+        &json!({"id": 67_274_736, "name": "mastodon", "full_name": "mastodon/mastodon", "private": false}),
+        None,
+    )
 }
 
 async fn releases(State(app): State<App>, Query(wanted): Wanted) -> Response {
     let all = lock(&app.shared).releases();
     let size = page_size(&wanted);
-    let page = wanted.get("page").and_then(|page| page.parse::<usize>().ok()).unwrap_or(1).max(1);
+    let page = wanted
+        .get("page")
+        .and_then(|page| page.parse::<usize>().ok())
+        .unwrap_or(1)
+        .max(1);
     let last = all.len().div_ceil(size).max(1);
     let items: Vec<Value> = all.into_iter().skip((page - 1) * size).take(size).collect();
     let url = |page: usize, rel: &str| {
-        format!("<http://{}/repos/mastodon/mastodon/releases?per_page={size}&page={page}>; rel=\"{rel}\"", app.addr)
+        format!(
+            "<http://{}/repos/mastodon/mastodon/releases?per_page={size}&page={page}>; rel=\"{rel}\"",
+            app.addr
+        )
     };
     let mut links = Vec::new();
     if page > 1 {
@@ -314,7 +382,10 @@ async fn latest(State(app): State<App>) -> Response {
 }
 
 async fn by_tag(State(app): State<App>, UrlPath(tag): UrlPath<String>) -> Response {
-    let found = lock(&app.shared).releases().into_iter().find(|release| text(release, "tag_name") == tag);
+    let found = lock(&app.shared)
+        .releases()
+        .into_iter()
+        .find(|release| text(release, "tag_name") == tag);
     found.map_or_else(not_found, |release| answer(&release, None))
 }
 
@@ -322,7 +393,10 @@ async fn by_tag(State(app): State<App>, UrlPath(tag): UrlPath<String>) -> Respon
 async fn advisories(State(app): State<App>, Query(wanted): Wanted) -> Response {
     let all = lock(&app.shared).advisories.clone();
     let size = page_size(&wanted);
-    let start = wanted.get("after").and_then(|cursor| cursor.strip_prefix("Y3Vyc29y")).and_then(|at| at.parse().ok());
+    let start = wanted
+        .get("after")
+        .and_then(|cursor| cursor.strip_prefix("Y3Vyc29y"))
+        .and_then(|at| at.parse().ok());
     let start: usize = start.unwrap_or(0);
     let end = (start + size).min(all.len());
     let mut links = Vec::new();
@@ -332,21 +406,40 @@ async fn advisories(State(app): State<App>, Query(wanted): Wanted) -> Response {
             app.addr
         ));
     }
-    answer(&Value::Array(all.into_iter().skip(start).take(size).collect()), Some(links))
+    answer(
+        &Value::Array(all.into_iter().skip(start).take(size).collect()),
+        Some(links),
+    )
 }
 
-async fn commit(State(app): State<App>, UrlPath(name): UrlPath<String>, headers: HeaderMap) -> Response {
+async fn commit(
+    State(app): State<App>,
+    UrlPath(name): UrlPath<String>,
+    headers: HeaderMap,
+) -> Response {
     let tag = name.trim_start_matches("refs/").trim_start_matches("tags/");
     if !lock(&app.shared).all.contains_key(tag) {
-        return problem(StatusCode::UNPROCESSABLE_ENTITY, &format!("No commit found for SHA: {name}"));
+        return problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            &format!("No commit found for SHA: {name}"),
+        );
     }
     let sha = commit_of(tag);
-    let wants_text = header_text(&headers, &header::ACCEPT).is_some_and(|accept| accept.contains("sha"));
+    let wants_text =
+        header_text(&headers, &header::ACCEPT).is_some_and(|accept| accept.contains("sha"));
     if wants_text {
-        return ([(header::CONTENT_TYPE, "application/vnd.github.sha; charset=utf-8")], sha).into_response();
+        return (
+            [(
+                header::CONTENT_TYPE,
+                "application/vnd.github.sha; charset=utf-8",
+            )],
+            sha,
+        )
+            .into_response();
     }
     let api = "https://api.github.com/repos/mastodon/mastodon";
-    let person = json!({"name": "Claire", "email": "claire@example.org", "date": "2026-03-24T15:00:00Z"});
+    let person =
+        json!({"name": "Claire", "email": "claire@example.org", "date": "2026-03-24T15:00:00Z"});
     answer(
         &json!({
             "sha": sha,
@@ -381,8 +474,11 @@ async fn git_ref(State(app): State<App>, UrlPath(tag): UrlPath<String>) -> Respo
 }
 
 fn answer(value: &Value, links: Option<Vec<String>>) -> Response {
-    let mut response =
-        ([(header::CONTENT_TYPE, "application/json; charset=utf-8")], value.to_string()).into_response();
+    let mut response = (
+        [(header::CONTENT_TYPE, "application/json; charset=utf-8")],
+        value.to_string(),
+    )
+        .into_response();
     if let Some(links) = links.filter(|links| !links.is_empty()) {
         put(response.headers_mut(), "link", &links.join(", "));
     }
@@ -405,7 +501,11 @@ fn not_found() -> Response {
 }
 
 fn page_size(wanted: &BTreeMap<String, String>) -> usize {
-    wanted.get("per_page").and_then(|size| size.parse().ok()).unwrap_or(30).clamp(1, 100)
+    wanted
+        .get("per_page")
+        .and_then(|size| size.parse().ok())
+        .unwrap_or(30)
+        .clamp(1, 100)
 }
 
 fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
@@ -413,7 +513,10 @@ fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
 }
 
 fn header_text(headers: &HeaderMap, name: &header::HeaderName) -> Option<String> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::to_owned)
 }
 
 fn read_releases() -> BTreeMap<String, Value> {
@@ -432,11 +535,20 @@ fn read_releases() -> BTreeMap<String, Value> {
 
 /// The captured data keep the parts of `author` that were known; GitHub always sends all of them.
 fn complete_author(release: &mut Value) {
-    let Some(author) = release.get_mut("author").and_then(Value::as_object_mut) else { return };
-    let login = author.get("login").and_then(Value::as_str).unwrap_or("ghost").to_owned();
+    let Some(author) = release.get_mut("author").and_then(Value::as_object_mut) else {
+        return;
+    };
+    let login = author
+        .get("login")
+        .and_then(Value::as_str)
+        .unwrap_or("ghost")
+        .to_owned();
     let api = format!("https://api.github.com/users/{login}");
     for (key, value) in [
-        ("avatar_url", format!("https://avatars.githubusercontent.com/{login}")),
+        (
+            "avatar_url",
+            format!("https://avatars.githubusercontent.com/{login}"),
+        ),
         ("gravatar_id", String::new()),
         ("node_id", "U_synthetic".to_owned()),
         ("url", api.clone()),
@@ -456,7 +568,8 @@ fn complete_author(release: &mut Value) {
 }
 
 fn read_json(path: &Path) -> Value {
-    let text = std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+    let text =
+        std::fs::read_to_string(path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
     serde_json::from_str(&text).unwrap_or_else(|err| panic!("{}: {err}", path.display()))
 }
 
@@ -477,5 +590,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
-    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    shared
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
 }

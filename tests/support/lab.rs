@@ -39,7 +39,10 @@ impl Lab {
             registry: env("LAB_REGISTRY"),
             smtp: env("LAB_SMTP"),
             maildir: env("LAB_MAILDIR").into(),
-            compose: env("LAB_COMPOSE").split_whitespace().map(str::to_owned).collect(),
+            compose: env("LAB_COMPOSE")
+                .split_whitespace()
+                .map(str::to_owned)
+                .collect(),
             dir: env("LAB_DIR").into(),
             sites: env("LAB_SITES").into(),
         }
@@ -48,13 +51,21 @@ impl Lab {
     /// The engine's socket as a path.
     pub(crate) fn socket(&self) -> PathBuf {
         let path = self.docker_host.strip_prefix("unix://");
-        path.unwrap_or_else(|| panic!("DOCKER_HOST is {}, and the lab needs a unix:// socket", self.docker_host)).into()
+        path.unwrap_or_else(|| {
+            panic!(
+                "DOCKER_HOST is {}, and the lab needs a unix:// socket",
+                self.docker_host
+            )
+        })
+        .into()
     }
 }
 
 fn env(name: &str) -> String {
     std::env::var(name).unwrap_or_else(|_| {
-        panic!("{name} is not set: this needs the lab. Run `make test` or `make demo`, which start it")
+        panic!(
+            "{name} is not set: this needs the lab. Run `make test` or `make demo`, which start it"
+        )
     })
 }
 
@@ -73,15 +84,28 @@ pub(crate) struct InstanceOptions {
 impl InstanceOptions {
     /// An instance at this tag with a few hundred rows.
     pub(crate) fn at(tag: &str) -> Self {
-        Self { tag: tag.to_owned(), accounts: 200, statuses: 2000, dotenv: false, registry: None }
+        Self {
+            tag: tag.to_owned(),
+            accounts: 200,
+            statuses: 2000,
+            dotenv: false,
+            registry: None,
+        }
     }
 
     pub(crate) fn seeded(self, accounts: u32, statuses: u32) -> Self {
-        Self { accounts, statuses, ..self }
+        Self {
+            accounts,
+            statuses,
+            ..self
+        }
     }
 
     pub(crate) fn with_dotenv(self) -> Self {
-        Self { dotenv: true, ..self }
+        Self {
+            dotenv: true,
+            ..self
+        }
     }
 }
 
@@ -121,7 +145,10 @@ impl Instance {
     pub(crate) fn start(lab: &Lab, options: &InstanceOptions) -> Self {
         let project = unique_project();
         let domain = format!("{project}.lab.test");
-        let registry = options.registry.clone().unwrap_or_else(|| lab.registry.clone());
+        let registry = options
+            .registry
+            .clone()
+            .unwrap_or_else(|| lab.registry.clone());
         let instance = Self {
             dir: lab.sites.join(&project),
             web_port: free_port(),
@@ -136,12 +163,29 @@ impl Instance {
         instance.write_files(&options.tag);
         instance.compose(&["up", "-d", "db", "redis"]);
         eventually("PostgreSQL takes connections", BOOT, || {
-            shell::attempt("docker", ["exec", &self_id(&instance, "db")?, "psql", "-h", "127.0.0.1", "-U", "mastodon",
-                "-d", "mastodon_production", "-Atc", "SELECT 1"])
+            shell::attempt(
+                "docker",
+                [
+                    "exec",
+                    &self_id(&instance, "db")?,
+                    "psql",
+                    "-h",
+                    "127.0.0.1",
+                    "-U",
+                    "mastodon",
+                    "-d",
+                    "mastodon_production",
+                    "-Atc",
+                    "SELECT 1",
+                ],
+            )
         });
         instance.rails(&[], "db:migrate");
         if options.accounts + options.statuses > 0 {
-            let (accounts, statuses) = (format!("ACCOUNTS={}", options.accounts), format!("STATUSES={}", options.statuses));
+            let (accounts, statuses) = (
+                format!("ACCOUNTS={}", options.accounts),
+                format!("STATUSES={}", options.statuses),
+            );
             instance.rails(&["-e", &accounts, "-e", &statuses], "lab:seed");
         }
         instance.compose(&["up", "-d"]);
@@ -164,16 +208,30 @@ impl Instance {
     pub(crate) fn shown_version(&self) -> Result<String, String> {
         let (status, body) = self.http("/api/v2/instance")?;
         check(status == 200, format!("/api/v2/instance answers {status}"))?;
-        let json: Value = serde_json::from_str(&body).map_err(|err| format!("/api/v2/instance: {err}"))?;
+        let json: Value =
+            serde_json::from_str(&body).map_err(|err| format!("/api/v2/instance: {err}"))?;
         Ok(json["version"].as_str().unwrap_or_default().to_owned())
     }
 
     /// The streaming server's health page through its published port.
     pub(crate) fn streaming_health(&self) -> Result<(), String> {
-        let url = format!("http://127.0.0.1:{}/api/v1/streaming/health", self.streaming_port);
-        let mut response = self.agent.get(&url).call().map_err(|err| format!("streaming: {err}"))?;
-        let body = response.body_mut().read_to_string().map_err(|err| format!("streaming: {err}"))?;
-        check(body.contains("OK"), format!("streaming answers {}: {body}", response.status()))
+        let url = format!(
+            "http://127.0.0.1:{}/api/v1/streaming/health",
+            self.streaming_port
+        );
+        let mut response = self
+            .agent
+            .get(&url)
+            .call()
+            .map_err(|err| format!("streaming: {err}"))?;
+        let body = response
+            .body_mut()
+            .read_to_string()
+            .map_err(|err| format!("streaming: {err}"))?;
+        check(
+            body.contains("OK"),
+            format!("streaming answers {}: {body}", response.status()),
+        )
     }
 
     /// Whether Sidekiq has written its readiness file.
@@ -188,16 +246,28 @@ impl Instance {
 
     /// `GET` through the published web port as the reverse proxy would send it: status and body.
     pub(crate) fn http(&self, path: &str) -> Result<(u16, String), String> {
-        let request = self.agent.get(format!("http://127.0.0.1:{}{path}", self.web_port));
-        let mut response =
-            request.header("Host", &self.domain).header("X-Forwarded-Proto", "https").call().map_err(|err| err.to_string())?;
-        let body = response.body_mut().read_to_string().map_err(|err| err.to_string())?;
+        let request = self
+            .agent
+            .get(format!("http://127.0.0.1:{}{path}", self.web_port));
+        let mut response = request
+            .header("Host", &self.domain)
+            .header("X-Forwarded-Proto", "https")
+            .call()
+            .map_err(|err| err.to_string())?;
+        let body = response
+            .body_mut()
+            .read_to_string()
+            .map_err(|err| err.to_string())?;
         Ok((response.status().as_u16(), body))
     }
 
     /// The Compose CLI, called as a person would who stands in the folder.
     pub(crate) fn compose(&self, args: &[&str]) -> String {
-        let (program, first) = self.lab.compose.split_first().expect("LAB_COMPOSE is empty");
+        let (program, first) = self
+            .lab
+            .compose
+            .split_first()
+            .expect("LAB_COMPOSE is empty");
         let first = first.iter().map(String::as_str);
         shell::run_in(&self.dir, program, first.chain(args.iter().copied()))
     }
@@ -212,13 +282,17 @@ impl Instance {
 
     /// Every container of the project, running or not, also what a run has put aside.
     pub(crate) fn containers(&self) -> Vec<Container> {
-        containers(&format!("label=com.docker.compose.project={}", self.project))
+        containers(&format!(
+            "label=com.docker.compose.project={}",
+            self.project
+        ))
     }
 
     /// The container that serves a service now.
     pub(crate) fn container(&self, service: &str) -> Result<Container, String> {
         let name = |container: &Container| {
-            container.name == format!("{}_{service}_1", self.project) || container.name == format!("{}-{service}-1", self.project)
+            container.name == format!("{}_{service}_1", self.project)
+                || container.name == format!("{}-{service}-1", self.project)
         };
         let found = self.containers().into_iter().find(name);
         found.ok_or_else(|| format!("{} has no container for {service}", self.project))
@@ -226,33 +300,67 @@ impl Instance {
 
     /// Service name to the reference of the image it runs.
     pub(crate) fn running_images(&self) -> BTreeMap<String, String> {
-        let containers = self.containers().into_iter().filter(|container| container.running);
-        containers.map(|container| (container.service, container.image)).collect()
+        let containers = self
+            .containers()
+            .into_iter()
+            .filter(|container| container.running);
+        containers
+            .map(|container| (container.service, container.image))
+            .collect()
     }
 
     /// SQL through the database container; rows as `psql -At` prints them.
     pub(crate) fn sql(&self, query: &str) -> String {
         let id = self_id(self, "db").expect("database container");
-        let args = ["exec", "-i", &id, "psql", "-v", "ON_ERROR_STOP=1", "-U", "mastodon", "-d", "mastodon_production", "-At"];
+        let args = [
+            "exec",
+            "-i",
+            &id,
+            "psql",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "mastodon",
+            "-d",
+            "mastodon_production",
+            "-At",
+        ];
         shell::feed("docker", args, query).trim_end().to_owned()
     }
 
     /// The whole database as text.
     pub(crate) fn dump(&self) -> Dump {
         let id = self_id(self, "db").expect("database container");
-        Dump::from_text(&shell::run("docker", ["exec", &id, "pg_dump", "-U", "mastodon", "mastodon_production"]))
+        Dump::from_text(&shell::run(
+            "docker",
+            [
+                "exec",
+                &id,
+                "pg_dump",
+                "-U",
+                "mastodon",
+                "mastodon_production",
+            ],
+        ))
     }
 
     /// Names of all databases on the server: none may be left over.
     pub(crate) fn databases(&self) -> Vec<String> {
-        self.sql("SELECT datname FROM pg_database ORDER BY 1").lines().map(str::to_owned).collect()
+        self.sql("SELECT datname FROM pg_database ORDER BY 1")
+            .lines()
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Number of keys in Redis.
     pub(crate) fn redis_dbsize(&self) -> u64 {
         let id = self_id(self, "redis").expect("redis container");
         let size = shell::run("docker", ["exec", &id, "redis-cli", "dbsize"]);
-        size.trim().trim_start_matches("(integer)").trim().parse().unwrap_or_else(|_| panic!("dbsize says {size}"))
+        size.trim()
+            .trim_start_matches("(integer)")
+            .trim()
+            .parse()
+            .unwrap_or_else(|_| panic!("dbsize says {size}"))
     }
 
     /// Waits until no job waits or runs.
@@ -291,7 +399,11 @@ impl Instance {
                 .replace("@LOCAL_DOMAIN@", &self.domain)
         };
         let write = |template: &str, name: &str| {
-            fs::write(self.dir.join(name), render(&read(&templates.join(template)))).expect("instance file");
+            fs::write(
+                self.dir.join(name),
+                render(&read(&templates.join(template))),
+            )
+            .expect("instance file");
         };
         write("env.production", ".env.production");
         if self.dotenv {
@@ -306,7 +418,11 @@ impl Instance {
 impl Drop for Instance {
     fn drop(&mut self) {
         if std::env::var_os("LAB_KEEP").is_some() {
-            eprintln!("LAB_KEEP is set: {} stays, in {}", self.project, self.dir.display());
+            eprintln!(
+                "LAB_KEEP is set: {} stays, in {}",
+                self.project,
+                self.dir.display()
+            );
             return;
         }
         remove_project(&self.lab, &self.project);
@@ -315,10 +431,14 @@ impl Drop for Instance {
 
 /// Removes what earlier runs of a test left that were killed before they could clean up.
 pub(crate) fn sweep(lab: &Lab) {
-    let Ok(entries) = fs::read_dir(&lab.sites) else { return };
+    let Ok(entries) = fs::read_dir(&lab.sites) else {
+        return;
+    };
     for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
         let project = name.trim_end_matches("-mastopatch");
-        let pid = project.strip_prefix("mplab").and_then(|rest| rest.split('x').next());
+        let pid = project
+            .strip_prefix("mplab")
+            .and_then(|rest| rest.split('x').next());
         if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
             eprintln!("removing {project}, left by a test that was killed");
             remove_project(lab, project);
@@ -329,8 +449,14 @@ pub(crate) fn sweep(lab: &Lab) {
 fn remove_project(lab: &Lab, project: &str) {
     let filter = format!("label=com.docker.compose.project={project}");
     remove(&["ps", "-aq", "--filter", &filter], &["rm", "-fv"]);
-    remove(&["network", "ls", "-q", "--filter", &filter], &["network", "rm"]);
-    remove(&["volume", "ls", "-q", "--filter", &filter], &["volume", "rm", "-f"]);
+    remove(
+        &["network", "ls", "-q", "--filter", &filter],
+        &["network", "rm"],
+    );
+    remove(
+        &["volume", "ls", "-q", "--filter", &filter],
+        &["volume", "rm", "-f"],
+    );
     let instances = lab.sites.clone();
     for name in [project.to_owned(), format!("{project}-mastopatch")] {
         let dir = instances.join(&name);
@@ -341,7 +467,20 @@ fn remove_project(lab: &Lab, project: &str) {
         let mount = format!("{}:/instances", instances.display());
         let image = format!("{}/lab/redis:7", lab.registry);
         let path = format!("/instances/{name}");
-        let done = shell::attempt("docker", ["run", "--rm", "-v", &mount, "--entrypoint", "rm", &image, "-rf", &path]);
+        let done = shell::attempt(
+            "docker",
+            [
+                "run",
+                "--rm",
+                "-v",
+                &mount,
+                "--entrypoint",
+                "rm",
+                &image,
+                "-rf",
+                &path,
+            ],
+        );
         if let Err(said) = done {
             eprintln!("{} could not be removed: {said}", dir.display());
         }
@@ -349,7 +488,9 @@ fn remove_project(lab: &Lab, project: &str) {
 }
 
 fn remove(list: &[&str], remove: &[&str]) {
-    let Ok(ids) = shell::attempt("docker", list) else { return };
+    let Ok(ids) = shell::attempt("docker", list) else {
+        return;
+    };
     let ids: Vec<&str> = ids.split_whitespace().collect();
     if !ids.is_empty()
         && let Err(said) = shell::attempt("docker", remove.iter().copied().chain(ids))
@@ -366,9 +507,20 @@ pub(crate) fn containers(filter: &str) -> Vec<Container> {
         return Vec::new();
     }
     // A container may vanish between the two questions: then each one is asked for alone.
-    let all = shell::attempt("docker", ["inspect", "--type", "container"].into_iter().chain(ids.iter().copied()));
+    let all = shell::attempt(
+        "docker",
+        ["inspect", "--type", "container"]
+            .into_iter()
+            .chain(ids.iter().copied()),
+    );
     let texts = all.map_or_else(
-        |_| ids.iter().filter_map(|id| shell::attempt("docker", ["inspect", "--type", "container", id]).ok()).collect(),
+        |_| {
+            ids.iter()
+                .filter_map(|id| {
+                    shell::attempt("docker", ["inspect", "--type", "container", id]).ok()
+                })
+                .collect()
+        },
         |text| vec![text],
     );
     let mut found: Vec<Container> = texts
@@ -385,7 +537,10 @@ pub(crate) fn containers(filter: &str) -> Vec<Container> {
 fn container(json: &Value) -> Container {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let labels = &json["Config"]["Labels"];
-    let words = json["Config"]["Cmd"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let words = json["Config"]["Cmd"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
     let networks = json["NetworkSettings"]["Networks"].as_object();
     Container {
         id: text(&json["Id"]),
@@ -396,15 +551,26 @@ fn container(json: &Value) -> Container {
         running: json["State"]["Running"].as_bool().unwrap_or(false),
         health: text(&json["State"]["Health"]["Status"]),
         restart_policy: text(&json["HostConfig"]["RestartPolicy"]["Name"]),
-        command: words.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(" "),
+        command: words
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join(" "),
         run: labels["org.mastopatch.run"].as_str().map(str::to_owned),
-        networks: networks.map(|networks| networks.keys().cloned().collect()).unwrap_or_default(),
+        networks: networks
+            .map(|networks| networks.keys().cloned().collect())
+            .unwrap_or_default(),
     }
 }
 
 /// An HTTP client that reports every status as an answer.
 pub(crate) fn agent(timeout: Duration) -> ureq::Agent {
-    ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(timeout)).proxy(None).build().into()
+    ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(timeout))
+        .proxy(None)
+        .build()
+        .into()
 }
 
 fn self_id(instance: &Instance, service: &str) -> Result<String, String> {
@@ -417,7 +583,11 @@ fn read(path: &Path) -> String {
 
 fn unique_project() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(1);
-    format!("mplab{}x{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+    format!(
+        "mplab{}x{}",
+        std::process::id(),
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    )
 }
 
 /// A port below the range that the kernel hands out by itself: it must stay free while the site is fenced.

@@ -36,7 +36,10 @@ pub(crate) struct Mailbox {
 impl Mailbox {
     /// The mailbox of `name@lab.test`.
     pub(crate) fn of(lab: &Lab, name: &str) -> Self {
-        Self { address: format!("{name}@lab.test"), folder: lab.maildir.join(name.to_lowercase()) }
+        Self {
+            address: format!("{name}@lab.test"),
+            folder: lab.maildir.join(name.to_lowercase()),
+        }
     }
 
     pub(crate) fn address(&self) -> &str {
@@ -45,15 +48,23 @@ impl Mailbox {
 
     /// All mails, in the order in which they were delivered.
     pub(crate) fn all(&self) -> Vec<Mail> {
-        let files = ["new", "cur"].into_iter().filter_map(|part| fs::read_dir(self.folder.join(part)).ok());
-        let files: BTreeSet<PathBuf> = files.flatten().filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+        let files = ["new", "cur"]
+            .into_iter()
+            .filter_map(|part| fs::read_dir(self.folder.join(part)).ok());
+        let files: BTreeSet<PathBuf> = files
+            .flatten()
+            .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+            .collect();
         let mut mails: Vec<(std::time::SystemTime, Mail)> = files
             .iter()
             .filter_map(|path| {
                 let arrived = fs::metadata(path).and_then(|about| about.modified()).ok()?;
                 let raw = fs::read(path).ok()?;
                 let message = MessageParser::default().parse(&raw);
-                Some((arrived, read(&message.unwrap_or_else(|| panic!("{} is no mail", path.display())))))
+                Some((
+                    arrived,
+                    read(&message.unwrap_or_else(|| panic!("{} is no mail", path.display()))),
+                ))
             })
             .collect();
         mails.sort_by_key(|(arrived, _)| *arrived);
@@ -64,7 +75,10 @@ impl Mailbox {
     pub(crate) fn wait_beyond(&self, known: usize) -> Vec<Mail> {
         eventually(&format!("a mail for {}", self.address), DELIVERY, || {
             let mails = self.all();
-            check(mails.len() > known, format!("{} mails, {known} of them old", mails.len()))?;
+            check(
+                mails.len() > known,
+                format!("{} mails, {known} of them old", mails.len()),
+            )?;
             Ok(mails.into_iter().skip(known).collect())
         })
     }
@@ -72,15 +86,22 @@ impl Mailbox {
 
 fn read(message: &Message<'_>) -> Mail {
     let address = |address: Option<&mail_parser::Address<'_>>| {
-        let first = address.and_then(mail_parser::Address::first).and_then(mail_parser::Addr::address);
+        let first = address
+            .and_then(mail_parser::Address::first)
+            .and_then(mail_parser::Addr::address);
         first.unwrap_or_default().to_owned()
     };
     // `body_text` would make text out of HTML where a part is missing: only parts of their own count here.
     let own = |html: bool| {
         let part = message.parts.iter().find(|part| {
-            if html { matches!(part.body, PartType::Html(_)) } else { matches!(part.body, PartType::Text(_)) }
+            if html {
+                matches!(part.body, PartType::Html(_))
+            } else {
+                matches!(part.body, PartType::Text(_))
+            }
         });
-        part.and_then(|part| part.text_contents()).map(str::to_owned)
+        part.and_then(|part| part.text_contents())
+            .map(str::to_owned)
     };
     Mail {
         subject: message.subject().unwrap_or_default().to_owned(),

@@ -31,13 +31,20 @@ use std::time::{Duration, Instant};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Waits until `look` finds something; panics with `what` and the last obstacle after `within`.
-pub(crate) fn eventually<T>(what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+pub(crate) fn eventually<T>(
+    what: &str,
+    within: Duration,
+    mut look: impl FnMut() -> Result<T, String>,
+) -> T {
     let start = Instant::now();
     loop {
         match look() {
             Ok(found) => return found,
             Err(obstacle) if start.elapsed() >= within => {
-                panic!("{what}: not within {} s; last seen: {obstacle}", within.as_secs())
+                panic!(
+                    "{what}: not within {} s; last seen: {obstacle}",
+                    within.as_secs()
+                )
             }
             Err(_) => std::thread::sleep(LOOK_EVERY),
         }

@@ -11,9 +11,18 @@ thread_local! {
 pub(crate) fn listen() {
     panic::set_hook(Box::new(|info| {
         let payload = info.payload();
-        let words = payload.downcast_ref::<String>().map(String::as_str).or_else(|| payload.downcast_ref::<&str>().copied());
-        let place = info.location().map(|place| format!("{}:{}", place.file(), place.line())).unwrap_or_default();
-        WORDS.set(format!("{}\n({place})", words.unwrap_or("a panic without words")));
+        let words = payload
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| payload.downcast_ref::<&str>().copied());
+        let place = info
+            .location()
+            .map(|place| format!("{}:{}", place.file(), place.line()))
+            .unwrap_or_default();
+        WORDS.set(format!(
+            "{}\n({place})",
+            words.unwrap_or("a panic without words")
+        ));
     }));
 }
 

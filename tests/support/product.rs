@@ -103,7 +103,10 @@ impl Product {
     }
 
     pub(crate) fn state_dir(&self) -> PathBuf {
-        self.settings.state_dir.clone().unwrap_or_else(|| self.dir.join("state"))
+        self.settings
+            .state_dir
+            .clone()
+            .unwrap_or_else(|| self.dir.join("state"))
     }
 
     /// Runs a command to its end.
@@ -126,7 +129,8 @@ impl Product {
         let mut with_json = args.to_vec();
         with_json.push("--json");
         let finished = self.run(&with_json);
-        serde_json::from_str(&finished.stdout).unwrap_or_else(|err| panic!("`{}` gave no JSON: {err}\n{finished}", args.join(" ")))
+        serde_json::from_str(&finished.stdout)
+            .unwrap_or_else(|err| panic!("`{}` gave no JSON: {err}\n{finished}", args.join(" ")))
     }
 
     /// The newest run as `show --json` tells it.
@@ -136,36 +140,68 @@ impl Product {
 
     /// The heads of all runs.
     pub(crate) fn runs(&self) -> Vec<Value> {
-        self.json(&["history"])["runs"].as_array().cloned().unwrap_or_default()
+        self.json(&["history"])["runs"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// This instance in `status --json`.
     pub(crate) fn status(&self) -> Value {
         let status = self.json(&["status"]);
         let instances = status["instances"].as_array().cloned().unwrap_or_default();
-        let own = instances.into_iter().find(|instance| instance["name"] == self.name.as_str());
+        let own = instances
+            .into_iter()
+            .find(|instance| instance["name"] == self.name.as_str());
         own.unwrap_or_else(|| panic!("status does not name {}: {status}", self.name))
     }
 
     /// Reason for which a version is quarantined.
     pub(crate) fn quarantine_reason(&self, version: &str) -> Option<String> {
         let status = self.status();
-        let quarantined = status["quarantined"].as_array().cloned().unwrap_or_default();
-        let entry = quarantined.into_iter().find(|entry| entry["version"].as_str().is_some_and(|v| v.trim_start_matches('v') == version));
+        let quarantined = status["quarantined"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let entry = quarantined.into_iter().find(|entry| {
+            entry["version"]
+                .as_str()
+                .is_some_and(|v| v.trim_start_matches('v') == version)
+        });
         entry.and_then(|entry| entry["reason"].as_str().map(str::to_owned))
     }
 
     fn start(&self, args: &[&str], echo: Option<&'static str>) -> Running {
         let mut command = Command::new(binary());
         command.arg("--config").arg(self.config_path()).args(args);
-        for name in ["DOCKER_HOST", "LAB_REGISTRY", "LAB_SMTP", "LAB_MAILDIR", "LAB_COMPOSE", "LAB_DIR", "LAB_SITES"] {
+        for name in [
+            "DOCKER_HOST",
+            "LAB_REGISTRY",
+            "LAB_SMTP",
+            "LAB_MAILDIR",
+            "LAB_COMPOSE",
+            "LAB_DIR",
+            "LAB_SITES",
+        ] {
             command.env_remove(name);
         }
-        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap_or_else(|err| panic!("cannot start {}: {err}", binary().display()));
+        command
+            .env("NO_COLOR", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|err| panic!("cannot start {}: {err}", binary().display()));
         let stdout = Reader::new(child.stdout.take().expect("piped"), echo);
         let stderr = Reader::new(child.stderr.take().expect("piped"), echo);
-        Running { child, command: args.join(" "), started: Instant::now(), stdout, stderr }
+        Running {
+            child,
+            command: args.join(" "),
+            started: Instant::now(),
+            stdout,
+            stderr,
+        }
     }
 
     fn write(&self) {
@@ -259,7 +295,11 @@ impl Settings {
             github: github.to_owned(),
             socket: lab.socket(),
             state_dir: None,
-            smtp: if lab.smtp.contains("://") { lab.smtp.clone() } else { format!("smtp://{}", lab.smtp) },
+            smtp: if lab.smtp.contains("://") {
+                lab.smtp.clone()
+            } else {
+                format!("smtp://{}", lab.smtp)
+            },
             main_image: format!("{registry}/mastodon/mastodon"),
             streaming_image: format!("{registry}/mastodon/mastodon-streaming"),
             migrate_timeout: "60s".to_owned(),
@@ -293,7 +333,12 @@ impl Running {
         while self.ended().is_none() {
             if Instant::now() > deadline {
                 drop(self.child.kill());
-                panic!("`{}` does not end within {} s; so far:\n{}", self.command, within.as_secs(), self.so_far());
+                panic!(
+                    "`{}` does not end within {} s; so far:\n{}",
+                    self.command,
+                    within.as_secs(),
+                    self.so_far()
+                );
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -314,7 +359,10 @@ impl Running {
     }
 
     fn signal(&self, signal: rustix::process::Signal) {
-        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw).expect("own child");
+        let pid = i32::try_from(self.child.id())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw)
+            .expect("own child");
         rustix::process::kill_process(pid, signal).expect("signal to own child");
     }
 
@@ -329,7 +377,12 @@ impl Running {
     }
 
     /// Waits until the condition holds; fails at once when the command ends before.
-    pub(crate) fn until<T>(&mut self, what: &str, within: Duration, mut look: impl FnMut() -> Result<T, String>) -> T {
+    pub(crate) fn until<T>(
+        &mut self,
+        what: &str,
+        within: Duration,
+        mut look: impl FnMut() -> Result<T, String>,
+    ) -> T {
         let command = self.command.clone();
         let found = eventually(what, within, || match look() {
             Ok(found) => Ok(Some(found)),
@@ -358,8 +411,16 @@ impl Finished {
 
 impl std::fmt::Display for Finished {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let code = self.code.map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
-        write!(f, "ended {code} after {:.1} s\n--- stdout\n{}\n--- stderr\n{}", self.elapsed.as_secs_f64(), self.stdout, self.stderr)
+        let code = self
+            .code
+            .map_or_else(|| "by a signal".to_owned(), |code| code.to_string());
+        write!(
+            f,
+            "ended {code} after {:.1} s\n--- stdout\n{}\n--- stderr\n{}",
+            self.elapsed.as_secs_f64(),
+            self.stdout,
+            self.stderr
+        )
     }
 }
 
@@ -371,7 +432,11 @@ pub(crate) fn binary() -> PathBuf {
     let own = std::env::current_exe().expect("own path");
     let folder = own.parent().and_then(Path::parent).expect("target folder");
     let binary = folder.join("mastopatch");
-    check(binary.exists(), format!("{} is missing: run `cargo build` first", binary.display())).unwrap_or_else(|err| panic!("{err}"));
+    check(
+        binary.exists(),
+        format!("{} is missing: run `cargo build` first", binary.display()),
+    )
+    .unwrap_or_else(|err| panic!("{err}"));
     binary
 }
 
@@ -397,7 +462,10 @@ impl Reader {
                 line.clear();
             }
         });
-        Self { lines, thread: Some(thread) }
+        Self {
+            lines,
+            thread: Some(thread),
+        }
     }
 
     fn text(&self) -> String {

@@ -26,7 +26,8 @@ impl EngineProxy {
     /// Listens on `path` in front of the engine's socket.
     pub(crate) fn start(path: PathBuf, engine: PathBuf, trigger: &'static str) -> Self {
         drop(fs::remove_file(&path));
-        let listener = UnixListener::bind(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+        let listener =
+            UnixListener::bind(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
         let shared = Arc::new(Shared {
             path: path.clone(),
             trigger: trigger.as_bytes(),
@@ -39,7 +40,9 @@ impl EngineProxy {
                 if accepting.cut.load(Ordering::SeqCst) {
                     return;
                 }
-                let (Ok(client), Ok(server)) = (client, UnixStream::connect(&engine)) else { continue };
+                let (Ok(client), Ok(server)) = (client, UnixStream::connect(&engine)) else {
+                    continue;
+                };
                 accepting.serve(client, server);
             }
         });
@@ -66,14 +69,20 @@ impl Shared {
     fn serve(self: &Arc<Self>, client: UnixStream, server: UnixStream) {
         let triggered = Arc::new(AtomicBool::new(false));
         for stream in [&client, &server] {
-            self.open.lock().expect("proxy").push(stream.try_clone().expect("clone of a socket"));
+            self.open
+                .lock()
+                .expect("proxy")
+                .push(stream.try_clone().expect("clone of a socket"));
         }
         let (from_client, to_client) = (client.try_clone().expect("clone of a socket"), client);
         let (from_server, to_server) = (server.try_clone().expect("clone of a socket"), server);
         let (shared, flag) = (Arc::clone(self), Arc::clone(&triggered));
         std::thread::spawn(move || {
             shared.pump(from_client, to_server, |shared, bytes| {
-                if bytes.windows(shared.trigger.len()).any(|window| window == shared.trigger) {
+                if bytes
+                    .windows(shared.trigger.len())
+                    .any(|window| window == shared.trigger)
+                {
                     flag.store(true, Ordering::SeqCst);
                 }
                 true
@@ -81,7 +90,9 @@ impl Shared {
         });
         let shared = Arc::clone(self);
         std::thread::spawn(move || {
-            shared.pump(from_server, to_client, |_, _| !triggered.load(Ordering::SeqCst));
+            shared.pump(from_server, to_client, |_, _| {
+                !triggered.load(Ordering::SeqCst)
+            });
         });
     }
 

@@ -59,11 +59,23 @@ impl Writer {
         let marker = format!("writer{}", uuid::Uuid::now_v7().simple());
         let username = format!("w{}", &marker[marker.len() - 12..]);
         let base = format!("http://127.0.0.1:{}", instance.web_port);
-        let poster = Poster { base, domain: instance.domain.clone(), agent: agent(PATIENCE) };
+        let poster = Poster {
+            base,
+            domain: instance.domain.clone(),
+            agent: agent(PATIENCE),
+        };
         let account = eventually("the writer's account", Duration::from_secs(30), || {
-            poster.post("/api/v1/accounts", &json!({"username": username}), &username).map_err(|err| err.to_string())
+            poster
+                .post(
+                    "/api/v1/accounts",
+                    &json!({"username": username}),
+                    &username,
+                )
+                .map_err(|err| err.to_string())
         });
-        let account = account["id"].as_str().map_or_else(|| account["id"].to_string(), str::to_owned);
+        let account = account["id"]
+            .as_str()
+            .map_or_else(|| account["id"].to_string(), str::to_owned);
         let shared = Arc::new(Shared::default());
         let thread = {
             let (shared, marker) = (Arc::clone(&shared), marker.clone());
@@ -72,7 +84,11 @@ impl Writer {
                 .spawn(move || keep_posting(&shared, &poster, &account, &marker))
                 .expect("writer thread")
         };
-        let writer = Self { shared, thread: Some(thread), marker };
+        let writer = Self {
+            shared,
+            thread: Some(thread),
+            marker,
+        };
         writer.wait_for_more(1);
         writer
     }
@@ -80,9 +96,16 @@ impl Writer {
     /// Waits until this many more posts have been acknowledged.
     pub(crate) fn wait_for_more(&self, posts: usize) {
         let wanted = self.count() + posts;
-        eventually("the writer's posts are acknowledged", Duration::from_secs(60), || {
-            check(self.count() >= wanted, format!("{} of {wanted}", self.count()))
-        });
+        eventually(
+            "the writer's posts are acknowledged",
+            Duration::from_secs(60),
+            || {
+                check(
+                    self.count() >= wanted,
+                    format!("{} of {wanted}", self.count()),
+                )
+            },
+        );
     }
 
     /// Acknowledged posts so far.
@@ -120,8 +143,14 @@ impl Drop for Writer {
 impl WriterReport {
     /// Ids of acknowledged statuses that are not in the database, or not once, or not with their text.
     pub(crate) fn missing(&self, instance: &Instance) -> Vec<String> {
-        let Some(first) = self.acknowledged.first() else { return Vec::new() };
-        let marker = first.text.split(' ').next().expect("the marker stands first");
+        let Some(first) = self.acknowledged.first() else {
+            return Vec::new();
+        };
+        let marker = first
+            .text
+            .split(' ')
+            .next()
+            .expect("the marker stands first");
         let rows = instance.sql(&format!(
             "SELECT coalesce(json_agg(json_build_array(id::text, text)), '[]') FROM statuses WHERE text LIKE '{marker} %'"
         ));
@@ -130,8 +159,16 @@ impl WriterReport {
         for (id, text) in &rows {
             stored.entry(id).or_default().push(text);
         }
-        let present = |wanted: &&Acknowledged| stored.get(wanted.id.as_str()).is_some_and(|texts| *texts == [wanted.text.as_str()]);
-        self.acknowledged.iter().filter(|wanted| !present(wanted)).map(|wanted| wanted.id.clone()).collect()
+        let present = |wanted: &&Acknowledged| {
+            stored
+                .get(wanted.id.as_str())
+                .is_some_and(|texts| *texts == [wanted.text.as_str()])
+        };
+        self.acknowledged
+            .iter()
+            .filter(|wanted| !present(wanted))
+            .map(|wanted| wanted.id.clone())
+            .collect()
     }
 }
 
@@ -172,19 +209,33 @@ fn keep_posting(shared: &Shared, poster: &Poster, account: &str, marker: &str) {
         let body = json!({"account": account, "account_id": account, "text": text});
         match poster.post("/api/v1/statuses", &body, &format!("{marker}-{number}")) {
             Ok(answer) => {
-                let id = answer["id"].as_str().map_or_else(|| answer["id"].to_string(), str::to_owned);
+                let id = answer["id"]
+                    .as_str()
+                    .map_or_else(|| answer["id"].to_string(), str::to_owned);
                 let now = Instant::now();
                 if failed_since {
-                    shared.gaps.lock().expect("writer").push(now.duration_since(last));
+                    shared
+                        .gaps
+                        .lock()
+                        .expect("writer")
+                        .push(now.duration_since(last));
                 }
                 (last, failed_since) = (now, false);
-                shared.acknowledged.lock().expect("writer").push(Acknowledged { id, text, at: now });
+                shared
+                    .acknowledged
+                    .lock()
+                    .expect("writer")
+                    .push(Acknowledged { id, text, at: now });
             }
             Err(err) => {
                 failed_since = true;
                 let refused = matches!(&err, ureq::Error::ConnectionFailed)
                     || matches!(&err, ureq::Error::Io(err) if err.kind() == std::io::ErrorKind::ConnectionRefused);
-                let counter = if refused { &shared.refused } else { &shared.failed };
+                let counter = if refused {
+                    &shared.refused
+                } else {
+                    &shared.failed
+                };
                 counter.fetch_add(1, Ordering::Relaxed);
             }
         }

@@ -29,7 +29,8 @@ pub(super) async fn apply(
     yes: bool,
 ) -> Result<Exit, Failure> {
     if !yes && !std::io::stdin().is_terminal() {
-        let sentence = "nobody is at the terminal to be asked; say --yes to update without a question";
+        let sentence =
+            "nobody is at the terminal to be asked; say --yes to update without a question";
         return Err(Failure::new(Exit::Usage, sentence));
     }
     let instance = call.chosen()?;
@@ -40,7 +41,8 @@ pub(super) async fn apply(
     let progress = |progress: Progress| show.on(progress);
     if let Some(ended) = act::recover(&world, instance, &lock, &progress, &stop).await? {
         drop(show);
-        call.out.note("an earlier run was interrupted; it is finished now, and no new one was started");
+        call.out
+            .note("an earlier run was interrupted; it is finished now, and no new one was started");
         return end(call, &world, instance, &ended).await;
     }
     let known = ask_github(call, &world).await?;
@@ -49,13 +51,23 @@ pub(super) async fn apply(
         return Ok(nothing_to_do(call, &judged.decision));
     };
     let github = call.github()?;
-    let (plan, material) =
-        act::plan(&world, &github, call.settings, instance, &judged.survey, order).await?;
+    let (plan, material) = act::plan(
+        &world,
+        &github,
+        call.settings,
+        instance,
+        &judged.survey,
+        order,
+    )
+    .await?;
     if !call.out.is_json() {
         call.out.note(&render::plan(&plan));
     }
     if !yes && !agreed()? {
-        return Err(Failure::new(Exit::Refused, "not agreed to; nothing was changed"));
+        return Err(Failure::new(
+            Exit::Refused,
+            "not agreed to; nothing was changed",
+        ));
     }
     let ended = act::execute(&world, plan, &material, &lock, &progress, &stop).await?;
     drop(show);
@@ -101,7 +113,8 @@ async fn end(
     ended: &Ended,
 ) -> Result<Exit, Failure> {
     if let Some(trouble) = &ended.trouble {
-        call.out.note(&format!("the journal could not be written: {trouble}"));
+        call.out
+            .note(&format!("the journal could not be written: {trouble}"));
     }
     send_mail(call, world).await;
     if let Some(run) = world.store().runs(&instance.name, 1)?.into_iter().next() {
@@ -122,9 +135,13 @@ async fn end(
 
 /// Tries once; what does not go out waits in the outbox. Never changes an outcome.
 async fn send_mail(call: &Call<'_>, world: &World) {
-    let Some(mail) = &call.settings.mail else { return };
+    let Some(mail) = &call.settings.mail else {
+        return;
+    };
     let sent = match Smtp::new(&smtp_settings(mail)) {
-        Ok(smtp) => deliver_due(world.store(), &smtp, &call.clock).await.map_err(|err| chain(&err)),
+        Ok(smtp) => deliver_due(world.store(), &smtp, &call.clock)
+            .await
+            .map_err(|err| chain(&err)),
         Err(err) => Err(chain(&err)),
     };
     match sent {
@@ -133,6 +150,8 @@ async fn send_mail(call: &Call<'_>, world: &World) {
             "the mail waits, it could not be sent yet: {}",
             delivery.last_error.unwrap_or_default()
         )),
-        Err(err) => call.out.note(&format!("the mail waits, it could not be sent yet: {err}")),
+        Err(err) => call
+            .out
+            .note(&format!("the mail waits, it could not be sent yet: {err}")),
     }
 }

@@ -35,7 +35,11 @@ pub(super) async fn judge(
     let facts = knowledge::facts(store, instance, survey.installed.clone(), known)?;
     let needed = knowledge::time_needed(store, instance)?;
     let decision = decide(&facts, &call.settings.policy, call.clock.now(), needed);
-    Ok(Judged { survey, facts, decision })
+    Ok(Judged {
+        survey,
+        facts,
+        decision,
+    })
 }
 
 pub(super) async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
@@ -70,7 +74,10 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
         When::Wait { .. } | When::NeedsApproval | When::Blocked => Exit::Waiting,
     });
     let exits: Vec<Exit> = exits.collect();
-    Ok([Exit::Available, Exit::Waiting].into_iter().find(|e| exits.contains(e)).unwrap_or(Exit::Done))
+    Ok([Exit::Available, Exit::Waiting]
+        .into_iter()
+        .find(|e| exits.contains(e))
+        .unwrap_or(Exit::Done))
 }
 
 pub(super) async fn plan(call: &Call<'_>, to: Option<&str>, force: bool) -> Result<Exit, Failure> {
@@ -82,11 +89,19 @@ pub(super) async fn plan(call: &Call<'_>, to: Option<&str>, force: bool) -> Resu
         return Ok(nothing_to_do(call, &judged.decision));
     };
     let github = call.github()?;
-    let (plan, _) =
-        act::plan(&world, &github, call.settings, instance, &judged.survey, order).await?;
+    let (plan, _) = act::plan(
+        &world,
+        &github,
+        call.settings,
+        instance,
+        &judged.survey,
+        order,
+    )
+    .await?;
     if call.out.is_json() {
         let hash = plan.hash().unwrap_or_default();
-        call.out.json(&json!({ "plan": plan, "plan_hash": hash, "when": judged.decision.when }));
+        call.out
+            .json(&json!({ "plan": plan, "plan_hash": hash, "when": judged.decision.when }));
     } else {
         call.out.text(&render::plan(&plan));
         call.out.text(&render::when(&judged.decision));
@@ -97,7 +112,8 @@ pub(super) async fn plan(call: &Call<'_>, to: Option<&str>, force: bool) -> Resu
 /// Says that there is nothing to do, or what stands in the way.
 pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
     if call.out.is_json() {
-        call.out.json(&json!({ "plan": null, "decision": decision }));
+        call.out
+            .json(&json!({ "plan": null, "decision": decision }));
     } else {
         call.out.text(&render::decision(decision));
     }
@@ -124,21 +140,38 @@ pub(super) fn order(
             None => return Ok(None),
         },
     };
-    let reasons = judged.decision.reasons.iter().map(|reason| reason.text.clone()).collect();
-    Ok(Some(Order { target, asked_by: Asked::Person(person()), reasons, hard_deadline: None }))
+    let reasons = judged
+        .decision
+        .reasons
+        .iter()
+        .map(|reason| reason.text.clone())
+        .collect();
+    Ok(Some(Order {
+        target,
+        asked_by: Asked::Person(person()),
+        reasons,
+        hard_deadline: None,
+    }))
 }
 
 fn version(text: &str) -> Result<ReleaseVersion, Failure> {
-    text.parse().map_err(|err| Failure::new(Exit::Usage, format!("`{text}` is no version: {err}")))
+    text.parse()
+        .map_err(|err| Failure::new(Exit::Usage, format!("`{text}` is no version: {err}")))
 }
 
 pub(super) fn approve(call: &Call<'_>, text: &str) -> Result<Exit, Failure> {
     let instance = call.chosen()?;
     let version = version(text)?;
     let store = crate::daemon::world::open_store(call.settings)?;
-    store.approve(&instance.name, &version.to_string(), &person(), call.clock.now())?;
+    store.approve(
+        &instance.name,
+        &version.to_string(),
+        &person(),
+        call.clock.now(),
+    )?;
     if call.out.is_json() {
-        call.out.json(&json!({ "approved": { "instance": instance.name, "version": version } }));
+        call.out
+            .json(&json!({ "approved": { "instance": instance.name, "version": version } }));
     } else {
         call.out.text(&format!(
             "{version} is approved for {}. The daemon starts it when its rule and a window allow; \

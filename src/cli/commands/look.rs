@@ -62,7 +62,10 @@ pub(super) fn show(call: &Call<'_>, run: Option<&str>) -> Result<Exit, Failure> 
             let instance = call.chosen()?;
             let newest = store.runs(&instance.name, 1)?.into_iter().next();
             newest.ok_or_else(|| {
-                Failure::new(Exit::Refused, format!("{} has had no run yet", instance.name))
+                Failure::new(
+                    Exit::Refused,
+                    format!("{} has had no run yet", instance.name),
+                )
             })?
         }
     };

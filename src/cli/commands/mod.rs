@@ -20,18 +20,23 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
     let settings = config::load(&cli.config, credentials.as_deref().map(Path::new))?;
     let clock = SystemClock::start();
-    let call = Call { settings: &settings, instance: cli.instance.as_deref(), out, clock };
+    let call = Call {
+        settings: &settings,
+        instance: cli.instance.as_deref(),
+        out,
+        clock,
+    };
     match &cli.command {
         Command::Check => check::check(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
-        Command::Apply { to, force, yes } => {
-            apply::apply(&call, to.as_deref(), *force, *yes).await
-        }
+        Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
         Command::Approve { version } => check::approve(&call, version),
         Command::Status => look::status(&call),
         Command::History { limit } => look::history(&call, *limit),
         Command::Show { run } => look::show(&call, run.as_deref()),
-        Command::Config { command: ConfigCommand::Check } => look::config_check(&call),
+        Command::Config {
+            command: ConfigCommand::Check,
+        } => look::config_check(&call),
         Command::Daemon => Ok(supervisor::run(settings, &cli.config, clock).await?),
     }
 }
@@ -60,5 +65,8 @@ fn person() -> String {
     ["SUDO_USER", "LOGNAME", "USER"]
         .into_iter()
         .find_map(std::env::var_os)
-        .map_or_else(|| "root".to_owned(), |name| name.to_string_lossy().into_owned())
+        .map_or_else(
+            || "root".to_owned(),
+            |name| name.to_string_lossy().into_owned(),
+        )
 }

@@ -63,8 +63,17 @@ impl<P: Ports> Ctx<'_, P> {
                 )));
             }
         }
-        let services: Vec<String> = self.plan.services.iter().map(|s| s.service.clone()).collect();
-        let hashes = self.ports.compose().hashes(&self.material.project, &[], &services).await?;
+        let services: Vec<String> = self
+            .plan
+            .services
+            .iter()
+            .map(|s| s.service.clone())
+            .collect();
+        let hashes = self
+            .ports
+            .compose()
+            .hashes(&self.material.project, &[], &services)
+            .await?;
         for service in &self.plan.services {
             let running = self
                 .material
@@ -83,11 +92,16 @@ impl<P: Ports> Ctx<'_, P> {
 
     fn environment_fits(&self) -> Result<(), StepError> {
         for service in &self.plan.services {
-            let Some(container) = self.material.container(service) else { continue };
+            let Some(container) = self.material.container(service) else {
+                continue;
+            };
             if service.role.image() == ImageKind::Main
                 && let Some(problem) = environment_problem(&container.env, &self.plan.to)
             {
-                return Err(StepError::Host(format!("service `{}`: {problem}", service.service)));
+                return Err(StepError::Host(format!(
+                    "service `{}`: {problem}",
+                    service.service
+                )));
             }
         }
         Ok(())
@@ -95,8 +109,11 @@ impl<P: Ports> Ctx<'_, P> {
 
     async fn servers_fit(&self) -> Result<(), StepError> {
         let (to, database) = (&self.plan.to, &self.plan.database);
-        let facts =
-            self.ports.database().facts(database, &self.material.database_password()).await?;
+        let facts = self
+            .ports
+            .database()
+            .facts(database, &self.material.database_password())
+            .await?;
         let needed = postgres_needed(to);
         if facts.version / 10_000 < needed {
             return Err(StepError::Host(format!(
@@ -111,8 +128,11 @@ impl<P: Ports> Ctx<'_, P> {
                 database.user, database.user
             )));
         }
-        let redis =
-            self.ports.redis().version(&self.plan.redis, &self.material.redis_password()).await?;
+        let redis = self
+            .ports
+            .redis()
+            .version(&self.plan.redis, &self.material.redis_password())
+            .await?;
         let needed = redis_needed(to);
         if version_pair(&redis) < needed {
             return Err(StepError::Host(format!(
@@ -129,9 +149,18 @@ impl<P: Ports> Ctx<'_, P> {
         self.room_at(files.snapshot_root(), dump, "the snapshot")?;
         let info = self.ports.runtime().info().await?;
         let images: u64 = self.material.images.values().map(|image| image.size).sum();
-        self.room_at(&info.data_root, images.saturating_add(HEADROOM), "the new images")?;
+        self.room_at(
+            &info.data_root,
+            images.saturating_add(HEADROOM),
+            "the new images",
+        )?;
         if let Some(data) = self.database_folder().await? {
-            let copy = self.plan.database.bytes.saturating_mul(2).saturating_add(HEADROOM);
+            let copy = self
+                .plan
+                .database
+                .bytes
+                .saturating_mul(2)
+                .saturating_add(HEADROOM);
             self.room_at(Path::new(&data), copy, "the migrations and a restore")?;
         }
         Ok(())
@@ -158,20 +187,29 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// The folder of this host that the database server writes to, if it can be seen.
     async fn database_folder(&self) -> Result<Option<String>, StepError> {
-        let container = self.ports.runtime().container(&self.plan.database.container).await?;
+        let container = self
+            .ports
+            .runtime()
+            .container(&self.plan.database.container)
+            .await?;
         Ok(container.and_then(|container| {
             let mounts = container.raw.get("Mounts")?.as_array()?;
             mounts.iter().find_map(|mount| {
                 let destination = mount.get("Destination")?.as_str()?;
                 let source = mount.get("Source")?.as_str()?;
-                destination.contains("postgresql").then(|| source.to_owned())
+                destination
+                    .contains("postgresql")
+                    .then(|| source.to_owned())
             })
         }))
     }
 
     async fn old_version_is_well(&self) -> Result<(), StepError> {
         for service in &self.plan.services {
-            if let Err(wrong) = self.probe_once(&service.id, service, &self.plan.from).await? {
+            if let Err(wrong) = self
+                .probe_once(&service.id, service, &self.plan.from)
+                .await?
+            {
                 return Err(StepError::Host(format!(
                     "{} is not well before the update: {wrong}; an update starts only from a healthy site",
                     service.service
@@ -200,7 +238,9 @@ fn environment_problem(env: &BTreeMap<String, String>, to: &ReleaseVersion) -> O
         ));
     }
     if (line.major, line.minor) >= (4, 4) && env.contains_key("REDIS_NAMESPACE") {
-        return Some(format!("Mastodon {to} does not start with REDIS_NAMESPACE; move the keys first"));
+        return Some(format!(
+            "Mastodon {to} does not start with REDIS_NAMESPACE; move the keys first"
+        ));
     }
     env.contains_key("SKIP_POST_DEPLOYMENT_MIGRATIONS").then(|| {
         "SKIP_POST_DEPLOYMENT_MIGRATIONS is set, whatever its value, and would leave migrations undone; \

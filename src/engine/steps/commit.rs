@@ -35,10 +35,15 @@ impl<P: Ports> Ctx<'_, P> {
         }
         for service in &self.plan.services {
             let id = self.new_container(service).await?.id;
-            runtime.ensure_restart_policy(&id, &self.restart_policy(service)?).await?;
+            runtime
+                .ensure_restart_policy(&id, &self.restart_policy(service)?)
+                .await?;
         }
         let notes = self.files_name_the_new_version()?;
-        Ok(Finding::Opened { open_after_ms, notes })
+        Ok(Finding::Opened {
+            open_after_ms,
+            notes,
+        })
     }
 
     /// Connects the networks that lead outside and makes sure the container runs. The published port is
@@ -48,15 +53,21 @@ impl<P: Ports> Ctx<'_, P> {
         let spec = self.new_spec(service, state).await?;
         let container = self.new_container(service).await?;
         for network in &service.public_networks {
-            runtime.ensure_connected(&container.id, network, &endpoint(&spec, network)).await?;
+            runtime
+                .ensure_connected(&container.id, network, &endpoint(&spec, network))
+                .await?;
         }
         Ok(runtime.ensure_running(&container.id).await?)
     }
 
     /// Waits until the published port answers, where there is one.
     async fn until_published(&self, service: &PlannedService) -> Result<(), StepError> {
-        let Some(published) = &service.published else { return Ok(()) };
-        let Ok(address) = published.parse::<SocketAddr>() else { return Ok(()) };
+        let Some(published) = &service.published else {
+            return Ok(());
+        };
+        let Ok(address) = published.parse::<SocketAddr>() else {
+            return Ok(());
+        };
         let clock = self.ports.clock();
         let start = clock.monotonic();
         loop {

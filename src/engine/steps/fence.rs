@@ -15,7 +15,9 @@ impl<P: Ports> Ctx<'_, P> {
         let runtime = self.ports.runtime();
         // A host that reboots from here on must not start the old version behind the run's back.
         for service in &self.plan.services {
-            runtime.ensure_restart_policy(&service.id, &json!({ "Name": "no" })).await?;
+            runtime
+                .ensure_restart_policy(&service.id, &json!({ "Name": "no" }))
+                .await?;
         }
         // Sidekiq first hears that it shall take no new job, so that web's stop finds it draining.
         for service in self.plan.services_of(Role::Sidekiq) {
@@ -24,7 +26,9 @@ impl<P: Ports> Ctx<'_, P> {
         let closed_after_ms = self.since(start);
         for role in [Role::Web, Role::Streaming, Role::Sidekiq] {
             for service in self.plan.services_of(role) {
-                runtime.ensure_stopped(&service.id, self.stop_grace()).await?;
+                runtime
+                    .ensure_stopped(&service.id, self.stop_grace())
+                    .await?;
             }
         }
         self.nobody_else_runs_mastodon().await?;
@@ -34,10 +38,18 @@ impl<P: Ports> Ctx<'_, P> {
     /// A container with the old or new image that the plan does not know would write behind the fence.
     async fn nobody_else_runs_mastodon(&self) -> Result<(), StepError> {
         let label = "com.docker.compose.project";
-        let containers = self.ports.runtime().labelled(label, &self.plan.project).await?;
+        let containers = self
+            .ports
+            .runtime()
+            .labelled(label, &self.plan.project)
+            .await?;
         let other = containers.iter().find(|container| {
             container.state.running
-                && self.plan.images.iter().any(|image| image.from_id == container.image_id)
+                && self
+                    .plan
+                    .images
+                    .iter()
+                    .any(|image| image.from_id == container.image_id)
         });
         match other {
             Some(container) => Err(StepError::Host(format!(

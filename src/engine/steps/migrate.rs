@@ -6,8 +6,8 @@ use crate::domain::event::{Finding, MigrationClass};
 use crate::domain::plan::{ImageKind, PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::engine::probes::tail;
-use crate::engine::steps::snapshot::count;
 use crate::engine::steps::role;
+use crate::engine::steps::snapshot::count;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::database::Database;
 use crate::ports::runtime::{
@@ -23,15 +23,21 @@ impl<P: Ports> Ctx<'_, P> {
     /// and after the deployment, and one boot less.
     pub(super) async fn migrate(&self, state: &RunState) -> Result<Finding, StepError> {
         if state.class() == Some(MigrationClass::M0) {
-            return Ok(Finding::Skipped { because: "no migration is pending".to_owned() });
+            return Ok(Finding::Skipped {
+                because: "no migration is pending".to_owned(),
+            });
         }
         let web = self.first(Role::Web)?;
         let main = self.new_image(ImageKind::Main).await?;
         let password = self.material.database_password();
         let database = self.ports.database();
-        let before = database.schema_versions(&self.plan.database, &password).await?;
+        let before = database
+            .schema_versions(&self.plan.database, &password)
+            .await?;
         let one_off = OneOff {
-            command: ["bundle", "exec", "rails", "db:migrate"].map(str::to_owned).into(),
+            command: ["bundle", "exec", "rails", "db:migrate"]
+                .map(str::to_owned)
+                .into(),
             networks: web.private_networks.clone(),
             ..OneOff::default()
         };
@@ -63,7 +69,9 @@ impl<P: Ports> Ctx<'_, P> {
             )));
         }
         // The exit code is a claim; the schema is the fact.
-        let after = database.schema_versions(&self.plan.database, &password).await?;
+        let after = database
+            .schema_versions(&self.plan.database, &password)
+            .await?;
         let (pending, post) = self.pending_in(&main.id, &after).await?;
         if let Some(version) = pending.iter().chain(&post).next() {
             return Err(StepError::Target(format!(
@@ -71,7 +79,9 @@ impl<P: Ports> Ctx<'_, P> {
                 self.plan.to
             )));
         }
-        Ok(Finding::Migrated { applied: count(after.difference(&before).count()) })
+        Ok(Finding::Migrated {
+            applied: count(after.difference(&before).count()),
+        })
     }
 
     /// The first service of a role.

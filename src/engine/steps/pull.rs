@@ -26,22 +26,43 @@ impl<P: Ports> Ctx<'_, P> {
                 main = Some(image.id);
             }
         }
-        let main = main.ok_or_else(|| StepError::Host("the plan names no main image".to_owned()))?;
+        let main =
+            main.ok_or_else(|| StepError::Host("the plan names no main image".to_owned()))?;
         let password = self.material.database_password();
-        let applied = self.ports.database().schema_versions(&self.plan.database, &password).await?;
+        let applied = self
+            .ports
+            .database()
+            .schema_versions(&self.plan.database, &password)
+            .await?;
         let (pending, pending_post) = self.pending_in(&main, &applied).await?;
         // Asked before the site is closed: Compose's answer is needed for the new containers' labels, and
         // Compose v1 can give it only once the new images are here.
         let (project, edits) = (&self.material.project, &self.material.edits);
-        let services: Vec<String> = self.plan.services.iter().map(|s| s.service.clone()).collect();
-        let config_hashes = self.ports.compose().hashes(project, edits, &services).await?;
-        Ok(Finding::Pulled { image_ids, pending, pending_post, config_hashes })
+        let services: Vec<String> = self
+            .plan
+            .services
+            .iter()
+            .map(|s| s.service.clone())
+            .collect();
+        let config_hashes = self
+            .ports
+            .compose()
+            .hashes(project, edits, &services)
+            .await?;
+        Ok(Finding::Pulled {
+            image_ids,
+            pending,
+            pending_post,
+            config_hashes,
+        })
     }
 
     async fn pull_one(&self, planned: &PlannedImage) -> Result<Image, StepError> {
         let runtime = self.ports.runtime();
         // The old image gets its tag of ours first: no outside prune may take the way back.
-        runtime.ensure_tag(&planned.from_id, &self.plan.keep_reference(planned, false)).await?;
+        runtime
+            .ensure_tag(&planned.from_id, &self.plan.keep_reference(planned, false))
+            .await?;
         let reference = &planned.to_reference;
         let report = |progress: PullProgress| {
             (self.progress)(Progress::Pull {
@@ -55,7 +76,9 @@ impl<P: Ports> Ctx<'_, P> {
             .ensure_image(&planned.repository, &planned.to_digest, limit, &report)
             .await?;
         self.check_image(planned, &image).await?;
-        runtime.ensure_tag(&image.id, &self.plan.keep_reference(planned, true)).await?;
+        runtime
+            .ensure_tag(&image.id, &self.plan.keep_reference(planned, true))
+            .await?;
         runtime.ensure_tag(&image.id, reference).await?;
         Ok(image)
     }
@@ -68,7 +91,9 @@ impl<P: Ports> Ctx<'_, P> {
                 planned.to_reference, image.platform
             )));
         }
-        let Some(wanted) = &self.plan.expected_commit else { return Ok(()) };
+        let Some(wanted) = &self.plan.expected_commit else {
+            return Ok(());
+        };
         match image.env.get("SOURCE_COMMIT") {
             Some(found) if found == wanted => Ok(()),
             Some(found) => Err(StepError::Target(format!(
@@ -100,7 +125,11 @@ impl<P: Ports> Ctx<'_, P> {
         let mut pending = Vec::new();
         for folder in ["db/migrate", "db/post_migrate"] {
             let path = format!("{APP}/{folder}");
-            let names = self.ports.runtime().files_in_image(image_id, &path, &labels).await?;
+            let names = self
+                .ports
+                .runtime()
+                .files_in_image(image_id, &path, &labels)
+                .await?;
             let versions = versions(&names);
             if folder == "db/migrate" && versions.is_empty() {
                 return Err(StepError::Host(format!(
@@ -131,10 +160,16 @@ mod tests {
 
     #[test]
     fn a_migrations_version_is_the_number_its_file_begins_with() {
-        let names = ["20240101000000_add_x.rb", "schema.rb", "20230101000000_y.rb", "2024_z.rb"]
-            .map(ToOwned::to_owned);
-        let expected: BTreeSet<String> =
-            ["20230101000000", "20240101000000"].map(ToOwned::to_owned).into();
+        let names = [
+            "20240101000000_add_x.rb",
+            "schema.rb",
+            "20230101000000_y.rb",
+            "2024_z.rb",
+        ]
+        .map(ToOwned::to_owned);
+        let expected: BTreeSet<String> = ["20230101000000", "20240101000000"]
+            .map(ToOwned::to_owned)
+            .into();
         assert_eq!(versions(&names), expected);
     }
 }

@@ -20,8 +20,12 @@ impl<P: Ports> Ctx<'_, P> {
         let redis_keys = redis.keys(&plan.redis, &redis_password).await?;
         let dir = self.ports.files().begin_snapshot(&plan.run)?;
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        database.dump(&plan.database, &password, &on_behalf, &dir, limit).await?;
-        redis.dump(&plan.redis, &redis_password, &on_behalf, &dir, limit).await?;
+        database
+            .dump(&plan.database, &password, &on_behalf, &dir, limit)
+            .await?;
+        redis
+            .dump(&plan.redis, &redis_password, &on_behalf, &dir, limit)
+            .await?;
         self.ports.files().copy_into(&dir, &self.owners_files())?;
         let manifest = Manifest {
             format: MANIFEST_FORMAT,
@@ -42,7 +46,10 @@ impl<P: Ports> Ctx<'_, P> {
             files: BTreeMap::new(),
         };
         let (path, bytes) = self.ports.files().seal_snapshot(&dir, manifest)?;
-        Ok(Finding::Snapshotted { path: path.display().to_string(), bytes })
+        Ok(Finding::Snapshotted {
+            path: path.display().to_string(),
+            bytes,
+        })
     }
 
     /// Compose files and environment files: without the secrets in them a dump is worthless.
@@ -64,11 +71,17 @@ impl<P: Ports> Ctx<'_, P> {
             return Err(StepError::Host("the snapshot is gone".to_owned()));
         };
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        let rows =
-            self.ports.database().count_dump(&plan.database, &on_behalf, &dir, limit).await?;
+        let rows = self
+            .ports
+            .database()
+            .count_dump(&plan.database, &on_behalf, &dir, limit)
+            .await?;
         same_rows(&manifest.rows, &rows)?;
-        let (alive, all) =
-            self.ports.redis().count_dump(&plan.redis, &on_behalf, &dir, limit).await?;
+        let (alive, all) = self
+            .ports
+            .redis()
+            .count_dump(&plan.redis, &on_behalf, &dir, limit)
+            .await?;
         let password = self.material.redis_password();
         let now = self.ports.redis().keys(&plan.redis, &password).await?;
         // Nobody writes behind the fence, but keys still expire: the copy holds no more living keys than
@@ -112,7 +125,9 @@ pub(crate) fn same_rows(wanted: &RowCounts, found: &RowCounts) -> Result<(), Dat
         return Ok(());
     }
     differences.truncate(SHOWN);
-    Err(DataError::Incomplete { difference: differences.join(", ") })
+    Err(DataError::Incomplete {
+        difference: differences.join(", "),
+    })
 }
 
 /// A length as a number for the journal.
@@ -125,15 +140,23 @@ mod tests {
     use super::*;
 
     fn counts(pairs: &[(&str, u64)]) -> RowCounts {
-        pairs.iter().map(|(table, rows)| ((*table).to_owned(), *rows)).collect()
+        pairs
+            .iter()
+            .map(|(table, rows)| ((*table).to_owned(), *rows))
+            .collect()
     }
 
     #[test]
     fn a_missing_table_and_a_missing_row_are_named() {
         let wanted = counts(&[("public.accounts", 3), ("public.statuses", 9)]);
         assert!(same_rows(&wanted, &wanted).is_ok());
-        let text = same_rows(&wanted, &counts(&[("public.statuses", 8)])).unwrap_err().to_string();
+        let text = same_rows(&wanted, &counts(&[("public.statuses", 8)]))
+            .unwrap_err()
+            .to_string();
         assert!(text.contains("public.accounts is missing"), "{text}");
-        assert!(text.contains("public.statuses has 8 rows instead of 9"), "{text}");
+        assert!(
+            text.contains("public.statuses has 8 rows instead of 9"),
+            "{text}"
+        );
     }
 }

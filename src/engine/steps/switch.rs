@@ -27,18 +27,24 @@ impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn switch(&self, state: &RunState) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
         for service in &self.plan.services {
-            runtime.ensure_name(&service.id, &self.plan.kept_name(service)).await?;
+            runtime
+                .ensure_name(&service.id, &self.plan.kept_name(service))
+                .await?;
             let spec = self.new_spec(service, state).await?;
             let id = runtime.ensure_created(&service.container, &spec).await?;
             // Until the commit a reboot must not start it, and nobody outside may reach it.
-            runtime.ensure_restart_policy(&id, &json!({ "Name": "no" })).await?;
+            runtime
+                .ensure_restart_policy(&id, &json!({ "Name": "no" }))
+                .await?;
             for network in &service.public_networks {
                 runtime.ensure_disconnected(&id, network).await?;
             }
         }
         for role in [Role::Web, Role::Streaming] {
             for service in self.plan.services_of(role) {
-                runtime.ensure_running(&self.new_container(service).await?.id).await?;
+                runtime
+                    .ensure_running(&self.new_container(service).await?.id)
+                    .await?;
             }
         }
         Ok(Finding::Nothing)
@@ -64,8 +70,15 @@ impl<P: Ports> Ctx<'_, P> {
         if old.labels.contains_key(COMPOSE_IMAGE) {
             labels.insert(COMPOSE_IMAGE.to_owned(), image.id.clone());
         }
-        let wanted = Replacement { image: reference, labels, one_off: None };
-        Ok(self.ports.runtime().replacement(old, old_image, &image, &wanted)?)
+        let wanted = Replacement {
+            image: reference,
+            labels,
+            one_off: None,
+        };
+        Ok(self
+            .ports
+            .runtime()
+            .replacement(old, old_image, &image, &wanted)?)
     }
 
     /// The new container of a service; an error if something else has its name.
@@ -85,7 +98,10 @@ impl<P: Ports> Ctx<'_, P> {
     /// Whether this run made the container to serve.
     pub(crate) fn is_new(&self, container: &Container) -> bool {
         container.labels.get(RUN_LABEL) == Some(&self.plan.run)
-            && container.labels.get(ROLE_LABEL).is_some_and(|found| found == role::NEW)
+            && container
+                .labels
+                .get(ROLE_LABEL)
+                .is_some_and(|found| found == role::NEW)
     }
 
     pub(super) async fn verify(&self) -> Result<Finding, StepError> {
@@ -103,7 +119,8 @@ impl<P: Ports> Ctx<'_, P> {
             }
         }
         for service in self.plan.services_of(Role::Sidekiq) {
-            self.runs_the_planned_image(service, &self.new_container(service).await?).await?;
+            self.runs_the_planned_image(service, &self.new_container(service).await?)
+                .await?;
         }
         probes.push(self.sidekiq_boots().await?);
         self.settle(&started).await?;
@@ -132,12 +149,20 @@ impl<P: Ports> Ctx<'_, P> {
             return Ok("no Sidekiq in this project".to_owned());
         };
         let one_off = OneOff {
-            command: ["bundle", "exec", "sidekiq", "-q", UNUSED_QUEUE].map(str::to_owned).into(),
-            env: [("MASTODON_SIDEKIQ_READY_FILENAME".to_owned(), READY_FILE.to_owned())].into(),
+            command: ["bundle", "exec", "sidekiq", "-q", UNUSED_QUEUE]
+                .map(str::to_owned)
+                .into(),
+            env: [(
+                "MASTODON_SIDEKIQ_READY_FILENAME".to_owned(),
+                READY_FILE.to_owned(),
+            )]
+            .into(),
             networks: service.private_networks.clone(),
         };
         let runtime = self.ports.runtime();
-        let id = self.ensure_one_off(service, role::SIDEKIQ_PROBE, one_off).await?;
+        let id = self
+            .ensure_one_off(service, role::SIDEKIQ_PROBE, one_off)
+            .await?;
         runtime.ensure_running(&id).await?;
         let ready = self.until_ready(&id).await;
         let logs = runtime.logs(&id, 20).await.unwrap_or_default();
@@ -158,7 +183,10 @@ impl<P: Ports> Ctx<'_, P> {
         let start = clock.monotonic();
         let file = format!("tmp/{READY_FILE}");
         loop {
-            let running = runtime.container(id).await?.is_some_and(|found| found.state.running);
+            let running = runtime
+                .container(id)
+                .await?
+                .is_some_and(|found| found.state.running);
             if !running {
                 return Ok(false);
             }
@@ -168,7 +196,11 @@ impl<P: Ports> Ctx<'_, P> {
                 limit: crate::engine::probes::ANSWER_LIMIT,
             };
             // The container may stop between the two questions; the next round sees it.
-            if runtime.exec(id, exec).await.is_ok_and(|done| done.exit == 0) {
+            if runtime
+                .exec(id, exec)
+                .await
+                .is_ok_and(|done| done.exit == 0)
+            {
                 return Ok(true);
             }
             if clock.monotonic().saturating_sub(start) >= self.boot_limit() {
@@ -219,7 +251,14 @@ impl<P: Ports> Ctx<'_, P> {
 
 /// The endpoint configuration that a spec has for a network.
 pub(super) fn endpoint(spec: &ContainerSpec, network: &str) -> Value {
-    let first = spec.body.pointer("/NetworkingConfig/EndpointsConfig").and_then(|all| all.get(network));
-    let more = spec.more_networks.iter().find(|(name, _)| name == network).map(|(_, value)| value);
+    let first = spec
+        .body
+        .pointer("/NetworkingConfig/EndpointsConfig")
+        .and_then(|all| all.get(network));
+    let more = spec
+        .more_networks
+        .iter()
+        .find(|(name, _)| name == network)
+        .map(|(_, value)| value);
     first.or(more).cloned().unwrap_or_else(|| json!({}))
 }
