@@ -76,9 +76,9 @@ impl GitHub {
         // The client puts the path of its base before every address, so it gets none; our addresses are complete.
         let mut parts = base.clone().into_parts();
         parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        let bare = Uri::from_parts(parts).map_err(|_err| refused("it is not an address"))?;
+        let host_only = Uri::from_parts(parts).map_err(|_err| refused("it is not an address"))?;
         let builder = builder
-            .base_uri(bare)
+            .base_uri(host_only)
             .map_err(|_err| refused("it is not an address"))?;
         let builder = match token {
             Some(token) => builder.personal_token(token),
@@ -110,13 +110,11 @@ impl GitHub {
             pages.items.extend(items);
             let next = page.next.clone();
             pages.cached.pages.push(page);
-            match next {
-                Some(next) => url = next,
-                None => {
-                    pages.changed = pages.changed || pages.cached.pages.len() != known.pages.len();
-                    return Ok(pages);
-                }
-            }
+            let Some(next) = next else {
+                pages.changed = pages.changed || pages.cached.pages.len() != known.pages.len();
+                return Ok(pages);
+            };
+            url = next;
         }
         Err(ReleaseSourceError::TooManyPages {
             url: first,

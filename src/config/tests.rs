@@ -71,7 +71,7 @@ fn everything_can_be_set_and_secrets_stay_out_of_debug_output() {
     let (token, password) = (dir.path().join("token"), dir.path().join("password"));
     fs::write(&token, "ghp_secret\n").unwrap();
     fs::write(&password, "hunter2").unwrap();
-    let main = format!(
+    let written_file = format!(
         "state_dir = \"/srv/state\"\n{LEAST}main_image = \"ghcr.io/glitch-soc/mastodon\"\n\
          [docker]\nsocket = \"unix:///run/docker.sock\"\n\
          [github]\nbase_url = \"http://127.0.0.1:8080/\"\nrepository = \"a/b\"\npoll = \"5m\"\ntimeout = \"1m\"\ntoken_file = \"{}\"\n\
@@ -82,7 +82,7 @@ fn everything_can_be_set_and_secrets_stay_out_of_debug_output() {
         token.display(),
         password.display()
     );
-    fs::write(dir.path().join("mastopatch.toml"), main).unwrap();
+    fs::write(dir.path().join("mastopatch.toml"), written_file).unwrap();
     let settings = read(&dir).unwrap();
     assert_eq!(settings.docker.socket, Path::new("/run/docker.sock"));
     assert_eq!(settings.github.base_url, "http://127.0.0.1:8080");

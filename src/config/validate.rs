@@ -405,7 +405,8 @@ fn secret(
             let path = file.check(text, values::absolute).ok_or(Reported)?;
             (path, text.place.clone())
         }
-        (None, Some(directory)) if directory.join(credential).exists() => (
+        // A credential that cannot even be looked for is not absent: reading it tells what is wrong.
+        (None, Some(directory)) if directory.join(credential).try_exists().unwrap_or(true) => (
             directory.join(credential),
             Place {
                 at: (1, 1),

@@ -144,10 +144,12 @@ impl RunState {
                 if let Finding::Pulled {
                     pending,
                     pending_post,
+                    config_hashes,
                     ..
                 } = finding
                 {
                     self.class = Some(class_of(pending, pending_post));
+                    self.config_hashes.clone_from(config_hashes);
                 }
             }
             Event::Failed {

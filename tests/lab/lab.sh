@@ -10,9 +10,15 @@ LOCK=$STATE.lock
 REGISTRY_PORT=${LAB_REGISTRY_PORT:-5057}
 SMTP_PORT=${LAB_SMTP_PORT:-2557}
 REGISTRY=127.0.0.1:$REGISTRY_PORT
+# A lab with a state folder of its own is a lab of its own: another engine, another bridge.
 RUN=/run/mastopatch-lab
-OWN_HOST=unix://$RUN/docker.sock
 BRIDGE=mplab0
+if [ "$STATE" != /var/tmp/mastopatch-lab ]; then
+  OTHER=$(printf '%s' "$STATE" | sha256sum | cut -c1-6)
+  RUN=$RUN-$OTHER
+  BRIDGE=mplab$OTHER
+fi
+OWN_HOST=unix://$RUN/docker.sock
 START=$(date +%s)
 
 # shellcheck source=tests/lab/lib/rootfs.sh
@@ -407,6 +413,15 @@ sweep() {
   sweep_images
 }
 
+# On our own engine everything is ours, and images and volumes go with its folder.
+sweep_own() {
+  local ids
+  mapfile -t ids < <(docker ps -aq --no-trunc)
+  [ ${#ids[@]} -eq 0 ] || docker rm -fv "${ids[@]}" >/dev/null 2>&1 || true
+  mapfile -t ids < <(docker network ls -q --no-trunc --filter type=custom)
+  [ ${#ids[@]} -eq 0 ] || docker network rm "${ids[@]}" >/dev/null 2>&1 || true
+}
+
 # ---- commands
 
 cmd_up() {
@@ -440,12 +455,14 @@ cmd_down() {
     fi
     if find_engine; then
       private_client
-      sweep
+      if [ "$DOCKER_HOST" = "$OWN_HOST" ]; then sweep_own; else sweep; fi
     fi
   fi
   stop_engine
   rm -rf --one-file-system "$STATE"
-  rm -rf --one-file-system "$CACHE"/work.* "$CACHE"/*.new
+  if [ -e "$CACHE/lock" ]; then # unless another lab is just building
+    flock -n "$CACHE/lock" rm -rf --one-file-system "$CACHE"/work.* "$CACHE"/*.new || true
+  fi
   say 'down'
 }
 

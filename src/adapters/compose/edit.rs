@@ -6,10 +6,9 @@ use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use super::env::{self, Entry};
 use super::template::{self, Origin, Piece};
+use super::users;
 use super::write::failed;
 use super::yaml::{self, Scalar, Service};
 use crate::ports::compose::{ComposeError, FileEdit, ProjectFiles};
@@ -210,7 +209,7 @@ impl Project {
         values: &BTreeMap<String, String>,
     ) -> Result<Option<(Place, Change)>, ComposeError> {
         let no = |reason: String| Err(uneditable(service, site, reason));
-        if !is_reference(wanted) {
+        if !template::is_reference(wanted) {
             return no(format!("`{wanted}` is no image reference"));
         }
         let pieces = match template::parse(&site.image.value) {
@@ -224,7 +223,7 @@ impl Project {
         let (new, origin) = if is_literal {
             (wanted.to_owned(), Origin::Text(0..site.image.value.len()))
         } else {
-            match one_piece(&pieces, wanted, values) {
+            match template::one_piece(&pieces, wanted, values) {
                 Ok(found) => found,
                 Err(reason) => return no(reason),
             }
@@ -286,8 +285,7 @@ impl Project {
                 path: file.path.clone(),
                 reason,
             })?;
-            let mut users = Vec::new();
-            find_users(&tree, variable, &mut Vec::new(), &mut users);
+            let users = users::of(variable, &tree);
             let other = users.iter().find(|user| match user.as_slice() {
                 [services, name, image] if services == "services" && image == "image" => {
                     !images.contains_key(name)
@@ -402,86 +400,6 @@ impl Project {
         let envs = envs.filter_map(|(old, new)| edit(&old.path, &old.text, &new.text));
         files.chain(envs).collect()
     }
-}
-
-/// The one piece to change, from the end, so that the whole becomes `wanted`; with its new text.
-fn one_piece(
-    pieces: &[Piece],
-    wanted: &str,
-    values: &BTreeMap<String, String>,
-) -> Result<(String, Origin), String> {
-    let resolved: Vec<_> = pieces.iter().map(|piece| piece.resolved(values)).collect();
-    let text_of = |parts: &[(Option<String>, Origin)]| -> Option<String> {
-        parts.iter().map(|(text, _)| text.clone()).collect()
-    };
-    for (idx, (_, origin)) in resolved.iter().enumerate().rev() {
-        let (before, rest) = resolved.split_at(idx);
-        let (Some(before), Some(after)) = (text_of(before), text_of(rest.get(1..).unwrap_or(&[])))
-        else {
-            continue;
-        };
-        let new = wanted
-            .strip_prefix(before.as_str())
-            .and_then(|rest| rest.strip_suffix(after.as_str()));
-        if let Some(new) = new.filter(|new| !new.is_empty()) {
-            return Ok((new.to_owned(), origin.clone()));
-        }
-    }
-    let unset = resolved
-        .iter()
-        .find_map(|(text, origin)| match (text, origin) {
-            (None, Origin::Process(name)) => Some(name),
-            _ => None,
-        });
-    Err(match unset {
-        Some(name) => format!(
-            "`{name}` is in no environment file, so it comes from the environment that Compose is started in; write it into `.env`"
-        ),
-        None => format!("no single part of it can be changed to make it `{wanted}`; write it out"),
-    })
-}
-
-/// Paths of all values that use the variable.
-fn find_users(tree: &Value, variable: &str, path: &mut Vec<String>, users: &mut Vec<Vec<String>>) {
-    match tree {
-        Value::String(text) => {
-            // What cannot be taken apart is taken for a use if it looks like one.
-            let is_user = match template::parse(text) {
-                Ok(_) => template::names(text).iter().any(|name| name == variable),
-                Err(_) => {
-                    text.contains(&format!("${variable}"))
-                        || text.contains(&format!("${{{variable}"))
-                }
-            };
-            if is_user {
-                users.push(path.clone());
-            }
-        }
-        Value::Array(list) => {
-            for (idx, entry) in list.iter().enumerate() {
-                path.push(idx.to_string());
-                find_users(entry, variable, path, users);
-                path.pop();
-            }
-        }
-        Value::Object(map) => {
-            for (key, entry) in map {
-                path.push(key.clone());
-                find_users(entry, variable, path, users);
-                path.pop();
-            }
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
-}
-
-/// Only what needs neither quotes in YAML nor in an environment file.
-fn is_reference(text: &str) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && text
-            .bytes()
-            .all(|c| c.is_ascii_alphanumeric() || b"./:_@-+".contains(&c))
 }
 
 fn uneditable(service: &str, site: Site<'_>, reason: String) -> ComposeError {

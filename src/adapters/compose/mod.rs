@@ -7,6 +7,7 @@ mod cli;
 mod edit;
 mod env;
 mod template;
+mod users;
 mod write;
 mod yaml;
 

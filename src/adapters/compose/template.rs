@@ -94,6 +94,52 @@ pub(super) fn parse(value: &str) -> Result<Vec<Piece>, String> {
     Ok(pieces)
 }
 
+/// The one piece to change, from the end, so that the whole becomes `wanted`; with its new text.
+pub(super) fn one_piece(
+    pieces: &[Piece],
+    wanted: &str,
+    values: &BTreeMap<String, String>,
+) -> Result<(String, Origin), String> {
+    let resolved: Vec<_> = pieces.iter().map(|piece| piece.resolved(values)).collect();
+    let text_of = |parts: &[(Option<String>, Origin)]| -> Option<String> {
+        parts.iter().map(|(text, _)| text.clone()).collect()
+    };
+    for (idx, (_, origin)) in resolved.iter().enumerate().rev() {
+        let (before, rest) = resolved.split_at(idx);
+        let (Some(before), Some(after)) = (text_of(before), text_of(rest.get(1..).unwrap_or(&[])))
+        else {
+            continue;
+        };
+        let new = wanted
+            .strip_prefix(before.as_str())
+            .and_then(|rest| rest.strip_suffix(after.as_str()));
+        if let Some(new) = new.filter(|new| !new.is_empty()) {
+            return Ok((new.to_owned(), origin.clone()));
+        }
+    }
+    let unset = resolved
+        .iter()
+        .find_map(|(text, origin)| match (text, origin) {
+            (None, Origin::Process(name)) => Some(name),
+            _ => None,
+        });
+    Err(match unset {
+        Some(name) => format!(
+            "`{name}` is in no environment file, so it comes from the environment that Compose is started in; write it into `.env`"
+        ),
+        None => format!("no single part of it can be changed to make it `{wanted}`; write it out"),
+    })
+}
+
+/// Only what needs neither quotes in YAML nor in an environment file.
+pub(super) fn is_reference(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+        && text
+            .bytes()
+            .all(|c| c.is_ascii_alphanumeric() || b"./:_@-+".contains(&c))
+}
+
 /// Names of all variables in a value; none when it cannot be taken apart.
 pub(super) fn names(value: &str) -> Vec<String> {
     let pieces = parse(value).unwrap_or_default();

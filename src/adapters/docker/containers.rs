@@ -247,15 +247,11 @@ impl Engine {
 
     pub(super) async fn wait_for_end(&self, id: &str, limit: Duration) -> RuntimeResult<i64> {
         let path = format!("/containers/{}/wait?condition=not-running", escaped(id));
-        let waited = self.wire.post(&path, None, limit).await;
-        if let Err(err) = &waited
-            && !err.is_open()
-        {
-            return Err(match waited {
-                Err(err) => self.container_error("wait for", id, err),
-                Ok(_) => return Ok(0),
-            });
-        }
+        let broken = match self.wire.post(&path, None, limit).await {
+            Ok(_) => None,
+            Err(err) if err.is_open() => Some(err),
+            Err(err) => return Err(self.container_error("wait for", id, err)),
+        };
         // The answer of `wait` is 0 for a container that never ran, so the state decides.
         let container = self.existing(id).await?;
         if text(&container.raw, "/State/Status") == "created" {
@@ -272,12 +268,15 @@ impl Engine {
         if !is_alive(&container) {
             return Ok(number(&container.raw, "/State/ExitCode"));
         }
-        match waited {
-            Err(WireError::Slow(_)) | Ok(_) => Err(RuntimeError::TimedOut {
+        match broken {
+            Some(err @ WireError::Cut(_)) => {
+                Err(self.asking(format!("wait for container {}", short(id)), err))
+            }
+            // Started again by its restart policy, or the limit is over.
+            Some(_) | None => Err(RuntimeError::TimedOut {
                 action: format!("container `{}`", container.name),
                 limit,
             }),
-            Err(err) => Err(self.asking(format!("wait for container {}", short(id)), err)),
         }
     }
 
@@ -292,20 +291,15 @@ impl Engine {
     }
 
     /// The engine uses 404 also for a network or a program that a start does not find, so its words count.
-    fn container_error(&self, verb: &str, id: &str, err: WireError) -> RuntimeError {
-        match &err {
-            WireError::Status { code: 404, message }
-                if message
-                    .to_ascii_lowercase()
-                    .starts_with("no such container") =>
-            {
-                RuntimeError::NotFound {
-                    what: "container",
-                    name: id.to_owned(),
-                }
-            }
-            _ => self.changing(format!("{verb} container {}", short(id)), err),
+    pub(super) fn container_error(&self, verb: &str, id: &str, err: WireError) -> RuntimeError {
+        let names_it = format!("no such container: {}", id.to_ascii_lowercase());
+        if err.missing().is_some_and(|what| what.contains(&names_it)) {
+            return RuntimeError::NotFound {
+                what: "container",
+                name: id.to_owned(),
+            };
         }
+        self.changing(format!("{verb} container {}", short(id)), err)
     }
 
     fn network_error(
@@ -315,21 +309,19 @@ impl Engine {
         network: &str,
         err: WireError,
     ) -> RuntimeError {
-        match &err {
-            WireError::Status { code: 404, message } if message.contains("network") => {
-                RuntimeError::NotFound {
-                    what: "network",
-                    name: network.to_owned(),
-                }
-            }
-            _ => self.changing(
-                format!(
-                    "{verb} container `{}` and network `{network}`",
-                    container.name
-                ),
-                err,
-            ),
+        if err.missing().is_some_and(|what| what.contains("network")) {
+            return RuntimeError::NotFound {
+                what: "network",
+                name: network.to_owned(),
+            };
         }
+        self.changing(
+            format!(
+                "{verb} container `{}` and network `{network}`",
+                container.name
+            ),
+            err,
+        )
     }
 }
 

@@ -117,13 +117,9 @@ impl Engine {
             let mut kept = Vec::new();
             let mut lines = self.docker.logs(&escaped(id), Some(options));
             while let Some(line) = lines.next().await {
-                let line = line.map_err(|err| match super::stream_error(err) {
-                    WireError::Status { code: 404, .. } => RuntimeError::NotFound {
-                        what: "container",
-                        name: id.to_owned(),
-                    },
-                    other => self.asking(action.clone(), other),
-                })?;
+                let line = line
+                    .map_err(super::stream_error)
+                    .map_err(|err| self.container_error("read the log of", id, err))?;
                 kept.extend_from_slice(line.as_ref());
                 if kept.len() > LOG_MAX {
                     kept.drain(..kept.len() - LOG_MAX);

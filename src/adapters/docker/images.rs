@@ -1,21 +1,16 @@
 //! Images: on this host and in the registry.
 
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Component, Path};
 use std::time::Duration;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, DownloadFromContainerOptionsBuilder};
+use bollard::query_parameters::CreateImageOptionsBuilder;
 use futures_util::StreamExt;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::convert::{self, familiar, split_tag, text};
 use super::wire::{WireError, escaped, image_path};
 use super::{CALL_LIMIT, Engine, stream_error};
 use crate::ports::runtime::{Image, PullProgress, RemoteImage, RuntimeError, RuntimeResult};
-
-/// Bytes of one folder taken out of an image. `db/migrate` of Mastodon has about 1 MB.
-const FOLDER_MAX: usize = 64 << 20;
 
 impl Engine {
     pub(super) async fn find_image(&self, reference: &str) -> RuntimeResult<Option<Image>> {
@@ -33,7 +28,7 @@ impl Engine {
             .wire
             .get(&path, CALL_LIMIT)
             .await
-            .map_err(|err| self.from_registry(reference, err))?;
+            .map_err(|err| self.registry_error(reference, err))?;
         let digest = text(&said, "/Descriptor/digest");
         if digest.is_empty() {
             let err = WireError::Nonsense("it names no digest".to_owned());
@@ -109,7 +104,7 @@ impl Engine {
         let mut layers = Layers::default();
         while let Some(line) = lines.next().await {
             let line = line.map_err(|err| {
-                self.from_registry(&format!("{repository}@{digest}"), stream_error(err))
+                self.registry_error(&format!("{repository}@{digest}"), stream_error(err))
             })?;
             let detail = line.progress_detail.unwrap_or_default();
             let bytes = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
@@ -127,7 +122,7 @@ impl Engine {
 
     /// Sorts what the engine says about a registry. It has one status for many causes and puts the
     /// registry's own words into the message, so those decide.
-    fn from_registry(&self, reference: &str, err: WireError) -> RuntimeError {
+    fn registry_error(&self, reference: &str, err: WireError) -> RuntimeError {
         let (image, action) = (reference.to_owned(), format!("fetch `{reference}`"));
         let WireError::Status { code, message } = &err else {
             return self.changing(action, err);
@@ -199,125 +194,6 @@ impl Engine {
             Err(err) => Err(self.changing(format!("take the name `{reference}` away"), err)),
         }
     }
-
-    pub(super) async fn list_files(
-        &self,
-        id: &str,
-        path: &str,
-        labels: &BTreeMap<String, String>,
-    ) -> RuntimeResult<Vec<String>> {
-        let action = format!("read folder {path} of image {id}");
-        let body = json!({
-            "Image": id, "Labels": labels,
-            // Never run; an image without a command cannot be created without one.
-            "Entrypoint": [], "Cmd": ["/"],
-            "HostConfig": {"NetworkMode": "none"},
-        });
-        let made = match self
-            .wire
-            .post("/containers/create", Some(&body), CALL_LIMIT)
-            .await
-        {
-            Ok(made) => made,
-            Err(err) if err.status() == Some(404) => {
-                return Err(RuntimeError::NotFound {
-                    what: "image",
-                    name: id.to_owned(),
-                });
-            }
-            // One that was made all the same carries the labels, by which it is found.
-            Err(err) => return Err(self.changing(action, err)),
-        };
-        let container = text(&made, "/Id");
-        let listed = self.archived_names(&container, path, &action).await;
-        // With its volumes: none but the empty ones that were made with it.
-        let gone = self
-            .wire
-            .delete(
-                &format!("/containers/{}?force=1&v=1", escaped(&container)),
-                CALL_LIMIT,
-            )
-            .await;
-        let names = listed?;
-        match gone {
-            Ok(_) => Ok(names),
-            Err(err) if err.status() == Some(404) => Ok(names),
-            Err(err) => Err(self.changing(format!("remove container {container}"), err)),
-        }
-    }
-
-    async fn archived_names(
-        &self,
-        container: &str,
-        path: &str,
-        action: &str,
-    ) -> RuntimeResult<Vec<String>> {
-        // The dot makes the engine follow a link that the last part of the path may be.
-        let path = format!("{}/.", path.trim_end_matches('/'));
-        let options = DownloadFromContainerOptionsBuilder::default()
-            .path(&path)
-            .build();
-        let mut archive = Vec::new();
-        let mut chunks = self
-            .docker
-            .download_from_container(container, Some(options));
-        let read = async {
-            while let Some(chunk) = chunks.next().await {
-                match chunk.map_err(stream_error) {
-                    Ok(chunk) if archive.len() + chunk.len() <= FOLDER_MAX => {
-                        archive.extend_from_slice(&chunk);
-                    }
-                    Ok(_) => {
-                        let err = WireError::Nonsense(format!("more than {FOLDER_MAX} bytes"));
-                        return Err(self.asking(action, err));
-                    }
-                    Err(err) if err.status() == Some(404) => return Ok(()),
-                    Err(err) => return Err(self.asking(action, err)),
-                }
-            }
-            Ok(())
-        };
-        tokio::time::timeout(CALL_LIMIT, read)
-            .await
-            .unwrap_or_else(|_elapsed| {
-                Err(RuntimeError::TimedOut {
-                    action: action.to_owned(),
-                    limit: CALL_LIMIT,
-                })
-            })?;
-        direct_files(archive.as_slice()).map_err(|err| RuntimeError::Engine {
-            action: action.to_owned(),
-            source: Box::new(err),
-        })
-    }
-}
-
-/// Names of the files (and links) that lie directly in the archived folder, sorted.
-fn direct_files(archive: impl Read) -> std::io::Result<Vec<String>> {
-    let mut names = Vec::new();
-    for entry in tar::Archive::new(archive).entries()? {
-        let entry = entry?;
-        if entry.header().entry_type().is_dir() {
-            continue;
-        }
-        let path = entry.path()?;
-        if let Some(name) = direct_name(&path) {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// `./NAME` or `FOLDER/NAME` gives `NAME`; anything deeper gives nothing.
-fn direct_name(path: &Path) -> Option<String> {
-    let mut parts = path.components();
-    match (parts.next()?, parts.next()?, parts.next()) {
-        (Component::CurDir | Component::Normal(_), Component::Normal(name), None) => {
-            Some(name.to_string_lossy().into_owned())
-        }
-        _ => None,
-    }
 }
 
 /// What a pull has told of its layers.
@@ -383,31 +259,5 @@ mod tests {
                 total: 150
             }
         );
-    }
-
-    #[test]
-    fn only_files_directly_in_the_folder_are_named() {
-        let mut tar = tar::Builder::new(Vec::new());
-        for name in [
-            "migrate/",
-            "migrate/b.rb",
-            "migrate/a.rb",
-            "migrate/old/c.rb",
-        ] {
-            let mut header = tar::Header::new_gnu();
-            header.set_size(0);
-            header.set_entry_type(if name.ends_with('/') {
-                tar::EntryType::Directory
-            } else {
-                tar::EntryType::Regular
-            });
-            header.set_path(name).unwrap();
-            header.set_cksum();
-            tar.append(&header, std::io::empty()).unwrap();
-        }
-        let bytes = tar.into_inner().unwrap();
-        assert_eq!(direct_files(bytes.as_slice()).unwrap(), ["a.rb", "b.rb"]);
-        assert_eq!(direct_name(Path::new("./x")), Some("x".to_owned()));
-        assert_eq!(direct_name(Path::new("./y/x")), None);
     }
 }

@@ -7,6 +7,7 @@
 mod containers;
 mod convert;
 mod exec;
+mod folder;
 mod images;
 mod wire;
 
@@ -314,10 +315,7 @@ fn with_version(mut req: BollardRequest, api: (u32, u32)) -> BollardRequest {
 fn unreachable(wire: &Wire, err: WireError) -> RuntimeError {
     RuntimeError::Unreachable {
         socket: wire.socket().display().to_string(),
-        source: match err {
-            WireError::Connect(io) => Box::new(io),
-            other => Box::new(other),
-        },
+        source: Box::new(err),
     }
 }
 
@@ -350,33 +348,4 @@ fn stream_error(err: bollard::errors::Error) -> WireError {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn both_sides_speak_the_newest_version_they_share() {
-        assert_eq!(agree((1, 12), (1, 41), &json!({})).unwrap(), (1, 41));
-        assert_eq!(agree((1, 44), (1, 60), &json!({})).unwrap(), API_MAX);
-        assert!(agree((1, 12), (1, 40), &json!({})).is_err());
-        assert!(agree((1, 99), (1, 120), &json!({})).is_err());
-    }
-
-    #[test]
-    fn podman_is_refused_by_name() {
-        let said = json!({"Components": [{"Name": "Podman Engine"}]});
-        let err = agree((1, 24), (1, 41), &said).unwrap_err();
-        let why = std::error::Error::source(&err).unwrap().to_string();
-        assert!(why.contains("Podman"), "{why}");
-    }
-
-    #[tokio::test]
-    async fn a_missing_socket_is_named() {
-        let err = Engine::connect(Path::new("/nonexistent/docker.sock"))
-            .await
-            .unwrap_err();
-        assert!(matches!(err, RuntimeError::Unreachable { .. }));
-        assert!(err.to_string().contains("/nonexistent/docker.sock"));
-    }
-}
+mod tests;

@@ -53,6 +53,18 @@ impl WireError {
         }
     }
 
+    /// The engine's words when it answered 404: it uses that for more than what the path names.
+    pub(super) fn missing(&self) -> Option<String> {
+        match self {
+            Self::Status { code: 404, message } => Some(message.to_ascii_lowercase()),
+            Self::Status { .. }
+            | Self::Connect(_)
+            | Self::Cut(_)
+            | Self::Slow(_)
+            | Self::Nonsense(_) => None,
+        }
+    }
+
     /// Whether the engine may have done what was asked although it did not say so.
     pub(super) fn is_open(&self) -> bool {
         match self {

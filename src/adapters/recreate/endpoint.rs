@@ -20,20 +20,20 @@ pub(super) fn as_before(
     old: &Value,
     api: (u32, u32),
 ) -> Networks {
-    let mode = mode(host);
+    let first = mode(host);
     let networks = old
         .pointer("/NetworkSettings/Networks")
         .and_then(Value::as_object);
-    let Some(networks) = networks.filter(|_| !is_special(&mode)) else {
+    let Some(networks) = networks.filter(|_| !is_special(&first)) else {
         return (None, Vec::new());
     };
     // Old Compose versions put the id of the network there, which dies with the network.
     let first = networks
         .iter()
         .find(|(name, endpoint)| {
-            **name == mode || endpoint.get("NetworkID").and_then(Value::as_str) == Some(&*mode)
+            **name == first || endpoint.get("NetworkID").and_then(Value::as_str) == Some(&*first)
         })
-        .map_or(mode, |(name, _)| name.clone());
+        .map_or_else(|| first.clone(), |(name, _)| name.clone());
     if first != "bridge" {
         host.insert("NetworkMode".to_owned(), json!(first));
     }
@@ -49,7 +49,7 @@ pub(super) fn as_before(
     }
 
     let mut at_create = None;
-    let mut more = Vec::new();
+    let mut others = Vec::new();
     for (name, endpoint) in networks {
         let mut wanted = wanted(name, endpoint, old, api);
         if *name == first {
@@ -58,10 +58,10 @@ pub(super) fn as_before(
             }
             at_create = Some(json!({"EndpointsConfig": {name: wanted}}));
         } else {
-            more.push((name.clone(), Value::Object(wanted)));
+            others.push((name.clone(), Value::Object(wanted)));
         }
     }
-    (at_create, more)
+    (at_create, others)
 }
 
 /// These networks and no others, without a name of its own in any.

@@ -4,6 +4,9 @@ use serde_json::{Map, Value, json};
 
 use super::{COMPOSE_LABELS, Unfaithful};
 
+/// What Compose 1.x adds to the environment of a container that takes another one's place.
+const PREDECESSOR: &str = "affinity:container==";
+
 /// `Config` without what equals the image's own.
 pub(super) fn own_config(
     config: &Map<String, Value>,
@@ -112,6 +115,12 @@ fn own_entries(value: &Value, default: &Value) -> Option<Value> {
         .as_array()?
         .iter()
         .filter(|entry| !of_image.is_some_and(|entries| entries.contains(entry)))
+        // Compose 1.x names the container that it replaced there, for a scheduler long gone.
+        .filter(|entry| {
+            !entry
+                .as_str()
+                .is_some_and(|entry| entry.starts_with(PREDECESSOR))
+        })
         .cloned()
         .collect();
     (!own.is_empty()).then_some(Value::Array(own))

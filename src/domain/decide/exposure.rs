@@ -39,8 +39,10 @@ pub struct Exposed {
     pub id: String,
     /// The `CVE-…` id.
     pub cve: Option<String>,
-    /// How bad it is.
+    /// How bad it is; [`Severity::High`] where the publisher does not say.
     pub severity: Severity,
+    /// Whether the publisher does not say.
+    pub severity_missing: bool,
     /// One line about it.
     pub summary: String,
     /// When it was published.
@@ -150,47 +152,31 @@ impl Exposure {
     }
 
     pub(super) fn reasons(&self, facts: &Facts, policy: &Policy) -> Vec<Reason> {
-        let installed = &facts.installed;
-        let mut texts = Vec::new();
-        let mut reasons: Vec<Reason> = facts
-            .problems
-            .iter()
-            .map(|problem| Reason::new(About::Data, format!("Not all could be read: {problem}.")))
-            .collect();
-        if !facts
-            .releases
-            .iter()
-            .any(|release| release.version == *installed)
-        {
-            reasons.push(Reason::new(
-                About::Data,
-                format!("{installed} is not among the known releases."),
-            ));
-        }
-        if facts.advisories.is_empty() {
-            reasons.push(Reason::new(About::Data, "No advisory is known."));
-        }
-        for release in facts
-            .newer_in_line()
+        let data = gaps(facts)
             .into_iter()
-            .filter(|release| !release.described)
-        {
-            let text = format!(
-                "{} has no release notes, so what it repairs is not known.",
-                release.version
-            );
-            reasons.push(Reason::new(About::Data, text));
-        }
+            .map(|text| Reason::new(About::Data, text));
+        let exposure = self
+            .sentences(facts, policy)
+            .into_iter()
+            .map(|text| Reason::new(About::Exposure, text));
+        data.chain(exposure).collect()
+    }
+
+    fn sentences(&self, facts: &Facts, policy: &Policy) -> Vec<String> {
+        let (installed, line) = (&facts.installed, facts.installed.line());
+        let mut texts = Vec::new();
         for item in &self.listed {
             texts.push(format!(
                 "{installed} is listed as affected by {} ({}): {}.",
-                item.id, item.severity, item.why
+                item.id,
+                item.grade(),
+                item.why
             ));
         }
         for item in &self.undecided {
+            let (id, severity, why) = (&item.id, item.grade(), &item.why);
             texts.push(format!(
-                "Whether {} ({}) affects {installed} cannot be decided: {}.",
-                item.id, item.severity, item.why
+                "Whether {id} ({severity}) affects {installed} cannot be decided: {why}."
             ));
         }
         for release in facts
@@ -198,43 +184,73 @@ impl Exposure {
             .into_iter()
             .filter(|release| release.is_security())
         {
+            let (version, published) = (&release.version, policy.show(release.published_at));
+            let why = release.security.why().join(", ");
             texts.push(format!(
-                "{}, published {}, is a security release of line {}: {}.",
-                release.version,
-                policy.show(release.published_at),
-                installed.line(),
-                release.security.why().join(", ")
+                "{version}, published {published}, is a security release of line {line}: {why}."
             ));
         }
         if !self.other_lines.is_empty() {
             texts.push(format!(
-                "Later lines got security releases after the last one of line {}: {}. Whether line {} needs the same is not known.",
-                installed.line(),
-                join(&self.other_lines),
-                installed.line()
+                "Later lines got security releases after the last one of line {line}: {}. Whether line {line} needs the same is not known.",
+                join(&self.other_lines)
             ));
         }
         if !self.set_aside.is_empty() {
             texts.push(format!(
-                "{} advisories without a usable range are not counted, because their repairs are older than what runs: {}.",
-                self.set_aside.len(),
+                "{} not counted, because there is no usable range and the repairs are older than what runs: {}.",
+                if self.set_aside.len() == 1 { "One advisory is".to_owned() } else { format!("{} advisories are", self.set_aside.len()) },
                 self.set_aside.join(", ")
             ));
         }
         if self.standing == Standing::NotListed {
+            let known = facts.advisories.len();
             texts.push(format!(
-                "{installed} is not listed as affected by any of the {} known advisories, and line {} has no newer security release.",
-                facts.advisories.len(),
-                installed.line()
+                "{installed} is not listed as affected by any of the {known} known advisories, and line {line} has no newer security release."
             ));
         }
-        reasons.extend(
-            texts
-                .into_iter()
-                .map(|text| Reason::new(About::Exposure, text)),
-        );
-        reasons
+        texts
     }
+}
+
+impl Exposed {
+    fn grade(&self) -> String {
+        if self.severity_missing {
+            return format!("not graded, taken as {}", self.severity);
+        }
+        self.severity.to_string()
+    }
+}
+
+/// What is missing from the knowledge, as sentences.
+fn gaps(facts: &Facts) -> Vec<String> {
+    let installed = &facts.installed;
+    let mut texts: Vec<String> = facts
+        .problems
+        .iter()
+        .map(|problem| format!("Not all could be read: {problem}."))
+        .collect();
+    if !facts
+        .releases
+        .iter()
+        .any(|release| release.version == *installed)
+    {
+        texts.push(format!("{installed} is not among the known releases."));
+    }
+    if facts.advisories.is_empty() {
+        texts.push("No advisory is known.".to_owned());
+    }
+    for release in facts
+        .newer_in_line()
+        .into_iter()
+        .filter(|release| !release.described)
+    {
+        texts.push(format!(
+            "{} has no release notes, so what it repairs is not known.",
+            release.version
+        ));
+    }
+    texts
 }
 
 fn exposed(advisory: &Advisory, why: String, repaired_in: Option<ReleaseVersion>) -> Exposed {
@@ -242,6 +258,7 @@ fn exposed(advisory: &Advisory, why: String, repaired_in: Option<ReleaseVersion>
         id: advisory.id.clone(),
         cve: advisory.cve.clone(),
         severity: advisory.severity,
+        severity_missing: advisory.severity_missing,
         summary: advisory.summary.clone(),
         published_at: advisory.published_at,
         why,

@@ -20,11 +20,11 @@ pub(super) fn when(
         .unwrap_or(Timestamp::MAX);
     let young = old_enough > now;
     let age = format!(
-        "{} was published {} and rule `{}` wants it {:#} old, which it is from {}",
+        "{} was published {} and rule `{}` wants it {} old, which it is from {}",
         target.version,
         policy.show(target.published_at),
         rule.name,
-        rule.min_age,
+        in_words(rule.min_age),
         policy.show(old_enough)
     );
     if young || !rule.min_age.is_zero() {
@@ -47,14 +47,30 @@ pub(super) fn when(
                 until: None,
             }
         }
-        StartRule::Window => in_window(
-            policy,
-            target,
-            now,
-            from,
-            needed.max(SignedDuration::ZERO),
-            reasons,
-        ),
+        StartRule::Window => {
+            let when = in_window(
+                policy,
+                target,
+                now,
+                from,
+                needed.max(SignedDuration::ZERO),
+                reasons,
+            );
+            if let (
+                true,
+                When::Wait {
+                    not_before,
+                    because,
+                },
+            ) = (young, &when)
+            {
+                return When::Wait {
+                    not_before: *not_before,
+                    because: format!("{age}. {because}"),
+                };
+            }
+            when
+        }
     }
 }
 
@@ -141,4 +157,17 @@ fn first_start(
         Some((opening.start, opening, window.id()))
     };
     now.or_else(later)
+}
+
+/// Whole days from two on as days, everything else as hours and minutes.
+fn in_words(length: SignedDuration) -> String {
+    const DAY: i64 = 86_400;
+    match length.as_secs().checked_div(DAY) {
+        Some(days)
+            if days >= 2 && length == SignedDuration::from_secs(days.saturating_mul(DAY)) =>
+        {
+            format!("{days} days")
+        }
+        Some(_) | None => format!("{length:#}"),
+    }
 }

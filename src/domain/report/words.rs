@@ -41,8 +41,16 @@ impl Report {
         self.site == SiteState::Open
     }
 
-    /// One line with outcome, versions and downtime, fit for the subject of a mail.
+    /// The subject of the run's mails: [`Self::headline`], marked as ours.
     pub fn subject(&self) -> String {
+        cut(
+            &format!("[mastopatch] {}", self.headline()),
+            LONGEST_SUBJECT,
+        )
+    }
+
+    /// One line with instance, outcome, versions and downtime.
+    pub fn headline(&self) -> String {
         let Self {
             instance, from, to, ..
         } = self;
@@ -55,8 +63,7 @@ impl Report {
             Some(Outcome::Aborted) => format!("update {from} -> {to} aborted, {from} still runs"),
             Some(Outcome::Held) => format!("ACTION NEEDED, update {from} -> {to} is held"),
         };
-        let subject = format!("[mastopatch] {instance}: {what}, {}", self.downtime_words());
-        cut(&clean(&subject), LONGEST_SUBJECT)
+        clean(&format!("{instance}: {what}, {}", self.downtime_words()))
     }
 
     /// How long the site was down, or is, after the word "downtime".

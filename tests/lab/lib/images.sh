@@ -20,6 +20,16 @@ releases() { grep -v '^#' "$LAB_DIR/releases/releases.conf" | sed '/^[[:space:]]
 ensure_images() {
   HASH=$(inputs_hash)
   IMAGES=$CACHE/$HASH
+  exec 8>"$CACHE/lock"
+  if ! flock -n 8; then
+    say 'waiting: another lab is building images'
+    flock 8
+  fi
+  make_images
+  exec 8>&-
+}
+
+make_images() {
   if [ -e "$IMAGES/complete" ]; then
     touch "$IMAGES/complete"
     return 0

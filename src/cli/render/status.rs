@@ -1,0 +1,187 @@
+//! How every instance stands, as far as this host knows.
+
+use serde_json::{Value, json};
+
+use crate::adapters::store::OutboxSummary;
+use crate::domain::event::Outcome;
+use crate::domain::report::Report;
+use crate::domain::report::words::{clean, human_time};
+use crate::ports::store::{ApprovalRow, QuarantineRow};
+
+/// What is known of one instance without asking anything outside this host.
+#[derive(Debug, Clone)]
+pub struct InstanceStatus {
+    /// Its name.
+    pub name: String,
+    /// Versions that are not tried again by themselves.
+    pub quarantined: Vec<QuarantineRow>,
+    /// Versions that people agreed to.
+    pub approvals: Vec<ApprovalRow>,
+    /// The newest run.
+    pub last: Option<Report>,
+}
+
+/// Every instance and the mails that wait.
+pub fn status(instances: &[InstanceStatus], outbox: &OutboxSummary) -> String {
+    let mut parts: Vec<String> = instances.iter().map(instance).collect();
+    parts.extend(mail(outbox));
+    parts.join("\n")
+}
+
+/// The same for programs.
+pub fn status_json(instances: &[InstanceStatus], outbox: &OutboxSummary) -> Value {
+    let instances: Vec<Value> = instances.iter().map(instance_json).collect();
+    json!({
+        "instances": instances,
+        "mail_waiting": outbox.waiting,
+        "mail": {
+            "waiting": outbox.waiting,
+            "sent": outbox.sent,
+            "given_up": outbox.dead,
+            "oldest_waiting": outbox.oldest_waiting,
+            "last_error": outbox.last_error,
+        },
+    })
+}
+
+fn instance(status: &InstanceStatus) -> String {
+    let mut lines = vec![match &status.last {
+        None => format!(
+            "{}   no run yet; `mastopatch check` looks for updates",
+            status.name
+        ),
+        Some(report) => last_run(report),
+    }];
+    for row in &status.quarantined {
+        let reason = clean(&row.reason);
+        lines.push(format!(
+            "  {} is not tried again by itself: {reason}",
+            row.version
+        ));
+    }
+    for row in &status.approvals {
+        lines.push(format!(
+            "  {} approved by {} on {}",
+            row.version,
+            row.by,
+            human_time(row.at)
+        ));
+    }
+    lines.join("\n")
+}
+
+fn last_run(report: &Report) -> String {
+    let Report {
+        instance, from, to, ..
+    } = report;
+    let show = format!("mastopatch show {}", report.short_id());
+    let when = human_time(report.finished_at.unwrap_or(report.started_at));
+    let downtime = report.downtime();
+    match report.outcome {
+        None => format!(
+            "{instance}   {from} -> {to} RUNNING since {when}, downtime {downtime}   ({show})"
+        ),
+        Some(Outcome::Held) => format!(
+            "{instance}   {from} -> {to} HELD since {when}, downtime {downtime}: a person is needed   ({show})"
+        ),
+        Some(outcome) => format!(
+            "{instance}   {from} -> {to} {} on {when}, downtime {downtime}   ({show})",
+            outcome.name()
+        ),
+    }
+}
+
+fn mail(outbox: &OutboxSummary) -> Option<String> {
+    let since = outbox.oldest_waiting.map(human_time).unwrap_or_default();
+    let mut words = Vec::new();
+    match outbox.waiting {
+        0 => {}
+        1 => words.push(format!("1 mail waits since {since}")),
+        many => words.push(format!("{many} mails wait, the oldest since {since}")),
+    }
+    if outbox.dead > 0 {
+        words.push(format!("{} given up", outbox.dead));
+    }
+    if words.is_empty() {
+        return None;
+    }
+    let why = outbox.last_error.as_deref().map(clean);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Some(format!("Mail: {}{why}", words.join(", ")))
+}
+
+fn instance_json(status: &InstanceStatus) -> Value {
+    let quarantined: Vec<Value> = status
+        .quarantined
+        .iter()
+        .map(|row| json!({ "version": row.version, "reason": row.reason, "run": row.run, "at": row.at }))
+        .collect();
+    let approvals: Vec<Value> = status
+        .approvals
+        .iter()
+        .map(|row| json!({ "version": row.version, "by": row.by, "at": row.at }))
+        .collect();
+    json!({
+        "name": status.name,
+        "last_run": status.last,
+        "quarantined": quarantined,
+        "approvals": approvals,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::report::samples::{self, plan};
+
+    fn one(last: Option<Report>) -> Vec<InstanceStatus> {
+        vec![InstanceStatus {
+            name: "social.example".to_owned(),
+            quarantined: vec![QuarantineRow {
+                version: "4.5.4".to_owned(),
+                reason: "it\nbroke".to_owned(),
+                run: "r".to_owned(),
+                at: samples::START.parse().unwrap(),
+            }],
+            approvals: Vec::new(),
+            last,
+        }]
+    }
+
+    #[test]
+    fn a_held_run_is_said_first() {
+        let report = Report::new(&plan(), &samples::held());
+        let text = status(&one(Some(report)), &OutboxSummary::default());
+        let first = text.lines().next().unwrap();
+        assert!(first.contains("HELD since 2026-11-21"), "{text}");
+        assert!(first.contains("the site is DOWN"), "{text}");
+        assert!(
+            text.contains("  4.5.4 is not tried again by itself: it broke"),
+            "{text}"
+        );
+        assert!(!text.contains("Mail:"));
+    }
+
+    #[test]
+    fn mails_that_wait_are_told() {
+        let outbox = OutboxSummary {
+            waiting: 2,
+            dead: 1,
+            oldest_waiting: Some(samples::START.parse().unwrap()),
+            last_error: Some("no route".to_owned()),
+            ..OutboxSummary::default()
+        };
+        let text = status(&one(None), &outbox);
+        assert!(text.starts_with("social.example   no run yet"), "{text}");
+        assert!(
+            text.ends_with(
+                "Mail: 2 mails wait, the oldest since 2026-11-21 02:00:00 UTC, 1 given up: no route"
+            ),
+            "{text}"
+        );
+        let json = status_json(&one(None), &outbox);
+        assert_eq!(json["mail"]["waiting"], 2);
+        assert_eq!(json["instances"][0]["last_run"], Value::Null);
+        assert_eq!(json["instances"][0]["quarantined"][0]["version"], "4.5.4");
+    }
+}

@@ -1,0 +1,140 @@
+//! What the tests know: the recorded releases and advisories, and short ways to write values.
+
+use std::path::Path;
+use std::sync::LazyLock;
+
+use jiff::{SignedDuration, Timestamp};
+use mastopatch::config::parse_policy;
+use mastopatch::domain::advisory::{Advisory, AdvisoryParts};
+use mastopatch::domain::decide::{About, Decision, Facts, decide};
+use mastopatch::domain::policy::Policy;
+use mastopatch::domain::release::{Release, ReleaseParts};
+use mastopatch::domain::version::ReleaseVersion;
+use serde_json::Value;
+
+pub(crate) const RELEASES: &str = include_str!("../data/github/releases.json");
+pub(crate) const ADVISORIES: &str = include_str!("../data/github/advisories.json");
+
+pub(crate) fn version(text: &str) -> ReleaseVersion {
+    text.parse().unwrap()
+}
+
+pub(crate) fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+pub(crate) fn text(value: &Value, key: &str) -> Option<String> {
+    value
+        .get(key)
+        .and_then(Value::as_str)
+        .map(ToOwned::to_owned)
+}
+
+pub(crate) fn date(value: &Value, key: &str) -> Option<Timestamp> {
+    text(value, key).map(|date| date.parse().unwrap())
+}
+
+pub(crate) fn releases() -> Vec<Release> {
+    let values: Vec<Value> = serde_json::from_str(RELEASES).unwrap();
+    let release = |value: &Value| {
+        Release::new(ReleaseParts {
+            tag: text(value, "tag_name").unwrap(),
+            title: text(value, "name"),
+            url: text(value, "html_url"),
+            published_at: date(value, "published_at"),
+            updated_at: date(value, "updated_at"),
+            pre_release: value["prerelease"].as_bool().unwrap(),
+            body: text(value, "body").unwrap_or_default(),
+        })
+        .unwrap()
+    };
+    values.iter().map(release).collect()
+}
+
+pub(crate) fn advisories() -> Vec<Advisory> {
+    let values: Vec<Value> = serde_json::from_str(ADVISORIES).unwrap();
+    let advisory = |value: &Value| {
+        let vulnerable = value["vulnerabilities"].as_array().unwrap();
+        Advisory::new(AdvisoryParts {
+            id: text(value, "ghsa_id").unwrap(),
+            cve: text(value, "cve_id"),
+            severity: text(value, "severity"),
+            summary: text(value, "summary"),
+            url: text(value, "html_url"),
+            published_at: date(value, "published_at"),
+            updated_at: date(value, "updated_at"),
+            withdrawn: false,
+            vulnerable: vulnerable
+                .iter()
+                .map(|one| {
+                    (
+                        text(one, "vulnerable_version_range"),
+                        text(one, "patched_versions"),
+                    )
+                })
+                .collect(),
+        })
+        .unwrap()
+    };
+    values.iter().map(advisory).collect()
+}
+
+pub(crate) static KNOWN: LazyLock<(Vec<Release>, Vec<Advisory>)> =
+    LazyLock::new(|| (releases(), advisories()));
+
+/// Everything that is known, with `installed` running.
+pub(crate) fn facts(installed: &str) -> Facts {
+    Facts {
+        instance: "social.example".to_owned(),
+        installed: version(installed),
+        releases: KNOWN.0.clone(),
+        advisories: KNOWN.1.clone(),
+        quarantined: Vec::new(),
+        approvals: Vec::new(),
+        problems: Vec::new(),
+    }
+}
+
+/// The same, as it was known at an instant.
+pub(crate) fn facts_on(installed: &str, day: &str) -> Facts {
+    let mut facts = facts(installed);
+    facts
+        .releases
+        .retain(|release| release.published_at <= at(day));
+    facts.advisories.retain(|advisory| {
+        advisory
+            .published_at
+            .is_none_or(|published| published <= at(day))
+    });
+    facts
+}
+
+pub(crate) fn shipped(name: &str) -> Policy {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("policies")
+        .join(name);
+    parse_policy(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
+}
+
+/// A Wednesday, after everything in the data.
+pub(crate) const WEDNESDAY: &str = "2026-04-15T12:00:00Z";
+/// In the Sunday window after it, which is 00:00 to 03:00 UTC.
+pub(crate) const SUNDAY_NIGHT: &str = "2026-04-19T00:30:00Z";
+
+pub(crate) fn decided(facts: &Facts, now: &str) -> Decision {
+    decide(
+        facts,
+        &shipped("standard.toml"),
+        at(now),
+        SignedDuration::from_mins(30),
+    )
+}
+
+pub(crate) fn said(decision: &Decision, about: About) -> String {
+    let texts = decision
+        .reasons
+        .iter()
+        .filter(|reason| reason.about == about)
+        .map(ToString::to_string);
+    texts.collect::<Vec<_>>().join("\n")
+}
