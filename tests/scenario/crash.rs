@@ -77,7 +77,7 @@ fn a_hanging_migration_is_ended_and_rolled_back_while_a_second_run_is_refused(
     let site = stage.site(&InstanceOptions::at("v4.5.8"));
     site.github.show(&["v4.5.8", "v4.6.0", "v4.6.2"]);
     site.product
-        .change(|settings| settings.migrate_timeout = "20s".to_owned());
+        .change(|settings| settings.migrate_timeout = "1m".to_owned());
     let mails = site.product.mailbox.all().len();
     let writer = Writer::start(&site.instance);
     writer.wait_for_more(5);

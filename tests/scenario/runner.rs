@@ -211,11 +211,14 @@ fn run_suite(lab: &Lab, suite: &[Scenario], ends: &Mutex<Vec<(&'static str, End)
             End::Failed(_) => "FAILED",
             End::Skipped(_) => "skipped",
         };
-        println!(
-            "test {} ... {word} ({:.1} s)",
-            scenario.name,
-            started.elapsed().as_secs_f64()
-        );
+        let seconds = started.elapsed().as_secs_f64();
+        // A failure is told at once, in one piece, and once more at the end.
+        let why = if let End::Failed(why) = &end {
+            format!("\n{why}\n")
+        } else {
+            String::new()
+        };
+        println!("test {} ... {word} ({seconds:.1} s){why}", scenario.name);
         ends.lock().expect("ends").push((scenario.name, end));
     }
 }
