@@ -20,12 +20,14 @@ impl<P: Ports> Ctx<'_, P> {
         let redis_keys = redis.keys(&plan.redis, &redis_password).await?;
         let dir = self.ports.files().begin_snapshot(&plan.run)?;
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        database
-            .dump(&plan.database, &password, &on_behalf, &dir, limit)
-            .await?;
-        redis
-            .dump(&plan.redis, &redis_password, &on_behalf, &dir, limit)
-            .await?;
+        // Both at once: Redis waits some seconds before it starts a copy, and the site is closed. Both are
+        // waited for, so that no tool is left running.
+        let (dumped, redis_dumped) = tokio::join!(
+            database.dump(&plan.database, &password, &on_behalf, &dir, limit),
+            redis.dump(&plan.redis, &redis_password, &on_behalf, &dir, limit),
+        );
+        dumped?;
+        redis_dumped?;
         self.ports.files().copy_into(&dir, &self.owners_files())?;
         let manifest = Manifest {
             format: MANIFEST_FORMAT,

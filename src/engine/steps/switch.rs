@@ -1,6 +1,7 @@
 //! Switch and verify: the old containers aside, the new ones up where only this host reaches them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -118,12 +119,13 @@ impl<P: Ports> Ctx<'_, P> {
                 started.insert(container.id, container.state.started_at);
             }
         }
+        let well_since = self.ports.clock().monotonic();
         for service in self.plan.services_of(Role::Sidekiq) {
             self.runs_the_planned_image(service, &self.new_container(service).await?)
                 .await?;
         }
         probes.push(self.sidekiq_boots().await?);
-        self.settle(&started).await?;
+        self.settle(&started, well_since).await?;
         Ok(Finding::Verified { probes })
     }
 
@@ -211,10 +213,13 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// The new version has to stay well for a while: one that answers and then dies must not be committed.
-    async fn settle(&self, started: &BTreeMap<String, String>) -> Result<(), StepError> {
+    async fn settle(
+        &self,
+        started: &BTreeMap<String, String>,
+        well_since: Duration,
+    ) -> Result<(), StepError> {
         let (runtime, clock) = (self.ports.runtime(), self.ports.clock());
-        let start = clock.monotonic();
-        let length = std::time::Duration::from_secs(self.plan.limits.settle_s);
+        let length = Duration::from_secs(self.plan.limits.settle_s);
         loop {
             for (id, started_at) in started {
                 let same = runtime.container(id).await?.is_some_and(|container| {
@@ -229,7 +234,7 @@ impl<P: Ports> Ctx<'_, P> {
                     )));
                 }
             }
-            if clock.monotonic().saturating_sub(start) >= length {
+            if clock.monotonic().saturating_sub(well_since) >= length {
                 break;
             }
             clock.pause(BETWEEN_TRIES).await;
