@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::runner::{Scenario, Site, Skip, Stage, Verdict, scenarios};
+use crate::support::check;
 use crate::support::github::Fault;
 use crate::support::lab::{Instance, InstanceOptions};
 use crate::support::proxy::EngineProxy;
@@ -22,10 +23,13 @@ pub(crate) fn suite() -> Vec<Scenario> {
         an_unchanged_list_of_releases_costs_no_request,
         a_release_that_the_registry_does_not_have_is_not_started,
         a_disk_that_is_too_small_is_noticed_before_the_fence,
-        an_engine_that_dies_in_the_middle_of_a_pull_changes_nothing,
+        an_engine_that_restarts_in_the_middle_of_a_pull_changes_nothing,
         a_patch_goes_in_with_its_tag_in_dotenv,
     ]
 }
+
+/// A pull begins after planning and preflight, on a busy machine.
+const UNTIL_DEAD: Duration = Duration::from_secs(90);
 
 fn at_4_5_7(stage: &mut Stage) -> &mut Site {
     let site = stage.site(&InstanceOptions::at("v4.5.7").with_dotenv());
@@ -96,8 +100,8 @@ fn every_way_in_which_github_fails_is_said_clearly(stage: &mut Stage) -> Verdict
     let before = World::of(&site.instance);
     for (fault, word) in [
         (Fault::Unauthorized, "token"),
-        (Fault::RateLimited, "limit"),
-        (Fault::NotFound, "404"),
+        (Fault::RateLimited, "until"),
+        (Fault::NotFound, "does not exist"),
         (Fault::ServerError, "500"),
         (Fault::GarbageJson, "github"),
         (Fault::CutBody, "github"),
@@ -172,7 +176,7 @@ fn a_disk_that_is_too_small_is_noticed_before_the_fence(stage: &mut Stage) -> Ve
     Ok(())
 }
 
-fn an_engine_that_dies_in_the_middle_of_a_pull_changes_nothing(stage: &mut Stage) -> Verdict {
+fn an_engine_that_restarts_in_the_middle_of_a_pull_changes_nothing(stage: &mut Stage) -> Verdict {
     let lab = stage.lab.clone();
     let site = at_4_5_7(stage);
     // Images that this engine does not have: else there is nothing to pull.
@@ -185,22 +189,15 @@ fn an_engine_that_dies_in_the_middle_of_a_pull_changes_nothing(stage: &mut Stage
     let product = site.product.variant("dying-engine", |settings| {
         settings.socket = proxy.path().to_owned();
     });
-    let finished = product.run(&["apply", "--to", "v4.5.91", "--yes"]);
-    assert!(proxy.is_cut(), "the pull was never begun\n{finished}");
-    assert!(
-        matches!(finished.code, Some(22 | 69)),
-        "exit code\n{finished}"
-    );
-    world::assert_clear(&finished, &["engine"]);
+    let mut apply = product.spawn(&["apply", "--to", "v4.5.91", "--yes"]);
+    apply.until("the engine dies", UNTIL_DEAD, || {
+        check(proxy.is_cut(), "the pull has not begun")
+    });
+    apply.until_said("waiting for the engine", UNTIL_DEAD);
     site.instance.wait_healthy("v4.5.7");
-    let names = |world: &World| world.containers.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&World::of(&site.instance)), names(&before));
-    // With the engine back, the next run finishes what is open, and finds a clean place.
-    let finished = site.product.run(&["apply", "--to", "v4.5.8", "--yes"]);
-    assert!(
-        matches!(finished.code, Some(22)),
-        "a release that does not exist here is refused, after recovery\n{finished}"
-    );
+    proxy.revive();
+    let finished = apply.finish(UNTIL_DEAD).expect_code(22);
+    world::assert_clear(&finished, &["engine"]);
     world::assert_not_started(
         &site.instance,
         &site.product,
