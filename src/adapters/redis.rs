@@ -20,6 +20,8 @@ use crate::ports::runtime::{ContainerRuntime, Exec};
 const FILE: &str = "redis.rdb";
 /// Port of the helper that serves a copy.
 const SOURCE_PORT: &str = "6379";
+/// How long a server waits for further replicas before it starts a copy.
+const DELAY: &str = "repl-diskless-sync-delay";
 /// Between two looks at a synchronisation.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -81,6 +83,21 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
     ) -> DataResult<String> {
         self.cli(&redis.container, &redis.port.to_string(), password, words)
             .await
+    }
+
+    /// Asks the server not to wait for further replicas before it starts a copy: behind the fence those
+    /// five seconds (its default) are downtime. Gives the value to set again; nothing if the server does not
+    /// let itself be asked.
+    async fn without_delay(&self, redis: &RedisRef, password: &SecretString) -> Option<String> {
+        let answer = self
+            .on(redis, password, &["CONFIG", "GET", DELAY])
+            .await
+            .ok()?;
+        let delay = answer.lines().nth(1)?.trim().to_owned();
+        let set = self
+            .on(redis, password, &["CONFIG", "SET", DELAY, "0"])
+            .await;
+        set.is_ok().then_some(delay)
     }
 
     async fn toolbox(
@@ -215,9 +232,16 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
             env: &env,
             limit,
         };
-        toolbox::run(&self.runtime, &toolbox, "redis-cli", exec)
-            .await
-            .map(drop)
+        let delay = self.without_delay(redis, password).await;
+        let done = toolbox::run(&self.runtime, &toolbox, "redis-cli", exec).await;
+        if let Some(delay) = delay {
+            // A server that keeps the 0 after all only answers a future replica sooner, until it restarts.
+            drop(
+                self.on(redis, password, &["CONFIG", "SET", DELAY, &delay])
+                    .await,
+            );
+        }
+        done.map(drop)
     }
 
     async fn count_dump(

@@ -56,6 +56,8 @@ pub struct Order {
     pub reasons: Vec<String>,
     /// When it has to be over.
     pub hard_deadline: Option<Timestamp>,
+    /// The last instant at which the site may be closed.
+    pub close_by: Option<Timestamp>,
 }
 
 /// Takes the instance's lock.
@@ -111,6 +113,7 @@ pub async fn plan<S: ReleaseSource>(
         limits: limits(&settings.run),
         now,
         hard_deadline: order.hard_deadline,
+        close_by: order.close_by,
     };
     Ok(make_plan(world, &instance_ref(instance), survey, goal).await?)
 }

@@ -5,13 +5,13 @@ use jiff::{SignedDuration, Timestamp};
 use crate::adapters::store::{CachedAnswer, Store};
 use crate::config::{Instance, Settings};
 use crate::domain::advisory::Advisory;
-use crate::domain::decide::{Approval, Facts, Quarantined};
-use crate::domain::event::Step;
+use crate::domain::decide::{Approval, Attempt, Facts, Quarantined};
+use crate::domain::event::{Event, Outcome, Step};
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::InstanceRef;
 use crate::ports::release_source::{CachedPages, ReleaseSource, ReleaseSourceError};
-use crate::ports::store::StoreError;
+use crate::ports::store::{Journal, StoreError};
 
 /// Time that a run and its way back need together as long as nothing was measured on this host. A small
 /// host reported 10 minutes of backup and 6 of downtime for a minor step; the way back takes as long.
@@ -144,8 +144,38 @@ pub fn facts(
         advisories: known.advisories.clone(),
         quarantined,
         approvals,
+        attempts: attempts(store, &instance.name)?,
         problems,
     })
+}
+
+/// Runs since the last one that committed, newest first.
+fn attempts(store: &Store, instance: &str) -> Result<Vec<Attempt>, StoreError> {
+    /// More than enough for the pauses between tries to have reached their longest.
+    const LOOKED_AT: u32 = 20;
+    let mut attempts = Vec::new();
+    for run in store.runs(instance, LOOKED_AT)? {
+        let Some(last) = run.journal.last() else {
+            continue;
+        };
+        let Event::Finished { outcome, .. } = last.event else {
+            continue;
+        };
+        if outcome == Outcome::Committed {
+            break;
+        }
+        let closed = run
+            .journal
+            .iter()
+            .any(|entry| matches!(entry.event, Event::Intent { step } if step == Step::Fence));
+        attempts.push(Attempt {
+            version: run.plan.to,
+            outcome,
+            closed,
+            at: last.at,
+        });
+    }
+    Ok(attempts)
 }
 
 /// How long a run and its way back may take on this host: twice the slowest measured run, or a careful

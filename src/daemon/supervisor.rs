@@ -264,6 +264,7 @@ impl Daemon {
                 .map(|reason| reason.text.clone())
                 .collect(),
             hard_deadline: *until,
+            close_by: until.and_then(|until| until.checked_sub(needed).ok()),
         };
         tracing::info!(
             "{}: {} -> {} starts",

@@ -10,10 +10,12 @@ use crate::domain::policy::{Approvals, Class, Policy};
 use crate::domain::release::Release;
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 
+mod attempts;
 mod choice;
 mod exposure;
 mod timing;
 
+pub use attempts::Attempt;
 pub use choice::{NotATarget, target_of};
 pub use exposure::{Exposed, Exposure, Standing};
 
@@ -34,6 +36,9 @@ pub struct Facts {
     pub quarantined: Vec<Quarantined>,
     /// What people agreed to.
     pub approvals: Vec<Approval>,
+    /// Runs since the last one that committed, newest first.
+    #[serde(default)]
+    pub attempts: Vec<Attempt>,
     /// What could not be read or fetched, as sentences. While there are any, nothing is called "not listed".
     pub problems: Vec<String>,
 }
@@ -152,6 +157,8 @@ pub enum About {
     Age,
     /// When it may start.
     Window,
+    /// What earlier runs say.
+    Attempts,
 }
 
 /// Decides what to do about one instance at the instant `now`.
@@ -171,6 +178,7 @@ pub fn decide(facts: &Facts, policy: &Policy, now: Timestamp, needed: SignedDura
                 describe(&target, &facts.installed, policy),
             ));
             let when = apply_rule(facts, policy, &mut target, now, needed, &mut reasons);
+            let when = attempts::pace(facts, policy, &target, now, when, &mut reasons);
             (Some(target), when)
         }
     };

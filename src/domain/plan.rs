@@ -57,6 +57,8 @@ pub struct Plan {
     pub created_at: Timestamp,
     /// When the run has to be over, its way back included, if a window limits it.
     pub hard_deadline: Option<Timestamp>,
+    /// The last instant at which the site may be closed so that the deadline can be kept.
+    pub close_by: Option<Timestamp>,
 }
 
 /// Why a run is made.

@@ -92,16 +92,12 @@ pub async fn begin<P: Ports>(
         source,
     };
     let entry = ports.journal().begin(&plan, at).map_err(journal)?;
-    drive(
-        ports,
-        StoredRun {
-            plan,
-            journal: vec![entry],
-        },
-        progress,
-        stop,
-    )
-    .await
+    let run = StoredRun {
+        plan,
+        journal: vec![entry],
+    };
+    // A run's future holds every step's; on the heap it costs its callers nothing.
+    Box::pin(drive(ports, run, progress, stop)).await
 }
 
 /// Takes a run over that another process left unfinished, and carries it to its end.
@@ -125,7 +121,7 @@ pub async fn resume<P: Ports>(
         .append(&run.plan.run, at, &event)
         .map_err(journal)?;
     run.journal.push(entry);
-    drive(ports, run, progress, stop).await
+    Box::pin(drive(ports, run, progress, stop)).await
 }
 
 async fn drive<P: Ports>(

@@ -81,6 +81,8 @@ pub struct Goal {
     pub now: Timestamp,
     /// When the run has to be over.
     pub hard_deadline: Option<Timestamp>,
+    /// The last instant at which the site may be closed.
+    pub close_by: Option<Timestamp>,
 }
 
 /// Looks at an instance. Read-only.
@@ -222,6 +224,7 @@ pub async fn make_plan<P: Ports>(
         limits: goal.limits,
         created_at: goal.now,
         hard_deadline: goal.hard_deadline,
+        close_by: goal.close_by,
     };
     Ok((plan, text))
 }

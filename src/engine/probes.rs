@@ -174,14 +174,16 @@ fn unexpected(path: &str, answer: &Answer) -> String {
 
 impl<P: Ports> Ctx<'_, P> {
     /// Waits until a container answers every probe of its role as `version`; the container has to be
-    /// reachable in one of its private networks. Gives the probes' lines.
+    /// reachable in one of its private networks. Gives the probes' lines. With `may_fail_fast` a container
+    /// that has stopped is given up at once: nothing starts it again.
     pub(crate) async fn until_well(
         &self,
         id: &str,
         service: &PlannedService,
         version: &ReleaseVersion,
-        limit: Duration,
+        may_fail_fast: bool,
     ) -> Result<Vec<String>, StepError> {
+        let limit = self.boot_limit();
         let clock = self.ports.clock();
         let start = clock.monotonic();
         loop {
@@ -190,7 +192,9 @@ impl<P: Ports> Ctx<'_, P> {
                 Err(wrong) => wrong,
             };
             let over = clock.monotonic().saturating_sub(start) >= limit;
-            if over || wrong.is_final() {
+            // A container of the old version is started again by the engine, as its owner wished; a new one
+            // is not before the commit, so there is nothing to wait for.
+            if over || (may_fail_fast && wrong.is_final()) {
                 let logs = self.ports.runtime().logs(id, 20).await.unwrap_or_default();
                 return Err(StepError::Target(format!(
                     "{} of {version} is not well after {} s: {wrong}; it wrote last: {}",
@@ -248,11 +252,21 @@ pub(crate) fn private_address(container: &Container, service: &PlannedService) -
         .find_map(|network| container.networks.get(network)?.ip)
 }
 
-/// The end of a log, on one line.
+/// What a log says went wrong, on one line: Rails's own words where it gave up, else the log's end.
 pub(crate) fn tail(logs: &str) -> String {
     /// Characters of a log that fit into an error a person reads.
     const MAX: usize = 600;
-    let line = logs.split_whitespace().collect::<Vec<_>>().join(" ");
+    let words: Vec<&str> = match logs.rsplit_once("rails aborted!") {
+        // The trace behind it names files of the image only.
+        Some((_, said)) => said
+            .lines()
+            .take_while(|line| !line.starts_with("Caused by:") && !line.starts_with("Tasks:"))
+            .filter(|line| !line.starts_with('/'))
+            .flat_map(str::split_whitespace)
+            .collect(),
+        None => logs.split_whitespace().collect(),
+    };
+    let line = words.join(" ");
     let n_chars = line.chars().count();
     line.chars().skip(n_chars.saturating_sub(MAX)).collect()
 }
@@ -266,5 +280,15 @@ mod tests {
         let page = "<link href='/packs/css/app-1.css'><script src=\"/packs/js/a.js\">";
         assert_eq!(first_asset(page).as_deref(), Some("/packs/css/app-1.css"));
         assert_eq!(first_asset("<p>none</p>"), None);
+    }
+
+    #[test]
+    fn of_a_failed_migration_the_words_of_rails_are_shown_and_not_its_trace() {
+        let logs = "== X: migrating ==\nrails aborted!\nStandardError: all later migrations \
+                    canceled:\n\nPG::Error: this row\n/opt/x.rb:14:in `up'\n\nCaused by:\nPG::Error: \
+                    this row\nTasks: TOP";
+        let expected = "StandardError: all later migrations canceled: PG::Error: this row";
+        assert_eq!(tail(logs), expected);
+        assert_eq!(tail("a\n  b"), "a b");
     }
 }

@@ -135,7 +135,7 @@ impl<P: Ports> Ctx<'_, P> {
         let mut probes = Vec::new();
         for service in &self.plan.services {
             let lines = self
-                .until_well(&service.id, service, &self.plan.from, self.boot_limit())
+                .until_well(&service.id, service, &self.plan.from, false)
                 .await?;
             probes.extend(lines);
         }

@@ -6,8 +6,10 @@ use jiff::SignedDuration;
 use mastopatch::config::parse_policy;
 use mastopatch::domain::advisory::{Advisory, AdvisoryParts, Severity};
 use mastopatch::domain::decide::{
-    About, Approval, Decision, Facts, NotATarget, Quarantined, Standing, When, decide, target_of,
+    About, Approval, Attempt, Decision, Facts, NotATarget, Quarantined, Standing, When, decide,
+    target_of,
 };
+use mastopatch::domain::event::Outcome;
 use mastopatch::domain::policy::Class;
 use mastopatch::domain::version::UpdateKind;
 
@@ -546,4 +548,34 @@ fn a_decision_survives_being_stored() {
     assert_eq!(serde_json::from_str::<Decision>(&json).unwrap(), decision);
     let json = serde_json::to_string(&facts).unwrap();
     assert_eq!(serde_json::from_str::<Facts>(&json).unwrap(), facts);
+}
+
+#[test]
+fn after_a_run_that_failed_the_next_one_waits_and_after_a_held_one_nothing_starts() {
+    let now = "2026-03-25T12:00:00Z";
+    let mut facts = facts_on("4.5.7", now);
+    let mut when = |outcome, closed, ended: &str| {
+        facts.attempts = vec![Attempt {
+            version: version("4.5.8"),
+            outcome,
+            closed,
+            at: at(ended),
+        }];
+        let policy = shipped("security-at-once.toml");
+        decide(&facts, &policy, at(now), SignedDuration::from_mins(30)).when
+    };
+    let not_before = |when: When| match when {
+        When::Wait { not_before, .. } => Some(not_before),
+        _ => None,
+    };
+    let closed = when(Outcome::RolledBack, true, "2026-03-25T11:00:00Z");
+    assert_eq!(not_before(closed), Some(at("2026-03-25T17:00:00Z")));
+    let open = when(Outcome::Aborted, false, "2026-03-25T11:50:00Z");
+    assert_eq!(not_before(open), Some(at("2026-03-25T12:05:00Z")));
+    let long_ago = when(Outcome::RolledBack, true, "2026-03-25T05:00:00Z");
+    assert!(matches!(long_ago, When::Now { .. }), "{long_ago:?}");
+    assert_eq!(
+        when(Outcome::Held, true, "2026-03-20T00:00:00Z"),
+        When::Blocked
+    );
 }

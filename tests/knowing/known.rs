@@ -91,6 +91,7 @@ pub(crate) fn facts(installed: &str) -> Facts {
         advisories: KNOWN.1.clone(),
         quarantined: Vec::new(),
         approvals: Vec::new(),
+        attempts: Vec::new(),
         problems: Vec::new(),
     }
 }

@@ -151,6 +151,7 @@ pub(super) fn order(
         asked_by: Asked::Person(person()),
         reasons,
         hard_deadline: None,
+        close_by: None,
     }))
 }
 

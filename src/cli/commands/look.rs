@@ -45,7 +45,7 @@ pub(super) fn history(call: &Call<'_>, limit: u32) -> Result<Exit, Failure> {
             }
         }
     }
-    reports.sort_by(|a, b| b.started_at.cmp(&a.started_at));
+    reports.sort_by_key(|report| std::cmp::Reverse(report.started_at));
     if call.out.is_json() {
         call.out.json(&json!({ "runs": reports }));
     } else {

@@ -87,6 +87,7 @@ pub(crate) fn plan() -> Plan {
         },
         created_at: START.parse().unwrap(),
         hard_deadline: None,
+        close_by: None,
     }
 }
 

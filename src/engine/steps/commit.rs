@@ -117,14 +117,10 @@ impl<P: Ports> Ctx<'_, P> {
 
     pub(super) async fn finalise(&self) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
+        // The way back by container ends here, so the new version has to be well in public first.
         for service in &self.plan.services {
-            let container = self.new_container(service).await?;
-            if !container.state.running {
-                return Err(StepError::Host(format!(
-                    "the new container `{}` is not running (exit code {})",
-                    container.name, container.state.exit_code
-                )));
-            }
+            let id = self.new_container(service).await?.id;
+            self.until_well(&id, service, &self.plan.to, false).await?;
         }
         for service in &self.plan.services {
             runtime.ensure_removed(&service.id).await?;

@@ -11,6 +11,16 @@ use crate::ports::runtime::ContainerRuntime;
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn fence(&self) -> Result<Finding, StepError> {
         let clock = self.ports.clock();
+        if self
+            .plan
+            .close_by
+            .is_some_and(|close_by| clock.now() > close_by)
+        {
+            return Err(StepError::Host(
+                "the window no longer leaves time for the run and a way back; the next one will"
+                    .to_owned(),
+            ));
+        }
         let start = clock.monotonic();
         let runtime = self.ports.runtime();
         // A host that reboots from here on must not start the old version behind the run's back.

@@ -113,7 +113,7 @@ impl<P: Ports> Ctx<'_, P> {
                 let container = self.new_container(service).await?;
                 self.runs_the_planned_image(service, &container).await?;
                 let lines = self
-                    .until_well(&container.id, service, &self.plan.to, self.boot_limit())
+                    .until_well(&container.id, service, &self.plan.to, true)
                     .await?;
                 probes.extend(lines);
                 started.insert(container.id, container.state.started_at);

@@ -1,0 +1,299 @@
+//! Properties of the run's state machine: whatever fails or is interrupted, a run ends, and ends right.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests may fail loudly"
+)]
+
+use mastopatch::domain::event::{Blame, Event, Finding, Outcome, Step, UndoStep};
+use mastopatch::domain::run::{MAX_FORWARD, MAX_ROLLBACKS, MAX_TRANSITIONS, Next, RunState};
+use proptest::prelude::*;
+
+/// What happens to one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Done,
+    FailedByTarget,
+    FailedByHost,
+    /// The process dies before the step's result is journalled.
+    Killed,
+}
+
+/// Everything that happened, as the journal has it.
+#[derive(Debug, Default)]
+struct Story {
+    events: Vec<Event>,
+    outcome: Option<Outcome>,
+}
+
+impl Story {
+    fn add(&mut self, state: &mut RunState, event: Event) {
+        state
+            .apply(&event)
+            .unwrap_or_else(|err| panic!("{err} after {:#?}", self.events));
+        self.events.push(event);
+    }
+
+    fn count(&self, wanted: impl Fn(&Event) -> bool) -> usize {
+        self.events.iter().filter(|event| wanted(event)).count()
+    }
+
+    fn place(&self, wanted: impl Fn(&Event) -> bool) -> Option<usize> {
+        self.events.iter().position(wanted)
+    }
+}
+
+fn finding(step: Step, n_pending: usize, n_post: usize) -> Finding {
+    let names = |n: usize| (0..n).map(|idx| format!("2026010100000{idx}")).collect();
+    match step {
+        Step::Pull => Finding::Pulled {
+            image_ids: Vec::new(),
+            pending: names(n_pending),
+            pending_post: names(n_post),
+            config_hashes: [].into(),
+        },
+        _ => Finding::Nothing,
+    }
+}
+
+/// Drives a run with the given fates; after the last one everything goes well.
+fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
+    let (mut state, mut story) = (RunState::default(), Story::default());
+    story.add(
+        &mut state,
+        Event::Planned {
+            plan_hash: String::new(),
+        },
+    );
+    let mut fates = fates.iter().copied();
+    let killed = || Event::Resumed {
+        because: "killed".to_owned(),
+    };
+    for _ in 0..1_000 {
+        match state.next() {
+            Next::Step(step) => {
+                story.add(&mut state, Event::Intent { step });
+                let error = "it failed".to_owned();
+                let event = match fates.next().unwrap_or(Fate::Done) {
+                    Fate::Done => Event::Done {
+                        step,
+                        elapsed_ms: 1,
+                        finding: finding(step, n_pending, n_post),
+                    },
+                    Fate::FailedByTarget => Event::Failed {
+                        step,
+                        elapsed_ms: 1,
+                        error,
+                        blame: Blame::Target,
+                    },
+                    Fate::FailedByHost => Event::Failed {
+                        step,
+                        elapsed_ms: 1,
+                        error,
+                        blame: Blame::Host,
+                    },
+                    Fate::Killed => killed(),
+                };
+                story.add(&mut state, event);
+            }
+            Next::Commit => {
+                let event = match fates.next().unwrap_or(Fate::Done) {
+                    Fate::Killed => killed(),
+                    Fate::Done | Fate::FailedByTarget | Fate::FailedByHost => Event::Committed,
+                };
+                story.add(&mut state, event);
+            }
+            Next::BeginRollback { because } => {
+                story.add(&mut state, Event::RollbackBegun { because });
+            }
+            Next::Undo { step, attempt } => {
+                story.add(&mut state, Event::UndoIntent { step, attempt });
+                let event = match fates.next().unwrap_or(Fate::Done) {
+                    Fate::Done => Event::UndoDone {
+                        step,
+                        elapsed_ms: 1,
+                        finding: Finding::Nothing,
+                    },
+                    Fate::FailedByTarget | Fate::FailedByHost => Event::UndoFailed {
+                        step,
+                        elapsed_ms: 1,
+                        error: "no".to_owned(),
+                    },
+                    Fate::Killed => killed(),
+                };
+                story.add(&mut state, event);
+            }
+            Next::Finish { outcome, because } => {
+                story.outcome = Some(outcome);
+                story.add(&mut state, Event::Finished { outcome, because });
+            }
+            Next::Over => {
+                assert!(
+                    state.transitions() <= MAX_TRANSITIONS,
+                    "{:#?}",
+                    story.events
+                );
+                return story;
+            }
+        }
+    }
+    panic!("the run does not end: {:#?}", story.events)
+}
+
+fn fates() -> impl Strategy<Value = Vec<Fate>> {
+    let fate = prop_oneof![
+        6 => Just(Fate::Done),
+        1 => Just(Fate::FailedByTarget),
+        1 => Just(Fate::FailedByHost),
+        1 => Just(Fate::Killed),
+    ];
+    prop::collection::vec(fate, 0..60)
+}
+
+fn is_undo(event: &Event, wanted: UndoStep) -> bool {
+    matches!(event, Event::UndoDone { step, .. } if *step == wanted)
+}
+
+fn check(story: &Story, n_pending: usize, n_post: usize) {
+    let committed = story.place(|event| *event == Event::Committed);
+    let back = story.place(|event| matches!(event, Event::RollbackBegun { .. }));
+    assert!(
+        committed.is_none() || back.is_none(),
+        "a run went both ways: {:#?}",
+        story.events
+    );
+    let done = |wanted: Step| {
+        story.place(|event| matches!(event, Event::Done { step, .. } if *step == wanted))
+    };
+    let intended = |wanted: Step| {
+        story.place(|event| matches!(event, Event::Intent { step } if *step == wanted))
+    };
+    if let Some(committed) = committed {
+        for step in Step::ALL.into_iter().take_while(|step| *step != Step::Open) {
+            assert!(
+                done(step).is_some_and(|place| place < committed),
+                "{step} was skipped"
+            );
+        }
+    }
+    if let Some(opened) = intended(Step::Open) {
+        assert!(
+            committed.is_some_and(|committed| committed < opened),
+            "opened before the commit"
+        );
+    }
+    if let Some(migrated) = intended(Step::Migrate) {
+        assert!(
+            done(Step::Prove).is_some_and(|proved| proved < migrated),
+            "no proof, no migration"
+        );
+    }
+    let n_restored = story.count(|event| is_undo(event, UndoStep::RestoreData));
+    assert!(
+        n_restored <= 1,
+        "data was restored twice: {:#?}",
+        story.events
+    );
+    match story.outcome.expect("a run that is over has an outcome") {
+        Outcome::Committed => {
+            assert!(committed.is_some());
+            assert!(done(Step::Finalise).is_some());
+        }
+        Outcome::RolledBack | Outcome::Aborted => {
+            assert!(committed.is_none());
+            assert!(story.count(|event| is_undo(event, UndoStep::CleanUp)) >= 1);
+            let changed = intended(Step::Migrate).is_some() && n_pending + n_post > 0;
+            assert_eq!(n_restored == 1, changed, "{:#?}", story.events);
+            if intended(Step::Fence).is_some() {
+                assert!(story.count(|event| is_undo(event, UndoStep::VerifyOld)) >= 1);
+            }
+        }
+        // Held needs more than one fault.
+        Outcome::Held => {
+            let n_faults = story.count(|event| {
+                matches!(
+                    event,
+                    Event::Failed { .. } | Event::UndoFailed { .. } | Event::Resumed { .. }
+                )
+            });
+            let least = MAX_FORWARD.min(MAX_ROLLBACKS) as usize;
+            assert!(
+                n_faults >= least,
+                "held after {n_faults} faults: {:#?}",
+                story.events
+            );
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 5_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_run_ends_and_keeps_its_promises(
+        fates in fates(), n_pending in 0_usize..3, n_post in 0_usize..3,
+    ) {
+        check(&drive(&fates, n_pending, n_post), n_pending, n_post);
+    }
+}
+
+#[test]
+fn every_single_fault_ends_all_old_or_all_new_never_held() {
+    for fault in [Fate::FailedByTarget, Fate::FailedByHost, Fate::Killed] {
+        for place in 0..20 {
+            let mut fates = vec![Fate::Done; place];
+            fates.push(fault);
+            let story = drive(&fates, 2, 1);
+            check(&story, 2, 1);
+            assert_ne!(story.outcome, Some(Outcome::Held), "{fault:?} at {place}");
+        }
+    }
+}
+
+#[test]
+fn two_kills_end_all_old_or_all_new() {
+    for first in 0..14 {
+        for second in 0..20 {
+            let mut fates = vec![Fate::Done; first];
+            fates.push(Fate::Killed);
+            fates.extend(vec![Fate::Done; second]);
+            fates.push(Fate::Killed);
+            let story = drive(&fates, 1, 1);
+            check(&story, 1, 1);
+            assert_ne!(
+                story.outcome,
+                Some(Outcome::Held),
+                "killed at {first} and {second}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_folded_journal_gives_the_state_that_wrote_it() {
+    let story = drive(
+        &[
+            Fate::Done,
+            Fate::Done,
+            Fate::Done,
+            Fate::Killed,
+            Fate::Killed,
+        ],
+        1,
+        0,
+    );
+    let mut state = RunState::default();
+    for event in &story.events {
+        state.apply(event).unwrap();
+        assert!(
+            state
+                .apply(&Event::Planned {
+                    plan_hash: String::new()
+                })
+                .is_err()
+        );
+    }
+    assert_eq!(state.outcome().map(|(outcome, _)| outcome), story.outcome);
+}
