@@ -183,7 +183,8 @@ pub(crate) fn main(suites: Vec<Vec<Scenario>>, closing: fn() -> Result<(), Strin
         }
     });
     let mut ends = ends.into_inner().expect("ends");
-    if let Err(left) = closing() {
+    let closed = panic::catch_unwind(closing).unwrap_or_else(|_| Err(panics::take()));
+    if let Err(left) = closed {
         ends.push(("nothing_is_left_on_the_machine", End::Failed(left)));
     }
     report(&ends, started.elapsed())
@@ -210,11 +211,14 @@ fn run_suite(lab: &Lab, suite: &[Scenario], ends: &Mutex<Vec<(&'static str, End)
             End::Failed(_) => "FAILED",
             End::Skipped(_) => "skipped",
         };
-        println!(
-            "test {} ... {word} ({:.1} s)",
-            scenario.name,
-            started.elapsed().as_secs_f64()
-        );
+        let seconds = started.elapsed().as_secs_f64();
+        // A failure is told at once, in one piece, and once more at the end.
+        let why = if let End::Failed(why) = &end {
+            format!("\n{why}\n")
+        } else {
+            String::new()
+        };
+        println!("test {} ... {word} ({seconds:.1} s){why}", scenario.name);
         ends.lock().expect("ends").push((scenario.name, end));
     }
 }

@@ -393,6 +393,23 @@ impl Running {
     }
 }
 
+impl Running {
+    /// Waits until it has printed these words; fails at once when it ends before.
+    pub(crate) fn until_said(&mut self, words: &str, within: Duration) {
+        let start = Instant::now();
+        while !self.so_far().contains(words) {
+            let ended = self.ended().is_some();
+            assert!(
+                !ended && start.elapsed() < within,
+                "`{}` does not say `{words}`; it has said:\n{}",
+                self.command,
+                self.so_far()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 impl Drop for Running {
     fn drop(&mut self) {
         drop(self.child.kill());

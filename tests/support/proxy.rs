@@ -17,35 +17,25 @@ pub(crate) struct EngineProxy {
 
 struct Shared {
     path: PathBuf,
+    engine: PathBuf,
     trigger: &'static [u8],
     cut: AtomicBool,
+    revived: AtomicBool,
     open: Mutex<Vec<UnixStream>>,
 }
 
 impl EngineProxy {
     /// Listens on `path` in front of the engine's socket.
     pub(crate) fn start(path: PathBuf, engine: PathBuf, trigger: &'static str) -> Self {
-        drop(fs::remove_file(&path));
-        let listener =
-            UnixListener::bind(&path).unwrap_or_else(|err| panic!("{}: {err}", path.display()));
         let shared = Arc::new(Shared {
             path: path.clone(),
+            engine,
             trigger: trigger.as_bytes(),
             cut: AtomicBool::new(false),
+            revived: AtomicBool::new(false),
             open: Mutex::new(Vec::new()),
         });
-        let accepting = Arc::clone(&shared);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if accepting.cut.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (Ok(client), Ok(server)) = (client, UnixStream::connect(&engine)) else {
-                    continue;
-                };
-                accepting.serve(client, server);
-            }
-        });
+        shared.listen();
         Self { path, shared }
     }
 
@@ -57,6 +47,13 @@ impl EngineProxy {
     pub(crate) fn is_cut(&self) -> bool {
         self.shared.cut.load(Ordering::SeqCst)
     }
+
+    /// The engine is back; it does not die a second time.
+    pub(crate) fn revive(&self) {
+        self.shared.revived.store(true, Ordering::SeqCst);
+        self.shared.cut.store(false, Ordering::SeqCst);
+        self.shared.listen();
+    }
 }
 
 impl Drop for EngineProxy {
@@ -66,6 +63,24 @@ impl Drop for EngineProxy {
 }
 
 impl Shared {
+    fn listen(self: &Arc<Self>) {
+        drop(fs::remove_file(&self.path));
+        let listener = UnixListener::bind(&self.path)
+            .unwrap_or_else(|err| panic!("{}: {err}", self.path.display()));
+        let shared = Arc::clone(self);
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                if shared.cut.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(client), Ok(server)) = (client, UnixStream::connect(&shared.engine)) else {
+                    continue;
+                };
+                shared.serve(client, server);
+            }
+        });
+    }
+
     fn serve(self: &Arc<Self>, client: UnixStream, server: UnixStream) {
         let triggered = Arc::new(AtomicBool::new(false));
         for stream in [&client, &server] {
@@ -90,8 +105,8 @@ impl Shared {
         });
         let shared = Arc::clone(self);
         std::thread::spawn(move || {
-            shared.pump(from_server, to_client, |_, _| {
-                !triggered.load(Ordering::SeqCst)
+            shared.pump(from_server, to_client, |shared, _| {
+                shared.revived.load(Ordering::SeqCst) || !triggered.load(Ordering::SeqCst)
             });
         });
     }
