@@ -122,7 +122,7 @@ pub enum ReleaseSourceError {
         limit: Duration,
     },
     /// Too many questions.
-    #[error("`{url}` refuses more questions{}", .again.suffix())]
+    #[error("`{url}` refuses more questions, the rate limit is reached{}", .again.suffix())]
     RateLimited {
         /// What was asked.
         url: String,
@@ -248,8 +248,8 @@ impl ReleaseSourceError {
 impl AskAgain {
     fn suffix(self) -> String {
         match self {
-            Self::At(at) => format!(" until {at}"),
-            Self::After(time) => format!(" for {time:?}"),
+            Self::At(at) => format!("; ask again at {at}"),
+            Self::After(time) => format!("; ask again in {time:?}"),
             Self::Unknown => String::new(),
         }
     }
