@@ -17,7 +17,7 @@ use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::{ComposeProject, ProjectFiles};
 use crate::ports::database::Database;
 use crate::ports::probe::{Probe, Request};
-use crate::ports::runtime::{Container, ContainerRuntime, Image, ROLE_LABEL};
+use crate::ports::runtime::{Container, ContainerRuntime, Image};
 
 /// Label of the Compose project.
 const PROJECT: &str = "com.docker.compose.project";
@@ -275,10 +275,6 @@ fn sort_out<'a>(
                  ({}): change the Compose file as the notes of 4.3 say, then mastopatch can go on",
                 container.name, container.image, instance.streaming_image
             )));
-        }
-        // A stopped one would start with the old version some day, beside the new ones.
-        if !container.state.running && container.labels.contains_key(ROLE_LABEL) {
-            continue;
         }
         parts.push((*container, role));
     }

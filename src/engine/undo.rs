@@ -181,7 +181,7 @@ impl<P: Ports> Ctx<'_, P> {
             }
         }
         self.drop_keep_tags().await?;
-        self.ports.files().ensure_no_partial(&self.plan.run)?;
+        self.tidy_snapshots()?;
         Ok(Finding::Nothing)
     }
 }

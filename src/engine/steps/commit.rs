@@ -130,13 +130,19 @@ impl<P: Ports> Ctx<'_, P> {
         }
         self.remove_helpers().await?;
         self.drop_keep_tags().await?;
+        self.tidy_snapshots()?;
+        Ok(Finding::Nothing)
+    }
+
+    /// Removes what is unfinished of this run's snapshot, and the oldest snapshots beyond those to keep.
+    pub(crate) fn tidy_snapshots(&self) -> Result<(), StepError> {
         let files = self.ports.files();
         files.ensure_no_partial(&self.plan.run)?;
         let keep = self.plan.limits.keep_snapshots;
         for removed in files.prune_snapshots(&self.plan.instance, keep, &self.plan.run)? {
             self.note(format!("removed the old snapshot {}", removed.display()));
         }
-        Ok(Finding::Nothing)
+        Ok(())
     }
 
     /// Removes every container of this run that does not serve.
