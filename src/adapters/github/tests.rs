@@ -208,9 +208,9 @@ async fn limits_are_told_apart_from_prohibitions_and_carry_their_end() {
         Some(AskAgain::At("2026-03-24T15:15:49Z".parse().unwrap()))
     );
     assert!(
-        error
-            .to_string()
-            .ends_with("refuses more questions, the rate limit is reached; ask again at 2026-03-24T15:15:49Z"),
+        error.to_string().ends_with(
+            "refuses more questions, the rate limit is reached; ask again at 2026-03-24T15:15:49Z"
+        ),
         "{error}"
     );
     let error = refused("429 Too Many Requests", "retry-after: 90\r\n", "").await;
