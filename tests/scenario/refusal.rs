@@ -214,11 +214,17 @@ fn an_engine_that_restarts_in_the_middle_of_a_pull_changes_nothing(stage: &mut S
 fn publish_anew(instance: &Instance, from: &str, tag: &str) {
     for name in ["mastodon", "mastodon-streaming"] {
         let repository = format!("{}/mastodon/{name}", instance.registry);
-        let (old, new) = (format!("{repository}:{from}"), format!("{repository}:{tag}"));
+        let (old, new) = (
+            format!("{repository}:{from}"),
+            format!("{repository}:{tag}"),
+        );
         let label = "org.mastopatch.lab=1";
         let container = shell::run("docker", ["create", "--label", label, &old]);
         let change = format!("LABEL org.mastopatch.published={tag}");
-        shell::run("docker", ["commit", "--change", &change, container.trim(), &new]);
+        shell::run(
+            "docker",
+            ["commit", "--change", &change, container.trim(), &new],
+        );
         shell::run("docker", ["rm", container.trim()]);
         shell::run("docker", ["push", &new]);
         shell::run("docker", ["rmi", &new]);
