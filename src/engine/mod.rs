@@ -171,6 +171,12 @@ impl<P: Ports> Ctx<'_, P> {
         }
     }
 
+    /// Names of the Compose services that will be replaced.
+    pub(crate) fn service_names(&self) -> Vec<String> {
+        let services = self.plan.services.iter();
+        services.map(|service| service.service.clone()).collect()
+    }
+
     pub(crate) fn note(&self, text: impl Into<String>) {
         (self.progress)(Progress::Note(text.into()));
     }

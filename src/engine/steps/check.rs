@@ -63,12 +63,7 @@ impl<P: Ports> Ctx<'_, P> {
                 )));
             }
         }
-        let services: Vec<String> = self
-            .plan
-            .services
-            .iter()
-            .map(|s| s.service.clone())
-            .collect();
+        let services = self.service_names();
         let hashes = self
             .ports
             .compose()

@@ -38,12 +38,7 @@ impl<P: Ports> Ctx<'_, P> {
         // Asked before the site is closed: Compose's answer is needed for the new containers' labels, and
         // Compose v1 can give it only once the new images are here.
         let (project, edits) = (&self.material.project, &self.material.edits);
-        let services: Vec<String> = self
-            .plan
-            .services
-            .iter()
-            .map(|s| s.service.clone())
-            .collect();
+        let services = self.service_names();
         let config_hashes = self
             .ports
             .compose()
