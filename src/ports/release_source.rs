@@ -130,7 +130,7 @@ pub enum ReleaseSourceError {
         again: AskAgain,
     },
     /// The token is wrong.
-    #[error("`{url}` does not accept the token")]
+    #[error("`{url}` asks for a valid token: check `token_file`, or leave it out")]
     Unauthorized {
         /// What was asked.
         url: String,

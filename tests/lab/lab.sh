@@ -477,7 +477,8 @@ cmd_purge() {
 cmd_run() {
   [ $# -gt 0 ] || die 'run needs a command: lab.sh run CMD ARGUMENT...'
   take_lock
-  local child='' code=0
+  # Not local: the trap runs after the function is left, too.
+  child='' code=0
   # shellcheck disable=SC2317
   finish() {
     code=$?

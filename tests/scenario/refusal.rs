@@ -100,7 +100,7 @@ fn every_way_in_which_github_fails_is_said_clearly(stage: &mut Stage) -> Verdict
     let before = World::of(&site.instance);
     for (fault, word) in [
         (Fault::Unauthorized, "token"),
-        (Fault::RateLimited, "until"),
+        (Fault::RateLimited, "rate limit"),
         (Fault::NotFound, "does not exist"),
         (Fault::ServerError, "500"),
         (Fault::GarbageJson, "github"),
