@@ -68,10 +68,10 @@ demo: ## three updates of a practice Mastodon, told as they happen: a patch, a m
 
 bench: ## downtime of one patch: mastopatch apply beside `docker-compose pull; docker-compose up -d`
 	@$(PREPARE) cargo cc root
-	@echo 'bench: building (release)'
-	cargo build --locked --release --bin mastopatch --example bench
+	@echo 'bench: building'
+	cargo build --locked --bin mastopatch --example bench
 	@echo 'bench: starting the lab; the first time its images are built, which takes some minutes'
-	$(LAB) run cargo run --quiet --locked --release --example bench
+	$(LAB) run cargo run --quiet --locked --example bench
 
 package: ## a Debian package with binary, unit, policies and example configuration
 	@$(PREPARE) cargo cc dpkg-deb
