@@ -1,4 +1,4 @@
-//! From what is on this host to a plan: [`survey`] looks, [`make_plan`] asks the registry and writes down.
+//! From what is on this host to a plan: [`survey()`] looks, [`make_plan`] asks the registry and writes down.
 //! Neither changes anything.
 
 use std::collections::BTreeMap;

@@ -566,7 +566,7 @@ fn after_a_run_that_failed_the_next_one_waits_and_after_a_held_one_nothing_start
     };
     let not_before = |when: When| match when {
         When::Wait { not_before, .. } => Some(not_before),
-        _ => None,
+        When::Nothing | When::Now { .. } | When::NeedsApproval | When::Blocked => None,
     };
     let closed = when(Outcome::RolledBack, true, "2026-03-25T11:00:00Z");
     assert_eq!(not_before(closed), Some(at("2026-03-25T17:00:00Z")));
