@@ -58,6 +58,18 @@ impl<R: ContainerRuntime> Postgres<R> {
         name: &str,
         sql: &str,
     ) -> DataResult<String> {
+        self.ask_within(database, password, name, sql, QUESTION)
+            .await
+    }
+
+    async fn ask_within(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+        sql: &str,
+        limit: Duration,
+    ) -> DataResult<String> {
         let command = [
             "psql",
             "-X",
@@ -79,7 +91,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         let exec = Exec {
             command: &command,
             env: &env,
-            limit: QUESTION,
+            limit,
         };
         toolbox::run(&self.runtime, &database.container, "psql", exec).await
     }
@@ -163,6 +175,14 @@ impl<R: ContainerRuntime> Postgres<R> {
         from: &str,
         to: &str,
     ) -> DataResult<()> {
+        if from == database.name {
+            // Nobody may come back between the end of the connections and the renaming.
+            let shuts = format!(
+                "ALTER DATABASE {} ALLOW_CONNECTIONS false",
+                identifier(from)
+            );
+            self.ask_server(database, password, &shuts).await?;
+        }
         let ends = format!(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
             literal(from)
@@ -194,9 +214,25 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 version: columns.next()?.parse().ok()?,
                 bytes: columns.next()?.parse().ok()?,
                 may_create_databases: columns.next()? == "t",
+                foreign_extensions: Vec::new(),
             })
         })();
-        facts.ok_or_else(|| unexpected(&answer))
+        let mut facts = facts.ok_or_else(|| unexpected(&answer))?;
+        // Before 13 only superusers create extensions; since then anybody creates the trusted ones.
+        let trusted = if facts.version >= 130_000 {
+            "v.trusted"
+        } else {
+            "false"
+        };
+        let sql = format!(
+            "SELECT e.extname FROM pg_extension e LEFT JOIN pg_available_extension_versions v \
+             ON v.name = e.extname AND v.version = e.extversion \
+             WHERE e.extname <> 'plpgsql' AND NOT COALESCE({trusted}, false) \
+             AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)"
+        );
+        let answer = self.ask(database, password, &database.name, &sql).await?;
+        facts.foreign_extensions = answer.lines().map(ToOwned::to_owned).collect();
+        Ok(facts)
     }
 
     async fn schema_versions(
@@ -213,8 +249,12 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         &self,
         database: &DatabaseRef,
         password: &SecretString,
+        limit: Duration,
     ) -> DataResult<RowCounts> {
-        parse_counts(&self.ask(database, password, &database.name, COUNT).await?)
+        let answer = self
+            .ask_within(database, password, &database.name, COUNT, limit)
+            .await?;
+        parse_counts(&answer)
     }
 
     async fn dump(
@@ -309,7 +349,10 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
             limit,
         )
         .await?;
-        parse_counts(&self.ask(database, password, into, COUNT).await?)
+        let answer = self
+            .ask_within(database, password, into, COUNT, limit)
+            .await?;
+        parse_counts(&answer)
     }
 
     async fn exists(
@@ -319,6 +362,37 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         name: &str,
     ) -> DataResult<bool> {
         Ok(self.names(database, password).await?.contains(name))
+    }
+
+    async fn remark(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+        text: &str,
+    ) -> DataResult<()> {
+        let sql = format!(
+            "COMMENT ON DATABASE {} IS {}",
+            identifier(name),
+            literal(text)
+        );
+        // In the database itself: since PostgreSQL has the catalogue in common, any would do, but not every
+        // version lets the remark be written from elsewhere.
+        self.ask(database, password, name, &sql).await.map(drop)
+    }
+
+    async fn remark_on(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<String> {
+        let sql = format!(
+            "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = {}",
+            literal(name)
+        );
+        let answer = self.ask_server(database, password, &sql).await?;
+        Ok(answer.trim().to_owned())
     }
 
     async fn swap(

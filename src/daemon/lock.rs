@@ -61,6 +61,11 @@ pub fn daemon(state_dir: &Path) -> Result<Lock, LockError> {
     take(state_dir.join("daemon.lock"), "the daemon".to_owned())
 }
 
+/// Takes the lock of mail delivery, without waiting: two processes would send a mail twice.
+pub fn mail(state_dir: &Path) -> Result<Lock, LockError> {
+    take(state_dir.join("mail.lock"), "mail delivery".to_owned())
+}
+
 fn take(path: PathBuf, what: String) -> Result<Lock, LockError> {
     let open = OpenOptions::new()
         .create(true)

@@ -185,8 +185,13 @@ impl Daemon {
 
     async fn look(&mut self) -> Result<Duration, DaemonError> {
         let world = World::open(&self.settings, self.clock).await?;
+        // One instance's trouble must not keep the others from being looked after.
+        let mut trouble = false;
         for instance in &self.settings.instances {
-            self.recover(&world, instance).await?;
+            if let Err(err) = self.recover(&world, instance).await {
+                tracing::error!("{}: {}", instance.name, chain(&err));
+                trouble = true;
+            }
         }
         if self.bell.stop.is_asked() {
             return Ok(Duration::ZERO);
@@ -209,11 +214,21 @@ impl Daemon {
         };
         let mut sleep = poll.saturating_sub(self.clock.monotonic().saturating_sub(*asked_at));
         for instance in &self.settings.instances {
-            let decision = self.tend(&world, &github, instance, known).await?;
+            let decision = match self.tend(&world, &github, instance, known).await {
+                Ok(decision) => decision,
+                Err(err) => {
+                    tracing::error!("{}: {}", instance.name, chain(&err));
+                    trouble = true;
+                    continue;
+                }
+            };
             notify(&[NotifyState::Status(&status_line(&decision))]);
             if let When::Wait { not_before, .. } = decision.when {
                 sleep = sleep.min(self.until(not_before));
             }
+        }
+        if trouble {
+            sleep = sleep.min(AFTER_TROUBLE);
         }
         Ok(sleep)
     }
@@ -292,6 +307,7 @@ impl Daemon {
         };
         let deliver = async {
             let store = world::open_store(&self.settings).map_err(|err| chain(&err))?;
+            let _lock = lock::mail(&self.settings.state_dir).map_err(|err| chain(&err))?;
             let smtp = Smtp::new(&world::smtp_settings(mail)).map_err(|err| chain(&err))?;
             deliver_due(&store, &smtp, &self.clock)
                 .await

@@ -168,6 +168,9 @@ pub enum Finding {
     Fenced {
         /// Milliseconds from the step's start until the first service was stopped.
         closed_after_ms: u64,
+        /// When each old container was started last, by its id, as the engine writes it: a later start means
+        /// that somebody opened the old version behind the fence.
+        started: BTreeMap<String, String>,
     },
     /// The copy is on disk, its manifest written.
     Snapshotted {

@@ -27,6 +27,7 @@ pub struct RunState {
     failure: Option<Failure>,
     class: Option<MigrationClass>,
     config_hashes: BTreeMap<String, String>,
+    fenced: BTreeMap<String, String>,
     committed: bool,
     rollback: Option<Rollback>,
     forward_failures: u32,
@@ -46,6 +47,7 @@ struct Rollback {
     because: String,
     attempt: u32,
     done: BTreeSet<UndoStep>,
+    failed: Option<UndoStep>,
 }
 
 /// What comes next in a run.
@@ -151,6 +153,9 @@ impl RunState {
                     self.class = Some(class_of(pending, pending_post));
                     self.config_hashes.clone_from(config_hashes);
                 }
+                if let Finding::Fenced { started, .. } = finding {
+                    self.fenced.clone_from(started);
+                }
             }
             Event::Failed {
                 step, error, blame, ..
@@ -168,6 +173,7 @@ impl RunState {
                     because: because.clone(),
                     attempt: 1,
                     done: BTreeSet::new(),
+                    failed: None,
                 });
             }
             Event::UndoIntent { step, .. } => {
@@ -219,8 +225,9 @@ impl RunState {
     }
 
     fn undo_again(&mut self) {
-        self.open_undo = None;
+        let failed = self.open_undo.take();
         if let Some(rollback) = &mut self.rollback {
+            rollback.failed = failed;
             rollback.attempt = rollback.attempt.saturating_add(1);
             // Everything is done again but the data: once it is back, the old version may have served,
             // and a second restore would lose what people wrote since.
@@ -310,8 +317,9 @@ impl RunState {
             return Next::Finish {
                 outcome: Outcome::Held,
                 because: format!(
-                    "the way back failed {} times, last before `{step}`; it was taken because: {}",
+                    "the way back failed {} times, last in `{}`; it was taken because: {}",
                     rollback.attempt.saturating_sub(1),
+                    rollback.failed.unwrap_or(step),
                     rollback.because
                 ),
             };
@@ -367,6 +375,11 @@ impl RunState {
     /// What Compose calls the edited definition of a service.
     pub fn config_hash(&self, service: &str) -> Option<&str> {
         self.config_hashes.get(service).map(String::as_str)
+    }
+
+    /// When an old container was started last before the site was closed; `None` before that is known.
+    pub fn started_before_fence(&self, container_id: &str) -> Option<&str> {
+        self.fenced.get(container_id).map(String::as_str)
     }
 
     /// Whether the point of no return is passed.

@@ -19,6 +19,8 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(60);
 /// The same while the site is closed, where only the engine can bring it back: an upgrade of the engine's
 /// package, or a host that is short of memory, takes minutes.
 const CLOSED_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Between two ways back: a server that crashed has recovered by then.
+const BETWEEN_ROLLBACKS: Duration = Duration::from_secs(15);
 /// Between two questions whether the engine is back.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
@@ -72,7 +74,7 @@ pub enum DriveError {
 }
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 #[must_use = "the outcome decides the exit code"]
 pub struct Ended {
     /// How.
@@ -81,6 +83,8 @@ pub struct Ended {
     pub because: String,
     /// What went wrong beside the run itself: the journal, for instance.
     pub trouble: Option<String>,
+    /// Plan and journal, also what could not be written of it.
+    pub run: StoredRun,
 }
 
 /// Starts the run of a plan and carries it to its end.
@@ -192,6 +196,10 @@ impl<P: Ports> Driver<'_, P> {
                 Next::Commit => self.commit()?,
                 Next::BeginRollback { because } => self.record(Event::RollbackBegun { because })?,
                 Next::Undo { step, attempt } => {
+                    if attempt > 1 && step == UndoStep::RemoveNew {
+                        // What made the last way back fail may need a moment to pass.
+                        self.ctx.ports.clock().pause(BETWEEN_ROLLBACKS).await;
+                    }
                     self.engine_answers().await?;
                     self.undo(step, attempt).await?;
                 }
@@ -387,19 +395,45 @@ impl<P: Ports> Driver<'_, P> {
             .journal
             .last()
             .map_or_else(|| ports.clock().now(), |entry| entry.at);
+        let caught_up = self.catch_up();
         let quarantine = self.state.quarantine_reason();
-        let written = match self.trouble.take() {
-            Some(err) => Err(err),
-            None => ports
+        let written = caught_up.and_then(|()| {
+            ports
                 .journal()
-                .finish(&self.ctx.plan.run, at, &event, &mails, quarantine),
-        };
+                .finish(&self.ctx.plan.run, at, &event, &mails, quarantine)
+        });
         let trouble = written.err().map(|err| chain(&err));
         Ok(Ended {
             outcome,
             because,
             trouble,
+            run: StoredRun {
+                plan: self.ctx.plan.clone(),
+                journal: self.journal,
+            },
         })
+    }
+
+    /// Writes the entries that only memory has, now that the journal may be writable again: a run that is
+    /// over must not be taken for one that was interrupted.
+    fn catch_up(&mut self) -> Result<(), StoreError> {
+        let Some(err) = self.trouble.take() else {
+            return Ok(());
+        };
+        let (run, journal) = (&self.ctx.plan.run, self.ctx.ports.journal());
+        let stored = journal.run(run)?.journal;
+        // The last entry is the end, which is written with the mails.
+        let memory = self.journal.split_last().map_or(&[][..], |(_, rest)| rest);
+        let Some((known, missing)) = memory.split_at_checked(stored.len()) else {
+            return Err(err);
+        };
+        if known.iter().zip(&stored).any(|(a, b)| a.event != b.event) {
+            return Err(err);
+        }
+        for entry in missing {
+            journal.append(run, entry.at, &entry.event)?;
+        }
+        Ok(())
     }
 
     fn over(self) -> Ended {
@@ -413,6 +447,10 @@ impl<P: Ports> Driver<'_, P> {
             outcome,
             because,
             trouble: None,
+            run: StoredRun {
+                plan: self.ctx.plan.clone(),
+                journal: self.journal,
+            },
         }
     }
 }

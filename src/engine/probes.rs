@@ -39,6 +39,16 @@ pub enum Wrong {
 }
 
 impl Wrong {
+    /// Whether somebody or something else than the version itself ended it: it was removed, or killed.
+    fn is_from_outside(&self) -> bool {
+        match self {
+            Self::Gone => true,
+            // SIGKILL and SIGTERM, as a shell counts them.
+            Self::Stopped { exit_code } => matches!(exit_code, 137 | 143),
+            Self::Answer(_) => false,
+        }
+    }
+
     /// Whether waiting cannot help.
     fn is_final(&self) -> bool {
         match self {
@@ -196,7 +206,12 @@ impl<P: Ports> Ctx<'_, P> {
             // is not before the commit, so there is nothing to wait for.
             if over || (may_fail_fast && wrong.is_final()) {
                 let logs = self.ports.runtime().logs(id, 20).await.unwrap_or_default();
-                return Err(StepError::Target(format!(
+                let blame = if wrong.is_from_outside() {
+                    StepError::Host
+                } else {
+                    StepError::Target
+                };
+                return Err(blame(format!(
                     "{} of {version} is not well after {} s: {wrong}; it wrote last: {}",
                     service.service,
                     clock.monotonic().saturating_sub(start).as_secs(),

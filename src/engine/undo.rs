@@ -1,9 +1,10 @@
 //! The way back. Each step restores a state known from the plan, whatever it finds.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use crate::domain::event::{Finding, UndoStep};
-use crate::domain::plan::Role;
+use crate::domain::plan::{DatabaseRef, Role};
 use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
@@ -15,6 +16,9 @@ use super::probes::{BETWEEN_TRIES, Target, web};
 use super::steps::snapshot::{count, same_rows};
 use super::{Ctx, Ports, StepError};
 
+/// How long a restore waits for PostgreSQL and Redis to answer: crash recovery of a big database takes minutes.
+const DATA_PATIENCE: Duration = Duration::from_secs(15 * 60);
+
 impl<P: Ports> Ctx<'_, P> {
     /// Takes one step back.
     pub(crate) async fn undo(
@@ -24,7 +28,7 @@ impl<P: Ports> Ctx<'_, P> {
     ) -> Result<Finding, StepError> {
         match step {
             UndoStep::RemoveNew => self.remove_new().await,
-            UndoStep::RestoreData => self.restore_data().await,
+            UndoStep::RestoreData => self.restore_data(state).await,
             UndoStep::RestoreFiles => self.restore_files(),
             UndoStep::StartOld => self.start_old().await,
             UndoStep::VerifyOld => self.verify_old().await,
@@ -56,7 +60,7 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Restores the database beside the damaged one, compares it with the manifest, and only then switches
     /// by name; then Redis. The damaged database is kept until the old version is seen to serve.
-    async fn restore_data(&self) -> Result<Finding, StepError> {
+    async fn restore_data(&self, state: &RunState) -> Result<Finding, StepError> {
         let plan = self.plan;
         let Some((dir, manifest)) = self.ports.files().open_snapshot(&plan.run)? else {
             return Err(StepError::Host(
@@ -66,6 +70,21 @@ impl<P: Ports> Ctx<'_, P> {
         let (database, password) = (self.ports.database(), self.material.database_password());
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
         let (restored, damaged) = (plan.restored_database(), plan.damaged_database());
+        let finding = Finding::Restored {
+            tables: count(manifest.rows.len()),
+            rows: manifest.rows.values().sum(),
+        };
+        self.data_answer().await?;
+        // The journal may have lost that the data are back already, and people may have written since.
+        let remark = format!("restored by mastopatch, run {}", plan.run);
+        if database
+            .remark_on(&plan.database, &password, &plan.database.name)
+            .await?
+            == remark
+        {
+            return Ok(finding);
+        }
+        self.nobody_opened_the_old_version(state).await?;
         // The damaged database stands aside only after the switch by name has begun.
         if !database.exists(&plan.database, &password, &damaged).await? {
             let rows = database
@@ -80,10 +99,11 @@ impl<P: Ports> Ctx<'_, P> {
                 .await?;
             same_rows(&manifest.rows, &rows)?;
         }
-        database
-            .swap(&plan.database, &password, &restored, &damaged)
-            .await?;
-        let schema = database.schema_versions(&plan.database, &password).await?;
+        let copy = DatabaseRef {
+            name: restored.clone(),
+            ..plan.database.clone()
+        };
+        let schema = database.schema_versions(&copy, &password).await?;
         if schema != manifest.schema {
             return Err(DataError::Incomplete {
                 difference: "the restored schema is not the one of the snapshot".to_owned(),
@@ -95,10 +115,73 @@ impl<P: Ports> Ctx<'_, P> {
             .redis()
             .restore(&plan.redis, &redis_password, &on_behalf, &dir, limit)
             .await?;
-        Ok(Finding::Restored {
-            tables: count(manifest.rows.len()),
-            rows: manifest.rows.values().sum(),
-        })
+        // The remark goes live with the database, in one renaming.
+        database
+            .remark(&plan.database, &password, &restored, &remark)
+            .await?;
+        database
+            .swap(&plan.database, &password, &restored, &damaged)
+            .await?;
+        Ok(finding)
+    }
+
+    /// Waits for PostgreSQL and Redis, and starts them if somebody stopped them: their absence must not use
+    /// up the ways back.
+    async fn data_answer(&self) -> Result<(), StepError> {
+        let (runtime, clock) = (self.ports.runtime(), self.ports.clock());
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let redis_password = self.material.redis_password();
+        let start = clock.monotonic();
+        loop {
+            let postgres = database
+                .exists(&self.plan.database, &password, &self.plan.database.name)
+                .await
+                .map(drop);
+            let redis = self.ports.redis().keys(&self.plan.redis, &redis_password);
+            let Err(err) = postgres.and(redis.await.map(drop)) else {
+                return Ok(());
+            };
+            if clock.monotonic().saturating_sub(start) >= DATA_PATIENCE {
+                return Err(err.into());
+            }
+            for name in [&self.plan.database.container, &self.plan.redis.container] {
+                let container = runtime.container(name).await?;
+                if container.is_some_and(|found| !found.state.running) {
+                    self.note(format!("starting `{name}`, which somebody stopped"));
+                    runtime.ensure_running(name).await?;
+                }
+            }
+            clock.pause(BETWEEN_TRIES).await;
+        }
+    }
+
+    /// Whoever started an old container behind the fence may have let people write after the snapshot; only
+    /// a person can decide whether that may be lost.
+    async fn nobody_opened_the_old_version(&self, state: &RunState) -> Result<(), StepError> {
+        match self.old_container_started_since(state).await? {
+            None => Ok(()),
+            Some(name) => Err(StepError::Host(format!(
+                "container `{name}` of the old version was started by somebody after the snapshot: what was \
+                 written since would be lost by a restore, so a person has to decide"
+            ))),
+        }
+    }
+
+    /// The first old container that was started after the site was closed, if any.
+    pub(crate) async fn old_container_started_since(
+        &self,
+        state: &RunState,
+    ) -> Result<Option<String>, StepError> {
+        for service in &self.plan.services {
+            let Some(before) = state.started_before_fence(&service.id) else {
+                continue;
+            };
+            let now = self.ports.runtime().container(&service.id).await?;
+            if now.is_some_and(|found| found.state.started_at != before) {
+                return Ok(Some(service.container.clone()));
+            }
+        }
+        Ok(None)
     }
 
     fn restore_files(&self) -> Result<Finding, StepError> {

@@ -31,6 +31,8 @@ pub struct ServerFacts {
     pub bytes: u64,
     /// Whether web's role may create and rename databases.
     pub may_create_databases: bool,
+    /// Extensions in the database that the role could not create again: a restore as this role would fail.
+    pub foreign_extensions: Vec<String>,
 }
 
 /// Rows of every table, by schema-qualified name.
@@ -119,6 +121,7 @@ pub trait Database: Send + Sync {
         &self,
         database: &DatabaseRef,
         password: &SecretString,
+        limit: Duration,
     ) -> impl Future<Output = DataResult<RowCounts>> + Send;
 
     /// Dumps the database into folder `database` of `dir`, in `pg_dump`'s directory format, which
@@ -161,6 +164,23 @@ pub trait Database: Send + Sync {
         password: &SecretString,
         name: &str,
     ) -> impl Future<Output = DataResult<bool>> + Send;
+
+    /// Writes a remark on a database into the server's catalogue, in place of an earlier one.
+    fn remark(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+        text: &str,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// The remark on a database; empty without one, or without the database.
+    fn remark_on(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> impl Future<Output = DataResult<String>> + Send;
 
     /// Puts `restored` in the live database's place and the live one aside as `aside`. An interruption
     /// between the two renames is finished by the next call. Connections are ended.

@@ -227,7 +227,15 @@ impl Engine {
         match self.wire.post(&path, Some(&body), CALL_LIMIT).await {
             Ok(_) => Ok(()),
             Err(err) if err.is_open() && is_in(&self.existing(id).await?, network) => Ok(()),
-            Err(err) => Err(self.network_error("connect", &container, network, err)),
+            Err(err) => {
+                // A connection that failed, for instance because the published port is taken, leaves its
+                // half behind, which would look like a whole one the next time.
+                let path = format!("/networks/{}/disconnect", escaped(network));
+                let body = json!({"Container": container.id, "Force": true});
+                let undone = self.wire.post(&path, Some(&body), CALL_LIMIT).await;
+                drop(undone);
+                Err(self.network_error("connect", &container, network, err))
+            }
         }
     }
 

@@ -12,15 +12,13 @@ use crate::adapters::mail::{Smtp, deliver_due};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Show;
 use crate::cli::render;
-use crate::config::Instance;
-use crate::daemon::act;
 use crate::daemon::world::{World, smtp_settings};
+use crate::daemon::{act, lock};
 use crate::domain::event::Outcome;
 use crate::domain::report::Report;
 use crate::engine::drive::Ended;
 use crate::engine::{Progress, StopFlag, chain};
 use crate::exit::Exit;
-use crate::ports::store::Journal;
 
 pub(super) async fn apply(
     call: &Call<'_>,
@@ -43,7 +41,7 @@ pub(super) async fn apply(
         drop(show);
         call.out
             .note("an earlier run was interrupted; it is finished now, and no new one was started");
-        return end(call, &world, instance, &ended).await;
+        return end(call, &world, &ended).await;
     }
     let known = ask_github(call, &world).await?;
     let judged = judge(call, &world, instance, &known).await?;
@@ -71,7 +69,7 @@ pub(super) async fn apply(
     }
     let ended = act::execute(&world, plan, &material, &lock, &progress, &stop).await?;
     drop(show);
-    end(call, &world, instance, &ended).await
+    end(call, &world, &ended).await
 }
 
 fn agreed() -> Result<bool, Failure> {
@@ -106,24 +104,17 @@ fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure> {
 }
 
 /// Tells the end of a run, and sends its mail.
-async fn end(
-    call: &Call<'_>,
-    world: &World,
-    instance: &Instance,
-    ended: &Ended,
-) -> Result<Exit, Failure> {
+async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result<Exit, Failure> {
     if let Some(trouble) = &ended.trouble {
         call.out
             .note(&format!("the journal could not be written: {trouble}"));
     }
     send_mail(call, world).await;
-    if let Some(run) = world.store().runs(&instance.name, 1)?.into_iter().next() {
-        let report = Report::new(&run.plan, &run.journal);
-        if call.out.is_json() {
-            call.out.json(&json!({ "run": report }));
-        } else {
-            call.out.text(&render::run(&report));
-        }
+    let report = Report::new(&ended.run.plan, &ended.run.journal);
+    if call.out.is_json() {
+        call.out.json(&json!({ "run": report }));
+    } else {
+        call.out.text(&render::run(&report));
     }
     Ok(match ended.outcome {
         Outcome::Committed => Exit::Done,
@@ -136,6 +127,10 @@ async fn end(
 /// Tries once; what does not go out waits in the outbox. Never changes an outcome.
 async fn send_mail(call: &Call<'_>, world: &World) {
     let Some(mail) = &call.settings.mail else {
+        return;
+    };
+    // Whoever delivers just now delivers this run's mail, too.
+    let Ok(_lock) = lock::mail(&call.settings.state_dir) else {
         return;
     };
     let sent = match Smtp::new(&smtp_settings(mail)) {

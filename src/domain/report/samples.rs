@@ -195,6 +195,7 @@ impl Scribe {
                 1_000,
                 Finding::Fenced {
                     closed_after_ms: 200,
+                    started: [].into(),
                 },
             )
             .step(

@@ -171,7 +171,12 @@ impl Timeline {
     fn step_done(&mut self, step: Step, elapsed_ms: u64, finding: &Finding) {
         match (step, finding) {
             (Step::Fence, Finding::Skipped { .. }) => {}
-            (Step::Fence, Finding::Fenced { closed_after_ms }) => {
+            (
+                Step::Fence,
+                Finding::Fenced {
+                    closed_after_ms, ..
+                },
+            ) => {
                 self.close();
                 self.closed_for(elapsed_ms.saturating_sub(*closed_after_ms));
             }
@@ -277,7 +282,9 @@ fn describe(finding: &Finding) -> String {
             counted(image_ids.len(), "image"),
             pending_sentence(pending.len(), pending_post.len())
         ),
-        Finding::Fenced { closed_after_ms } => {
+        Finding::Fenced {
+            closed_after_ms, ..
+        } => {
             format!("closed after {}", human_ms(*closed_after_ms))
         }
         Finding::Snapshotted { path, bytes } => format!("{} in {path}", human_bytes(*bytes)),

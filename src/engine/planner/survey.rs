@@ -244,10 +244,19 @@ async fn data_stores<P: Ports>(
     members: &[&Container],
     services: &[PlannedService],
 ) -> Result<(DatabaseRef, RedisRef), StepError> {
-    for key in ["DATABASE_URL", "REDIS_URL"] {
+    let elsewhere = [
+        "DATABASE_URL",
+        "REDIS_URL",
+        "SIDEKIQ_REDIS_URL",
+        "SIDEKIQ_REDIS_HOST",
+        "CACHE_REDIS_URL",
+        "CACHE_REDIS_HOST",
+    ];
+    for key in elsewhere {
         if web.env.get(key).is_some_and(|value| !value.is_empty()) {
             return Err(host(format!(
-                "{key} is set; mastopatch reads DB_HOST, DB_NAME, DB_USER and REDIS_HOST for now"
+                "{key} is set; for now mastopatch copies and restores only what DB_HOST, DB_NAME, DB_USER and \
+                 REDIS_HOST name"
             )));
         }
     }

@@ -123,6 +123,15 @@ impl<P: Ports> Ctx<'_, P> {
                 database.user, database.user
             )));
         }
+        if !facts.foreign_extensions.is_empty() {
+            return Err(StepError::Host(format!(
+                "role `{}` could not restore the extensions {} of database `{}`, which an administrator \
+                 made; make the role a superuser, or drop them",
+                database.user,
+                facts.foreign_extensions.join(", "),
+                database.name
+            )));
+        }
         let redis = self
             .ports
             .redis()

@@ -10,13 +10,12 @@ use super::switch::endpoint;
 use crate::domain::event::Finding;
 use crate::domain::plan::{PlannedService, Role};
 use crate::domain::run::RunState;
-use crate::engine::probes::ANSWER_LIMIT;
-use crate::engine::{Ctx, Ports, StepError};
+use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
+use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::files::RunFiles;
-use crate::ports::probe::{Probe, Request};
-use crate::ports::runtime::{ContainerRuntime, RUN_LABEL};
+use crate::ports::runtime::{ContainerRuntime, ContainerSpec, RUN_LABEL};
 
 /// Between two looks at a published port: the first answer is due within 0.1 s.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -51,43 +50,113 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// Connects the networks that lead outside and makes sure the container runs. The published port is
-    /// there as soon as the first outward network is.
+    /// there as soon as the first outward network is. Where that does not come about, because something
+    /// else holds the port, the container is made anew: a half-made connection cannot be mended.
     async fn let_in(&self, service: &PlannedService, state: &RunState) -> Result<(), StepError> {
         let runtime = self.ports.runtime();
         let spec = self.new_spec(service, state).await?;
         let container = self.new_container(service).await?;
+        let mut connected = Ok(());
         for network in &service.public_networks {
-            runtime
-                .ensure_connected(&container.id, network, &endpoint(&spec, network))
-                .await?;
+            if connected.is_ok() {
+                let endpoint = endpoint(&spec, network);
+                connected = runtime
+                    .ensure_connected(&container.id, network, &endpoint)
+                    .await;
+            }
         }
-        Ok(runtime.ensure_running(&container.id).await?)
+        match connected {
+            Ok(()) => {
+                runtime.ensure_running(&container.id).await?;
+                if self.is_published(service).await? {
+                    return Ok(());
+                }
+                self.note(format!("{} is not published yet", service.service));
+            }
+            Err(err) => self.note(format!(
+                "{} cannot be let in: {}",
+                service.service,
+                chain(&err)
+            )),
+        }
+        self.make_anew(service, &spec).await
     }
 
-    /// Waits until the published port answers, where there is one.
-    async fn until_published(&self, service: &PlannedService) -> Result<(), StepError> {
-        let Some(published) = &service.published else {
-            return Ok(());
-        };
-        let Ok(address) = published.parse::<SocketAddr>() else {
-            return Ok(());
-        };
-        let clock = self.ports.clock();
+    /// Makes the new container once more, connected to everything, and starts it; tries for as long as a
+    /// boot may take, since whoever holds the port may let go of it.
+    async fn make_anew(
+        &self,
+        service: &PlannedService,
+        spec: &ContainerSpec,
+    ) -> Result<(), StepError> {
+        let (runtime, clock) = (self.ports.runtime(), self.ports.clock());
         let start = clock.monotonic();
         loop {
-            let request = Request {
-                address,
-                path: "/health",
-                host: &self.plan.site.domain,
-                limit: ANSWER_LIMIT,
-            };
-            let answer = self.ports.probe().get(request).await;
-            if answer.is_ok_and(|answer| answer.status == 200) {
+            let container = self.new_container(service).await?;
+            runtime.ensure_removed(&container.id).await?;
+            let id = runtime.ensure_created(&service.container, spec).await?;
+            let started = runtime.ensure_running(&id).await;
+            if started.is_ok() && self.is_published(service).await? {
                 return Ok(());
             }
             if clock.monotonic().saturating_sub(start) >= self.boot_limit() {
+                started?;
                 return Err(StepError::Host(format!(
-                    "the new version runs, but {published} does not answer; does something else hold the port?"
+                    "{} of the new version runs, but the engine does not publish its port",
+                    service.service
+                )));
+            }
+            clock.pause(BETWEEN_TRIES).await;
+        }
+    }
+
+    /// Whether the engine publishes the service's port now, where it is to be published.
+    async fn is_published(&self, service: &PlannedService) -> Result<bool, StepError> {
+        let (Some(published), Some(port)) = (&service.published, service.port) else {
+            return Ok(true);
+        };
+        let container = self.new_container(service).await?;
+        // As the engine does it, not as it is wanted.
+        let bindings = container
+            .raw
+            .pointer("/NetworkSettings/Ports")
+            .and_then(|ports| ports.get(format!("{port}/tcp")))
+            .and_then(Value::as_array);
+        let wanted = published
+            .parse::<SocketAddr>()
+            .map(|at| at.port().to_string());
+        Ok(bindings.is_some_and(|bindings| {
+            bindings.iter().any(|binding| {
+                let host_port = binding.get("HostPort").and_then(Value::as_str);
+                host_port.is_some() && host_port == wanted.as_deref().ok()
+            })
+        }))
+    }
+
+    /// Waits until the new version, and nothing else, answers on the published port, where there is one.
+    async fn until_published(&self, service: &PlannedService) -> Result<(), StepError> {
+        let Some(address) = service.published.as_ref().and_then(|at| at.parse().ok()) else {
+            return Ok(());
+        };
+        let (probe, clock) = (self.ports.probe(), self.ports.clock());
+        let start = clock.monotonic();
+        loop {
+            let target = Target {
+                address,
+                domain: &self.plan.site.domain,
+            };
+            let answer = match service.role {
+                Role::Web => web(probe, target, &self.plan.to).await,
+                Role::Streaming | Role::Sidekiq => streaming(probe, target).await,
+            };
+            let wrong = match answer {
+                Ok(_) if self.is_published(service).await? => return Ok(()),
+                Ok(_) => "something else answers there".to_owned(),
+                Err(wrong) => wrong,
+            };
+            if clock.monotonic().saturating_sub(start) >= self.boot_limit() {
+                return Err(StepError::Host(format!(
+                    "the new version runs, but {address} does not serve it: {wrong}"
                 )));
             }
             clock.pause(BETWEEN_LOOKS).await;
@@ -124,6 +193,7 @@ impl<P: Ports> Ctx<'_, P> {
         for service in &self.plan.services {
             let id = self.new_container(service).await?.id;
             self.until_well(&id, service, &self.plan.to, false).await?;
+            self.until_published(service).await?;
         }
         for service in &self.plan.services {
             runtime.ensure_removed(&service.id).await?;

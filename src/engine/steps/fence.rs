@@ -1,9 +1,12 @@
 //! Fence: nothing outside can write from here until the site opens again.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
 
 use crate::domain::event::Finding;
 use crate::domain::plan::Role;
+use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::clock::Clock;
 use crate::ports::runtime::ContainerRuntime;
@@ -42,7 +45,27 @@ impl<P: Ports> Ctx<'_, P> {
             }
         }
         self.nobody_else_runs_mastodon().await?;
-        Ok(Finding::Fenced { closed_after_ms })
+        let mut started = BTreeMap::new();
+        for service in &self.plan.services {
+            if let Some(container) = runtime.container(&service.id).await? {
+                started.insert(container.id, container.state.started_at);
+            }
+        }
+        Ok(Finding::Fenced {
+            closed_after_ms,
+            started,
+        })
+    }
+
+    /// The fence still stands: no old container was started, and nothing else runs Mastodon.
+    pub(super) async fn fence_stands(&self, state: &RunState) -> Result<(), StepError> {
+        if let Some(name) = self.old_container_started_since(state).await? {
+            return Err(StepError::Host(format!(
+                "container `{name}` of the old version was started by somebody while the site was closed; \
+                 nobody may run `up` during an update"
+            )));
+        }
+        self.nobody_else_runs_mastodon().await
     }
 
     /// A container with the old or new image that the plan does not know would write behind the fence.

@@ -27,6 +27,7 @@ impl<P: Ports> Ctx<'_, P> {
                 because: "no migration is pending".to_owned(),
             });
         }
+        self.fence_stands(state).await?;
         let web = self.first(Role::Web)?;
         let main = self.new_image(ImageKind::Main).await?;
         let password = self.material.database_password();
@@ -62,6 +63,10 @@ impl<P: Ports> Ctx<'_, P> {
         let logs = runtime.logs(&id, LOG_LINES).await.unwrap_or_default();
         runtime.ensure_removed(&id).await?;
         if exit != 0 {
+            // Without a database every version fails.
+            database
+                .schema_versions(&self.plan.database, &password)
+                .await?;
             return Err(StepError::Target(format!(
                 "the migrations of {} failed (exit {exit}): {}",
                 self.plan.to,

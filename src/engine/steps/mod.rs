@@ -33,7 +33,7 @@ impl<P: Ports> Ctx<'_, P> {
             Step::Prove => self.prove().await,
             Step::Migrate => self.migrate(state).await,
             Step::Switch => self.switch(state).await,
-            Step::Verify => self.verify().await,
+            Step::Verify => self.verify(state).await,
             Step::Open => self.open(state).await,
             Step::Finalise => self.finalise().await,
         }

@@ -16,10 +16,13 @@ impl<P: Ports> Ctx<'_, P> {
         let redis_password = self.material.redis_password();
         let (database, redis) = (self.ports.database(), self.ports.redis());
         let schema = database.schema_versions(&plan.database, &password).await?;
-        let rows = database.row_counts(&plan.database, &password).await?;
+        let limit = self.snapshot_limit();
+        let rows = database
+            .row_counts(&plan.database, &password, limit)
+            .await?;
         let redis_keys = redis.keys(&plan.redis, &redis_password).await?;
         let dir = self.ports.files().begin_snapshot(&plan.run)?;
-        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
+        let on_behalf = self.on_behalf();
         // Both at once: Redis waits some seconds before it starts a copy, and the site is closed. Both are
         // waited for, so that no tool is left running.
         let (dumped, redis_dumped) = tokio::join!(

@@ -26,6 +26,7 @@ const READY_FILE: &str = "mastopatch_sidekiq_ready";
 
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn switch(&self, state: &RunState) -> Result<Finding, StepError> {
+        self.fence_stands(state).await?;
         let runtime = self.ports.runtime();
         for service in &self.plan.services {
             runtime
@@ -105,7 +106,7 @@ impl<P: Ports> Ctx<'_, P> {
                 .is_some_and(|found| found == role::NEW)
     }
 
-    pub(super) async fn verify(&self) -> Result<Finding, StepError> {
+    pub(super) async fn verify(&self, state: &RunState) -> Result<Finding, StepError> {
         let mut probes = Vec::new();
         let mut started = BTreeMap::new();
         for role in [Role::Web, Role::Streaming] {
@@ -126,6 +127,7 @@ impl<P: Ports> Ctx<'_, P> {
         }
         probes.push(self.sidekiq_boots().await?);
         self.settle(&started, well_since).await?;
+        self.fence_stands(state).await?;
         Ok(Finding::Verified { probes })
     }
 
