@@ -260,7 +260,7 @@ impl<P: Ports> Driver<'_, P> {
                 Event::Failed {
                     step,
                     elapsed_ms,
-                    error: chain(&err),
+                    error: self.ctx.material.masked(chain(&err)),
                     blame,
                 }
             }
@@ -282,7 +282,7 @@ impl<P: Ports> Driver<'_, P> {
             Err(err) => Event::UndoFailed {
                 step,
                 elapsed_ms,
-                error: chain(&err),
+                error: self.ctx.material.masked(chain(&err)),
             },
         })
     }
@@ -294,7 +294,7 @@ impl<P: Ports> Driver<'_, P> {
 
     fn ended(&self, step: &'static str, start: Duration, error: Option<&StepError>) -> u64 {
         let elapsed = self.ctx.ports.clock().monotonic().saturating_sub(start);
-        let error = error.map(|err| chain(err));
+        let error = error.map(|err| self.ctx.material.masked(chain(err)));
         (self.ctx.progress)(Progress::Ended {
             step,
             elapsed,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::runner::{Scenario, Stage, Verdict, scenarios};
 use crate::support::lab::{InstanceOptions, containers};
 use crate::support::product::Product;
+use crate::support::shell;
 use crate::support::world::{self, World};
 use crate::support::writer::Writer;
 use crate::support::{check, eventually};
@@ -12,7 +13,10 @@ use crate::support::{check, eventually};
 pub(crate) fn suite() -> Vec<Scenario> {
     scenarios![
         a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version,
+        a_database_that_dies_in_the_middle_of_a_migration_is_waited_for,
+        a_journal_that_cannot_be_written_does_not_make_the_next_start_restore_again,
         a_hanging_migration_is_ended_and_rolled_back_while_a_second_run_is_refused,
+        a_port_that_somebody_holds_at_the_opening_is_waited_for,
     ]
 }
 
@@ -108,5 +112,90 @@ fn a_hanging_migration_is_ended_and_rolled_back_while_a_second_run_is_refused(
     );
     world::assert_rolled_back(&site.instance, &site.product, mails, "v4.5.8", "v4.6.2");
     World::of(&site.instance).assert_same_but_for_new_statuses(&before);
+    Ok(())
+}
+
+fn a_database_that_dies_in_the_middle_of_a_migration_is_waited_for(stage: &mut Stage) -> Verdict {
+    let site = stage.site(&InstanceOptions::at("v4.5.8"));
+    site.github.show(&["v4.5.8", "v4.6.0", "v4.6.2"]);
+    let own = site.product.state_dir().with_file_name("state-without-db");
+    let product = site
+        .product
+        .variant("without-db", |settings| settings.state_dir = Some(own));
+    let mails = product.mailbox.all().len();
+    let before = World::of(&site.instance);
+
+    let mut apply = product.spawn(&["apply", "--to", "v4.6.2", "--yes"]);
+    apply.until("the migration runs", UNTIL_MIGRATION, || {
+        migration(&product)
+    });
+    let database = site.instance.container("db").expect("a database");
+    shell::run("docker", ["kill", &database.name]);
+    apply.finish(UNTIL_ROLLED_BACK).expect_code(20);
+
+    site.instance.wait_healthy("v4.5.8");
+    world::assert_journal(&product, "v4.5.8", "v4.6.2", "rolled_back");
+    world::assert_one_mail(&product, mails, "v4.6.2");
+    // It was not the release's fault.
+    assert_eq!(product.quarantine_reason("v4.6.2"), None);
+    world::assert_no_leftovers(&site.instance, &product);
+    World::of(&site.instance).assert_same_as(&before);
+    Ok(())
+}
+
+fn a_journal_that_cannot_be_written_does_not_make_the_next_start_restore_again(
+    stage: &mut Stage,
+) -> Verdict {
+    let site = stage.site(&InstanceOptions::at("v4.5.8"));
+    site.github.show(&["v4.5.8", "v4.6.0", "v4.6.1"]);
+    let own = site.product.state_dir().with_file_name("state-unwritable");
+    let product = site
+        .product
+        .variant("unwritable", |settings| settings.state_dir = Some(own));
+    let mut apply = product.spawn(&["apply", "--to", "v4.6.1", "--yes"]);
+    apply.until_said("... migrate", UNTIL_MIGRATION);
+    // As a full disk would: from here on no entry can be written, not even the end.
+    let state = product.state_dir().join("state.db");
+    let lock = rusqlite::Connection::open(state).expect("the state file");
+    lock.busy_timeout(Duration::from_secs(10))
+        .expect("a time-out");
+    lock.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+    apply.finish(UNTIL_ROLLED_BACK).expect_code(20);
+    drop(lock);
+
+    // The site serves again, and people write.
+    site.instance.wait_healthy("v4.5.8");
+    let writer = Writer::start(&site.instance);
+    writer.wait_for_more(5);
+    let report = writer.stop();
+    // The run that the journal left open is carried to its end.
+    product.run(&["apply", "--yes"]).expect_code(20);
+    site.instance.wait_healthy("v4.5.8");
+    assert_eq!(
+        report.missing(&site.instance),
+        Vec::<String>::new(),
+        "writes after the first way back"
+    );
+    world::assert_journal(&product, "v4.5.8", "v4.6.1", "rolled_back");
+    world::assert_no_leftovers(&site.instance, &product);
+    Ok(())
+}
+
+fn a_port_that_somebody_holds_at_the_opening_is_waited_for(stage: &mut Stage) -> Verdict {
+    let site = stage.site(&InstanceOptions::at("v4.5.8"));
+    site.github.show(&["v4.5.8", "v4.6.0", "v4.6.9"]);
+    let own = site.product.state_dir().with_file_name("state-of-the-port");
+    let product = site
+        .product
+        .variant("port", |settings| settings.state_dir = Some(own));
+    let mails = product.mailbox.all().len();
+    let mut apply = product.spawn(&["apply", "--to", "v4.6.9", "--yes"]);
+    apply.until_said("... verify", UNTIL_ROLLED_BACK);
+    let address = ("127.0.0.1", site.instance.web_port);
+    let held = std::net::TcpListener::bind(address).expect("the port of the closed site");
+    apply.until_said("cannot be let in", UNTIL_ROLLED_BACK);
+    drop(held);
+    apply.finish(UNTIL_ROLLED_BACK).expect_code(0);
+    world::assert_committed(&site.instance, &product, mails, "v4.5.8", "v4.6.9");
     Ok(())
 }
