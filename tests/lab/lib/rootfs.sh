@@ -29,13 +29,19 @@ role_key() { rootfs_key "$(base_key)" "$1" "${ROLE_PACKAGES[$1]}"; }
 base_tar() { echo "$CACHE/rootfs/base-$(base_key).tar"; }
 role_tar() { echo "$CACHE/rootfs/$1-$(role_key "$1").tar"; }
 
-# The mirror this host itself uses, else Debian's own.
-debian_site() { # label fallback
-  local site
+# The mirror that this host itself uses, from apt's own lists; nothing if it uses none.
+debian_site() { # label
   # shellcheck disable=SC2016 # apt's own placeholders
-  site=$(apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(SITE)' 'Created-By: Packages' 2>/dev/null |
-    awk -F'|' -v label="$1" '$1 == "Debian" && $2 == label && $3 == "main" && $4 ~ /^https?:/ { print $4; exit }') || true
-  echo "${site:-$2}"
+  apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(COMPONENT)|$(SITE)' 'Created-By: Packages' 2>/dev/null |
+    awk -F'|' -v label="$1" '$1 == "Debian" && $2 == label && $3 == "main" && $4 ~ /^https?:/ { print $4; exit }' || true
+}
+
+# Makes sure that apt has lists, for they name the mirrors.
+need_mirror() {
+  [ -z "$(debian_site Debian)" ] || return 0
+  apt-get -qq update >/dev/null 2>&1 || true
+  [ -n "$(debian_site Debian)" ] ||
+    die "apt knows no Debian mirror: put Debian $SUITE main into /etc/apt/sources.list and run apt-get update."
 }
 
 apt_proxy() {
@@ -63,7 +69,8 @@ ensure_rootfs() {
 
 make_base() { # work proxy
   local log=$CACHE/rootfs/debootstrap.log site
-  site=$(debian_site Debian http://deb.debian.org/debian)
+  need_mirror
+  site=$(debian_site Debian)
   say "debootstrap of Debian $SUITE (one to two minutes, log: $log)"
   http_proxy=$2 debootstrap --variant=minbase --include="$BASE_PACKAGES" "$SUITE" "$1/base" "$site" >"$log" 2>&1 ||
     die_with "$log" "debootstrap failed (log: $log); most often the Debian mirror cannot be reached from here, so check the network or the proxy and try again."
@@ -88,9 +95,12 @@ make_roles() { # work proxy roles...
   echo force-unsafe-io >"$base/etc/dpkg/dpkg.cfg.d/lab"
   printf '#!/bin/sh\nexit 101\n' >"$base/usr/sbin/policy-rc.d"
   chmod 755 "$base/usr/sbin/policy-rc.d"
+  need_mirror
+  local security
+  security=$(debian_site Debian-Security)
   {
-    echo "deb $(debian_site Debian http://deb.debian.org/debian) $SUITE main"
-    echo "deb $(debian_site Debian-Security http://deb.debian.org/debian-security) $SUITE-security main"
+    echo "deb $(debian_site Debian) $SUITE main"
+    [ -z "$security" ] || echo "deb $security $SUITE-security main"
   } >"$base/etc/apt/sources.list"
   chroot "$base" apt-get -qq update >"$CACHE/rootfs/update.log" 2>&1 ||
     die_with "$CACHE/rootfs/update.log" "apt-get update inside the new root file system failed; check the network or the proxy and try again."
