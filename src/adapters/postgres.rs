@@ -168,6 +168,21 @@ impl<R: ContainerRuntime> Postgres<R> {
         Ok(answer.lines().map(ToOwned::to_owned).collect())
     }
 
+    /// Ends every connection to the database `name`.
+    async fn end_connections(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<()> {
+        let ends = format!(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+            literal(name)
+        );
+        self.ask_server(database, password, &ends).await?;
+        Ok(())
+    }
+
     async fn rename(
         &self,
         database: &DatabaseRef,
@@ -183,11 +198,7 @@ impl<R: ContainerRuntime> Postgres<R> {
             );
             self.ask_server(database, password, &shuts).await?;
         }
-        let ends = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
-            literal(from)
-        );
-        self.ask_server(database, password, &ends).await?;
+        self.end_connections(database, password, from).await?;
         let renames = format!(
             "ALTER DATABASE {} RENAME TO {}",
             identifier(from),
@@ -436,11 +447,7 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 other: name.to_owned(),
             });
         }
-        let ends = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
-            literal(name)
-        );
-        self.ask_server(database, password, &ends).await?;
+        self.end_connections(database, password, name).await?;
         let drops = format!("DROP DATABASE IF EXISTS {}", identifier(name));
         self.ask_server(database, password, &drops).await.map(drop)
     }

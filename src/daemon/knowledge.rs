@@ -28,8 +28,6 @@ pub struct Known {
     pub advisories: Vec<Advisory>,
     /// What could not be read.
     pub problems: Vec<String>,
-    /// Whether anything is new since the last question.
-    pub changed: bool,
 }
 
 /// Why nothing can be said.
@@ -85,7 +83,6 @@ pub async fn refresh<S: ReleaseSource>(
         releases: releases.items,
         advisories: advisories.items,
         problems,
-        changed: releases.changed || advisories.changed,
     })
 }
 

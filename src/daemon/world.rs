@@ -6,22 +6,17 @@ use crate::adapters::docker::Engine;
 use crate::adapters::files::StateDir;
 use crate::adapters::github::GitHub;
 use crate::adapters::http::HttpProbe;
-use crate::adapters::mail;
+use crate::adapters::mail::MailReporter;
 use crate::adapters::postgres::Postgres;
 use crate::adapters::redis::RedisTools;
 use crate::adapters::store::Store;
 use crate::config::{self, Settings};
-use crate::domain::event::Entry;
-use crate::domain::plan::Plan;
-use crate::domain::report::Report;
-use crate::engine::{Ports, chain};
-use crate::ports::clock::Clock;
+use crate::engine::Ports;
 use crate::ports::files::FilesError;
 use crate::ports::mailer::{Recipient, RecipientRole, Security, SmtpSettings};
 use crate::ports::release_source::ReleaseSourceError;
-use crate::ports::reporter::Reporter;
 use crate::ports::runtime::RuntimeError;
-use crate::ports::store::{NewMail, StoreError};
+use crate::ports::store::StoreError;
 
 /// Name of the state file in the state folder.
 pub const STATE_FILE: &str = "state.db";
@@ -64,19 +59,17 @@ pub fn open_store(settings: &Settings) -> Result<Store, WorldError> {
 impl World {
     /// Opens the state and connects to the engine.
     pub async fn open(settings: &Settings, clock: SystemClock) -> Result<Self, WorldError> {
-        let store = open_store(settings)?;
+        let files = StateDir::open(&settings.state_dir)?;
+        let store = Store::open(&settings.state_dir.join(STATE_FILE))?;
         let engine = Engine::connect(&settings.docker.socket).await?;
         Ok(Self {
             postgres: Postgres::new(engine.clone()),
             redis: RedisTools::new(engine.clone(), clock),
             compose: Compose::new(&settings.docker.socket),
             probe: HttpProbe,
-            files: StateDir::open(&settings.state_dir)?,
+            files,
             store,
-            reporter: MailReporter {
-                mail: settings.mail.clone(),
-                clock,
-            },
+            reporter: reporter(settings.mail.as_ref()),
             engine,
             clock,
         })
@@ -128,31 +121,15 @@ impl Ports for World {
     }
 }
 
-/// Writes a mail to every configured recipient.
-#[derive(Debug)]
-pub struct MailReporter {
-    mail: Option<config::Mail>,
-    clock: SystemClock,
-}
-
-impl Reporter for MailReporter {
-    fn mails(&self, plan: &Plan, journal: &[Entry]) -> Vec<NewMail> {
-        let Some(mail) = &self.mail else {
-            return Vec::new();
-        };
-        let report = Report::new(plan, journal);
-        let now = self.clock.now();
-        let write = |to: &config::Recipient| {
-            let to = Recipient {
-                address: to.address.clone(),
-                role: role(to.role),
-            };
-            mail::render(&report, &to, &mail.from, now)
-                .inspect_err(|err| tracing::error!("no mail to {}: {}", to.address, chain(err)))
-                .ok()
-        };
-        mail.to.iter().filter_map(write).collect()
-    }
+fn reporter(mail: Option<&config::Mail>) -> MailReporter {
+    let Some(mail) = mail else {
+        return MailReporter::new(String::new(), Vec::new());
+    };
+    let recipients = mail.to.iter().map(|to| Recipient {
+        address: to.address.clone(),
+        role: role(to.role),
+    });
+    MailReporter::new(mail.from.clone(), recipients.collect())
 }
 
 fn role(role: config::Role) -> RecipientRole {

@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Call;
-use super::check::{ask_github, judge, nothing_to_do, order};
+use super::check::{nothing_to_do, prepare};
 use crate::adapters::mail::{Smtp, deliver_due};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Show;
@@ -43,21 +43,10 @@ pub(super) async fn apply(
             .note("an earlier run was interrupted; it is finished now, and no new one was started");
         return end(call, &world, &ended).await;
     }
-    let known = ask_github(call, &world).await?;
-    let judged = judge(call, &world, instance, &known).await?;
-    let Some(order) = order(&judged, to, force)? else {
-        return Ok(nothing_to_do(call, &judged.decision));
+    let (decision, planned) = prepare(call, &world, instance, to, force).await?;
+    let Some((plan, material)) = planned else {
+        return Ok(nothing_to_do(call, &decision));
     };
-    let github = call.github()?;
-    let (plan, material) = act::plan(
-        &world,
-        &github,
-        call.settings,
-        instance,
-        &judged.survey,
-        order,
-    )
-    .await?;
     if !call.out.is_json() {
         call.out.note(&render::plan(&plan));
     }

@@ -10,21 +10,21 @@ use crate::daemon::act::{self, Order};
 use crate::daemon::knowledge::{self, Known};
 use crate::daemon::world::World;
 use crate::domain::decide::{Decision, Facts, Target, When, decide, target_of};
-use crate::domain::plan::Asked;
+use crate::domain::plan::{Asked, Plan};
 use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::{Survey, survey};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 
 /// Everything known about one instance, and what follows.
-pub(super) struct Judged {
-    pub(super) survey: Survey,
-    pub(super) facts: Facts,
-    pub(super) decision: Decision,
+struct Judged {
+    survey: Survey,
+    facts: Facts,
+    decision: Decision,
 }
 
 /// Looks at the instance and decides.
-pub(super) async fn judge(
+async fn judge(
     call: &Call<'_>,
     world: &World,
     instance: &Instance,
@@ -42,7 +42,7 @@ pub(super) async fn judge(
     })
 }
 
-pub(super) async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
+async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
     let github = call.github()?;
     let repository = &call.settings.github.repository;
     Ok(knowledge::refresh(world.store(), &github, repository, call.clock.now()).await?)
@@ -83,30 +83,39 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
 pub(super) async fn plan(call: &Call<'_>, to: Option<&str>, force: bool) -> Result<Exit, Failure> {
     let instance = call.chosen()?;
     let world = World::open(call.settings, call.clock).await?;
-    let known = ask_github(call, &world).await?;
-    let judged = judge(call, &world, instance, &known).await?;
-    let Some(order) = order(&judged, to, force)? else {
-        return Ok(nothing_to_do(call, &judged.decision));
+    let (decision, planned) = prepare(call, &world, instance, to, force).await?;
+    let Some((plan, _)) = planned else {
+        return Ok(nothing_to_do(call, &decision));
     };
-    let github = call.github()?;
-    let (plan, _) = act::plan(
-        &world,
-        &github,
-        call.settings,
-        instance,
-        &judged.survey,
-        order,
-    )
-    .await?;
     if call.out.is_json() {
         let hash = plan.hash().unwrap_or_default();
         call.out
-            .json(&json!({ "plan": plan, "plan_hash": hash, "when": judged.decision.when }));
+            .json(&json!({ "plan": plan, "plan_hash": hash, "when": decision.when }));
     } else {
         call.out.text(&render::plan(&plan));
-        call.out.text(&render::when(&judged.decision));
+        call.out.text(&render::when(&decision));
     }
     Ok(Exit::Done)
+}
+
+/// Decides, and makes the plan of what a person at the terminal orders, with the text of its material;
+/// without one there is nothing to do. Changes nothing.
+pub(super) async fn prepare(
+    call: &Call<'_>,
+    world: &World,
+    instance: &Instance,
+    to: Option<&str>,
+    force: bool,
+) -> Result<(Decision, Option<(Plan, String)>), Failure> {
+    let known = ask_github(call, world).await?;
+    let judged = judge(call, world, instance, &known).await?;
+    let Some(order) = order(&judged, to, force)? else {
+        return Ok((judged.decision, None));
+    };
+    let github = call.github()?;
+    let (settings, survey) = (call.settings, &judged.survey);
+    let planned = act::plan(world, &github, settings, instance, survey, order).await?;
+    Ok((judged.decision, Some(planned)))
 }
 
 /// Says that there is nothing to do, or what stands in the way.
@@ -124,11 +133,7 @@ pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
 }
 
 /// What a person at the terminal orders: the version named, or the one the policy would choose.
-pub(super) fn order(
-    judged: &Judged,
-    to: Option<&str>,
-    force: bool,
-) -> Result<Option<Order>, Failure> {
+fn order(judged: &Judged, to: Option<&str>, force: bool) -> Result<Option<Order>, Failure> {
     let target: Target = match to {
         Some(text) => {
             let version = version(text)?;
