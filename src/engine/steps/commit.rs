@@ -55,19 +55,18 @@ impl<P: Ports> Ctx<'_, P> {
     async fn let_in(&self, service: &PlannedService, state: &RunState) -> Result<(), StepError> {
         let runtime = self.ports.runtime();
         let spec = self.new_spec(service, state).await?;
-        let container = self.new_container(service).await?;
+        // An interruption while it was made anew may have left none.
+        let id = runtime.ensure_created(&service.container, &spec).await?;
         let mut connected = Ok(());
         for network in &service.public_networks {
             if connected.is_ok() {
                 let endpoint = endpoint(&spec, network);
-                connected = runtime
-                    .ensure_connected(&container.id, network, &endpoint)
-                    .await;
+                connected = runtime.ensure_connected(&id, network, &endpoint).await;
             }
         }
         match connected {
             Ok(()) => {
-                runtime.ensure_running(&container.id).await?;
+                runtime.ensure_running(&id).await?;
                 if self.is_published(service).await? {
                     return Ok(());
                 }
@@ -79,7 +78,7 @@ impl<P: Ports> Ctx<'_, P> {
                 chain(&err)
             )),
         }
-        self.make_anew(service, &spec).await
+        self.make_anew(service, &spec, id).await
     }
 
     /// Makes the new container once more, connected to everything, and starts it; tries for as long as a
@@ -88,13 +87,13 @@ impl<P: Ports> Ctx<'_, P> {
         &self,
         service: &PlannedService,
         spec: &ContainerSpec,
+        mut id: String,
     ) -> Result<(), StepError> {
         let (runtime, clock) = (self.ports.runtime(), self.ports.clock());
         let start = clock.monotonic();
         loop {
-            let container = self.new_container(service).await?;
-            runtime.ensure_removed(&container.id).await?;
-            let id = runtime.ensure_created(&service.container, spec).await?;
+            runtime.ensure_removed(&id).await?;
+            id = runtime.ensure_created(&service.container, spec).await?;
             let started = runtime.ensure_running(&id).await;
             if started.is_ok() && self.is_published(service).await? {
                 return Ok(());
