@@ -38,6 +38,15 @@ pub struct Advisory {
     pub withdrawn: bool,
     /// What it lists as affected, and the versions that repair it.
     pub vulnerable: Vec<Vulnerable>,
+    /// When this host saw it first, kept for ever; none where nothing is remembered.
+    #[serde(default)]
+    pub first_seen: Option<Timestamp>,
+    /// Since when the publisher no longer lists it, without a word. It is remembered, and still counts.
+    #[serde(default)]
+    pub gone_since: Option<Timestamp>,
+    /// The worst grade this host ever saw on it, where that is worse than the present one.
+    #[serde(default)]
+    pub graded_before: Option<Severity>,
 }
 
 /// One range of versions that an advisory lists.
@@ -134,6 +143,9 @@ impl Advisory {
             updated_at: parts.updated_at,
             withdrawn: parts.withdrawn,
             vulnerable: vulnerable.collect(),
+            first_seen: None,
+            gone_since: None,
+            graded_before: None,
             cve: parts.cve.filter(|cve| !cve.is_empty()),
         })
     }

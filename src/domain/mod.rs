@@ -8,6 +8,8 @@
 pub mod advisory;
 pub mod decide;
 pub mod event;
+pub mod installed;
+pub mod path;
 pub mod plan;
 pub mod policy;
 pub mod release;

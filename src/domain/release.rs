@@ -32,6 +32,12 @@ pub struct Release {
     pub ids: BTreeSet<String>,
     /// What the text says about upgrading.
     pub notes: UpgradeNotes,
+    /// When this host saw it first, kept for ever; none where nothing is remembered.
+    #[serde(default)]
+    pub first_seen: Option<Timestamp>,
+    /// Since when the publisher no longer lists it. It is remembered, and never installed.
+    #[serde(default)]
+    pub gone_since: Option<Timestamp>,
 }
 
 /// The plain parts of a release, before anything is believed.
@@ -156,7 +162,16 @@ impl Release {
             described: !body.trim().is_empty(),
             ids,
             notes,
+            first_seen: None,
+            gone_since: None,
         })
+    }
+
+    /// Since when it has been public, as far as is known here. A publication date that was moved to a later day after
+    /// this host had seen the release does not count.
+    pub fn known_since(&self) -> Timestamp {
+        self.first_seen
+            .map_or(self.published_at, |seen| seen.min(self.published_at))
     }
 
     /// Whether anything says that this release closes security holes.
