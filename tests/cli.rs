@@ -16,7 +16,7 @@ use mastopatch::exit::Exit;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const POLICY: &str = include_str!("../policies/standard.toml");
+const POLICY: &str = include_str!("data/policies/sunday.toml");
 
 /// A configuration in a folder of its own. Its engine's socket does not exist.
 struct Case {

@@ -16,6 +16,8 @@ mod reader;
 mod validate;
 mod values;
 
+pub use policy::SHIPPED as SHIPPED_POLICIES;
+
 /// Where the configuration is expected when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/mastopatch/mastopatch.toml";
 
@@ -26,9 +28,9 @@ pub struct Settings {
     pub file: PathBuf,
     /// Where journal, snapshots and reports are kept.
     pub state_dir: PathBuf,
-    /// The file the policy was read from.
+    /// The file the policy was read from, or the name of a shipped one.
     pub policy_file: PathBuf,
-    /// When what may be updated.
+    /// When what may be updated, on instances without a policy of their own.
     pub policy: Policy,
     /// The container engine.
     pub docker: Docker,
@@ -75,6 +77,10 @@ pub struct Instance {
     pub main_image: String,
     /// The repository of the streaming image, without a tag.
     pub streaming_image: String,
+    /// The policy's file, or the name of a shipped one.
+    pub policy_file: PathBuf,
+    /// When what may be updated here.
+    pub policy: Policy,
 }
 
 /// Limits of a run.
@@ -215,7 +221,7 @@ pub fn load(file: &Path, credentials: Option<&Path>) -> Result<Settings, ConfigE
 /// Reads and checks a policy. `name` is the file named in errors.
 pub fn parse_policy(name: &Path, text: &str) -> Result<Policy, ConfigErrors> {
     let problems = reader::Problems::default();
-    let policy = policy::parse(name, text, &problems);
+    let policy = policy::parse(name, text, None, &problems);
     policy.ok_or_else(|| problems.into_errors())
 }
 

@@ -1,5 +1,7 @@
 //! What is known: GitHub's answers, kept in the store, and what follows for an instance.
 
+use std::sync::Arc;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::adapters::store::{CachedAnswer, Store};
@@ -7,6 +9,9 @@ use crate::config::{Instance, Settings};
 use crate::domain::advisory::Advisory;
 use crate::domain::decide::{Approval, Attempt, Facts, Quarantined};
 use crate::domain::event::{Event, Outcome, Step};
+use crate::domain::installed::Installed;
+use crate::domain::path::Host;
+use crate::domain::published::Published;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::InstanceRef;
@@ -129,6 +134,8 @@ pub fn facts(
         if let Ok(version) = row.version.parse() {
             approvals.push(Approval {
                 version,
+                plan: String::new(),
+                expires_at: None,
                 by: row.by,
                 at: row.at,
             });
@@ -136,9 +143,15 @@ pub fn facts(
     }
     Ok(Facts {
         instance: instance.name.clone(),
-        installed,
-        releases: known.releases.clone(),
-        advisories: known.advisories.clone(),
+        installed: Installed::taken_for_granted(installed),
+        host: Host::default(),
+        published: Arc::new(Published::new(
+            known.releases.clone(),
+            known.advisories.clone(),
+        )),
+        hold: None,
+        pin: None,
+        planned: None,
         quarantined,
         approvals,
         attempts: attempts(store, &instance.name)?,

@@ -264,7 +264,7 @@ impl Daemon {
         let store = world.store();
         let facts = knowledge::facts(store, instance, survey.installed.clone(), known)?;
         let needed = knowledge::time_needed(store, instance)?;
-        let decision = decide(&facts, &self.settings.policy, self.clock.now(), needed);
+        let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
         let (Some(target), When::Now { until, .. }) = (&decision.target, &decision.when) else {
             tracing::debug!("{}: {}", instance.name, status_line(&decision));
             return Ok(decision);
@@ -348,6 +348,7 @@ fn status_line(decision: &Decision) -> String {
             because,
         } => format!("waits until {not_before}: {because}"),
         When::NeedsApproval => "needs approval".to_owned(),
+        When::NotifyOnly => "left to people".to_owned(),
         When::Blocked => "blocked".to_owned(),
     };
     format!("{name}: {installed} -> {}, {when}", target.version)

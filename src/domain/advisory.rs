@@ -194,6 +194,32 @@ impl Advisory {
             .flat_map(|vulnerable| &vulnerable.patched)
     }
 
+    /// Since when it has been public, as far as is known here.
+    pub fn known_since(&self) -> Option<Timestamp> {
+        [self.published_at, self.first_seen]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether it would list `version` if it were not withdrawn.
+    pub fn would_list(&self, version: &ReleaseVersion) -> bool {
+        self.vulnerable
+            .iter()
+            .any(|vulnerable| matches!(vulnerable.range.contains(version), Affected::Listed(_)))
+    }
+
+    /// STUB
+    pub fn is_exploited(&self) -> bool {
+        let _ = self;
+        false
+    }
+
+    /// Every id it has.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.id.as_str()).chain(self.cve.as_deref())
+    }
+
     /// Whether `id` is this advisory's GHSA or CVE id.
     pub fn is_called(&self, id: &str) -> bool {
         self.id == id || self.cve.as_deref() == Some(id)

@@ -93,6 +93,13 @@ pub enum Said {
     },
 }
 
+impl Origin {
+    /// Whether the images are Mastodon's own, with a tag that names one release.
+    pub const fn is_upstream(&self) -> bool {
+        matches!(self, Self::Upstream)
+    }
+}
+
 impl Installed {
     /// A version of Mastodon's own about which nobody was asked: for tests and what-if questions.
     pub const fn taken_for_granted(version: ReleaseVersion) -> Self {

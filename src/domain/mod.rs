@@ -12,6 +12,7 @@ pub mod installed;
 pub mod path;
 pub mod plan;
 pub mod policy;
+pub mod published;
 pub mod release;
 pub mod report;
 pub mod run;

@@ -2,7 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::domain::version::{ReleaseVersion, UpdateKind};
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+
+use crate::domain::release::Release;
+use crate::domain::version::{ReleaseLine, ReleaseVersion, UpdateKind};
 
 /// One version at which the way stops.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,4 +99,41 @@ pub struct Host {
     pub public_mounts: Vec<(String, String)>,
     /// What could not be looked at, as sentences.
     pub not_seen: Vec<String>,
+}
+
+/// STUB
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Path {
+    /// Stops.
+    pub stops: Vec<Stop>,
+    /// End.
+    pub dead_end: Option<String>,
+}
+
+/// STUB
+pub fn path(
+    _installed: &ReleaseVersion,
+    _releases: &[&Release],
+    _upto: Option<ReleaseLine>,
+) -> Path {
+    Path {
+        stops: Vec::new(),
+        dead_end: None,
+    }
+}
+
+/// STUB
+pub fn obstacles(
+    _host: &Host,
+    _from: &ReleaseVersion,
+    _to: &ReleaseVersion,
+    _now: Timestamp,
+    _ends: &BTreeMap<ReleaseLine, Date>,
+) -> Vec<Obstacle> {
+    Vec::new()
+}
+
+/// STUB
+pub fn end_of_support(line: ReleaseLine, ends: &BTreeMap<ReleaseLine, Date>) -> Option<Date> {
+    ends.get(&line).copied()
 }

@@ -265,20 +265,20 @@ allow = ["*"]
 [[policy]]
 name = "security"
 match = {{ class = ["security"] }}
-when = "at-once"
+outside_windows = "at-once"
 approval = "none"
 
 [[policy]]
 name = "patch"
 match = {{ class = ["patch"] }}
-when = "at-once"
+outside_windows = "at-once"
 approval = "none"
 min_age = "24h"
 
 [[policy]]
 name = "minor"
 match = {{ class = ["minor"] }}
-when = "at-once"
+outside_windows = "at-once"
 approval = "{minor}"
 min_age = "24h"
 "#,

@@ -34,7 +34,7 @@ async fn judge(
     let store = world.store();
     let facts = knowledge::facts(store, instance, survey.installed.clone(), known)?;
     let needed = knowledge::time_needed(store, instance)?;
-    let decision = decide(&facts, &call.settings.policy, call.clock.now(), needed);
+    let decision = decide(&facts, &instance.policy, call.clock.now(), needed);
     Ok(Judged {
         survey,
         facts,
@@ -71,7 +71,7 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
     let exits = decisions.iter().map(|decision| match decision.when {
         When::Nothing => Exit::Done,
         When::Now { .. } => Exit::Available,
-        When::Wait { .. } | When::NeedsApproval | When::Blocked => Exit::Waiting,
+        When::Wait { .. } | When::NeedsApproval | When::NotifyOnly | When::Blocked => Exit::Waiting,
     });
     let exits: Vec<Exit> = exits.collect();
     Ok([Exit::Available, Exit::Waiting]
@@ -128,7 +128,11 @@ pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
     }
     match decision.when {
         When::Nothing => Exit::Done,
-        When::Now { .. } | When::Wait { .. } | When::NeedsApproval | When::Blocked => Exit::Waiting,
+        When::Now { .. }
+        | When::Wait { .. }
+        | When::NeedsApproval
+        | When::NotifyOnly
+        | When::Blocked => Exit::Waiting,
     }
 }
 
