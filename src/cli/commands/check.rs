@@ -15,6 +15,7 @@ use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::{Survey, survey};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
+use crate::ports::store::ApprovalRow;
 
 /// Everything known about one instance, and what follows.
 struct Judged {
@@ -173,12 +174,14 @@ pub(super) fn approve(call: &Call<'_>, text: &str) -> Result<Exit, Failure> {
     let instance = call.chosen()?;
     let version = version(text)?;
     let store = crate::daemon::world::open_store(call.settings)?;
-    store.approve(
-        &instance.name,
-        &version.to_string(),
-        &person(),
-        call.clock.now(),
-    )?;
+    let approval = ApprovalRow {
+        version: version.to_string(),
+        plan_hash: String::new(),
+        by: person(),
+        at: call.clock.now(),
+        expires_at: None,
+    };
+    store.approve(&instance.name, &approval)?;
     if call.out.is_json() {
         call.out
             .json(&json!({ "approved": { "instance": instance.name, "version": version } }));
