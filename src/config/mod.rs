@@ -225,6 +225,12 @@ pub fn parse_policy(name: &Path, text: &str) -> Result<Policy, ConfigErrors> {
     policy.ok_or_else(|| problems.into_errors())
 }
 
+/// A length of time as the configuration writes it, `36h`; longer than nothing.
+pub fn span(text: &str) -> Option<jiff::SignedDuration> {
+    let span = values::span(text).ok().filter(|span| !span.is_zero())?;
+    jiff::SignedDuration::try_from(span).ok()
+}
+
 impl ConfigErrors {
     /// The mistakes, by file and line.
     pub fn all(&self) -> &[ConfigError] {

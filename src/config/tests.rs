@@ -317,7 +317,7 @@ fn a_change_that_does_not_fit_is_told_where_it_stands() {
     assert_eq!(
         mistakes(text),
         [
-            "mastopatch.toml:2:1: override.name: the policy security-first.toml has no rule `pach` to change; it has `exploited`, `critical`, `security-high`, `security`, `patch`, `next-line`",
+            "mastopatch.toml:2:1: override.name: the policy security-first.toml has no rule `pach` to change; it has `exploited`, `critical`, `security-high`, `security`, `patch`, `way-out`, `next-line`",
             "mastopatch.toml:4:1: override: rule `patch` has a deadline before its minimum age is over",
         ]
     );

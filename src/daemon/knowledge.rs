@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::adapters::store::{CachedAnswer, Store};
 use crate::config::{Instance, Settings};
 use crate::domain::advisory::Advisory;
-use crate::domain::decide::{Approval, Attempt, Facts, Quarantined};
+use crate::domain::decide::{Approval, Attempt, Facts, Hold, Pin, Quarantined};
 use crate::domain::event::{Event, Outcome, Step};
 use crate::domain::installed::Installed;
 use crate::domain::path::Host;
@@ -134,8 +134,8 @@ pub fn facts(
         if let Ok(version) = row.version.parse() {
             approvals.push(Approval {
                 version,
-                plan: String::new(),
-                expires_at: None,
+                plan: row.plan_hash,
+                expires_at: row.expires_at,
                 by: row.by,
                 at: row.at,
             });
@@ -149,14 +149,40 @@ pub fn facts(
             known.releases.clone(),
             known.advisories.clone(),
         )),
-        hold: None,
-        pin: None,
+        hold: store.hold(&instance.name)?.map(|row| Hold {
+            reason: row.reason,
+            by: row.by,
+            at: row.at,
+            until: row.until,
+        }),
+        pin: pin(store, instance, &mut problems)?,
         planned: None,
         quarantined,
         approvals,
         attempts: attempts(store, &instance.name)?,
         problems,
     })
+}
+
+fn pin(
+    store: &Store,
+    instance: &Instance,
+    problems: &mut Vec<String>,
+) -> Result<Option<Pin>, StoreError> {
+    let Some(row) = store.pin(&instance.name)? else {
+        return Ok(None);
+    };
+    let to = row.to.parse();
+    if to.is_err() {
+        problems.push(format!("A pin is unreadable: {}.", row.to));
+    }
+    Ok(to.ok().map(|to| Pin {
+        to,
+        reason: row.reason,
+        by: row.by,
+        at: row.at,
+        until: row.until,
+    }))
 }
 
 /// Runs since the last one that committed, newest first.

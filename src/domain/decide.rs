@@ -1,6 +1,7 @@
 //! The decision: what is known, what follows from it, when it may happen, and why.
 
 use std::fmt;
+use std::str::FromStr;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -11,7 +12,7 @@ use crate::domain::installed::{Installed, Origin};
 use crate::domain::path::{self, Host, Obstacle, Path, Weight};
 use crate::domain::policy::{Action, Approvals, Class, Policy, Rule, Subject};
 use crate::domain::published::Published;
-use crate::domain::version::{ReleaseLine, ReleaseVersion, UpdateKind};
+use crate::domain::version::{NotAVersion, ReleaseLine, ReleaseVersion, UpdateKind};
 
 mod attempts;
 mod choice;
@@ -619,6 +620,22 @@ impl Pin {
         match &self.to {
             PinTo::Line(line) => version.line() <= *line,
             PinTo::Version(last) => !last.precedes(version),
+        }
+    }
+}
+
+impl FromStr for PinTo {
+    type Err = NotAVersion;
+
+    /// Accepts a line, `4.5`, or a version, `4.5.8`.
+    fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        match text.parse() {
+            Ok(version) => Ok(Self::Version(version)),
+            Err(NotAVersion::Incomplete(text)) => {
+                let (version, _) = ReleaseVersion::parse_partial(&text)?;
+                Ok(Self::Line(version.line()))
+            }
+            Err(err) => Err(err),
         }
     }
 }

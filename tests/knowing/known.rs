@@ -112,14 +112,15 @@ pub(crate) fn facts_on(installed: &str, day: &str) -> Facts {
     }
 }
 
-/// What was published at an instant.
+/// What was published at an instant. An advisory without a date is known from the day on which a release named it.
 pub(crate) fn published_on(day: &str) -> Arc<Published> {
     publish(|releases, advisories| {
         releases.retain(|release| release.published_at <= at(day));
-        advisories.retain(|advisory| {
-            advisory
-                .published_at
-                .is_none_or(|published| published <= at(day))
+        advisories.retain(|advisory| match advisory.published_at {
+            Some(published) => published <= at(day),
+            None => releases
+                .iter()
+                .any(|release| release.ids.contains(&advisory.id)),
         });
     })
 }

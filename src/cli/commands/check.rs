@@ -11,6 +11,7 @@ use crate::daemon::knowledge::{self, Known};
 use crate::daemon::world::World;
 use crate::domain::decide::{Decision, Facts, Target, When, decide, target_of};
 use crate::domain::plan::{Asked, Plan};
+use crate::domain::policy::Policy;
 use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::{Survey, survey};
 use crate::exit::Exit;
@@ -43,33 +44,49 @@ async fn judge(
     })
 }
 
-async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
+pub(super) async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
     let github = call.github()?;
     let repository = &call.settings.github.repository;
     Ok(knowledge::refresh(world.store(), &github, repository, call.clock.now()).await?)
 }
 
 pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
+    answer(call, |decision, _| render::decision(decision)).await
+}
+
+pub(super) async fn explain(call: &Call<'_>) -> Result<Exit, Failure> {
+    answer(call, render::explanation).await
+}
+
+/// Decides about the instances that are meant, and shows each decision.
+async fn answer(
+    call: &Call<'_>,
+    show: impl Fn(&Decision, &Policy) -> String,
+) -> Result<Exit, Failure> {
     let world = World::open(call.settings, call.clock).await?;
     let known = ask_github(call, &world).await?;
     let mut decisions = Vec::new();
     for instance in &call.settings.instances {
         if call.instance.is_none_or(|name| name == instance.name) {
-            decisions.push(judge(call, &world, instance, &known).await?.decision);
+            let judged = judge(call, &world, instance, &known).await?;
+            decisions.push((judged.decision, instance));
         }
     }
     if decisions.is_empty() {
         call.chosen()?;
     }
     if call.out.is_json() {
-        call.out.json(&json!({ "instances": decisions }));
+        let all: Vec<&Decision> = decisions.iter().map(|(decision, _)| decision).collect();
+        call.out.json(&json!({ "instances": all }));
     } else {
-        for decision in &decisions {
-            call.out.text(&render::decision(decision));
-        }
+        let texts: Vec<String> = decisions
+            .iter()
+            .map(|(decision, instance)| show(decision, &instance.policy))
+            .collect();
+        call.out.text(&texts.join("\n\n"));
     }
     // The most urgent answer of all instances.
-    let exits = decisions.iter().map(|decision| match decision.when {
+    let exits = decisions.iter().map(|(decision, _)| match decision.when {
         When::Nothing => Exit::Done,
         When::Now { .. } => Exit::Available,
         When::Wait { .. } | When::NeedsApproval | When::NotifyOnly | When::Blocked => Exit::Waiting,
@@ -165,32 +182,7 @@ fn order(judged: &Judged, to: Option<&str>, force: bool) -> Result<Option<Order>
     }))
 }
 
-fn version(text: &str) -> Result<ReleaseVersion, Failure> {
+pub(super) fn version(text: &str) -> Result<ReleaseVersion, Failure> {
     text.parse()
         .map_err(|err| Failure::new(Exit::Usage, format!("`{text}` is no version: {err}")))
-}
-
-pub(super) fn approve(call: &Call<'_>, text: &str) -> Result<Exit, Failure> {
-    let instance = call.chosen()?;
-    let version = version(text)?;
-    let store = crate::daemon::world::open_store(call.settings)?;
-    let approval = ApprovalRow {
-        version: version.to_string(),
-        plan_hash: String::new(),
-        by: person(),
-        at: call.clock.now(),
-        expires_at: None,
-    };
-    store.approve(&instance.name, &approval)?;
-    if call.out.is_json() {
-        call.out
-            .json(&json!({ "approved": { "instance": instance.name, "version": version } }));
-    } else {
-        call.out.text(&format!(
-            "{version} is approved for {}. The daemon starts it when its rule and a window allow; \
-             `mastopatch check` says when, `mastopatch apply` does it now.",
-            instance.name
-        ));
-    }
-    Ok(Exit::Done)
 }

@@ -1,8 +1,11 @@
 //! The commands.
 
 mod apply;
+mod ask;
 mod check;
+mod known;
 mod look;
+mod orders;
 
 use std::path::Path;
 
@@ -30,7 +33,20 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Check => check::check(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
-        Command::Approve { version } => check::approve(&call, version),
+        Command::Explain => check::explain(&call).await,
+        Command::Advisories { version, all } => {
+            known::advisories(&call, version.as_deref(), *all).await
+        }
+        Command::Releases { line, all } => known::releases(&call, line.as_deref(), *all).await,
+        Command::Approve {
+            version,
+            withdraw,
+            yes,
+        } => orders::approve(&call, version.as_deref(), *withdraw, *yes).await,
+        Command::Hold { reason, until } => orders::hold(&call, reason, until.as_deref()),
+        Command::Unhold => orders::unhold(&call),
+        Command::Pin { to, reason, until } => orders::pin(&call, to, reason, until.as_deref()),
+        Command::Unpin => orders::unpin(&call),
         Command::Status => look::status(&call),
         Command::History { limit } => look::history(&call, *limit),
         Command::Show { run } => look::show(&call, run.as_deref()),

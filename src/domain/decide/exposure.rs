@@ -252,15 +252,20 @@ impl Exposure {
         }
         if !self.set_aside.is_empty() {
             texts.push(format!(
-                "{} not counted, because there is no usable range and the repairs are older than what runs: {}.",
+                "{} not counted, because the range cannot be used as written and the repair is older than what runs: {}.",
                 if self.set_aside.len() == 1 { "One advisory is".to_owned() } else { format!("{} advisories are", self.set_aside.len()) },
                 self.set_aside.join(", ")
             ));
         }
         if self.standing == Standing::NotListed {
             let known = published.advisories().len();
+            let others = if self.set_aside.is_empty() {
+                "any"
+            } else {
+                "any other"
+            };
             texts.push(format!(
-                "{installed} is not listed as affected by any of the {known} known advisories, and line {line} has no newer security release."
+                "{installed} is not listed as affected by {others} of the {known} known advisories, and line {line} has no newer security release."
             ));
         }
         texts
