@@ -9,6 +9,8 @@ use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
 mod read;
 
+pub(super) use read::lines_in;
+
 /// A range of versions as advisories write it.
 ///
 /// Read are comparisons joined by commas, blanks or "and" (all must hold), alternatives joined by `||` or "or" (one must
@@ -153,7 +155,7 @@ impl VersionRange {
 
     /// Whether the range says anything about a line: names a version of it, readable or not, or covers its beginning.
     pub fn names_line(&self, line: ReleaseLine) -> bool {
-        read::lines_in(&self.text).any(|named| named == line)
+        lines_in(&self.text).any(|named| named == line)
             || self.alternatives.iter().flatten().any(|set| {
                 let first = format!("{line}.0").parse::<ReleaseVersion>();
                 first.is_ok_and(|first| set.holds(&first) == Some(true))
