@@ -74,8 +74,10 @@ pub(crate) fn advisories() -> Vec<Advisory> {
                         text(one, "vulnerable_version_range"),
                         text(one, "patched_versions"),
                     )
+                        .into()
                 })
                 .collect(),
+            ..Default::default()
         })
         .unwrap()
     };

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::domain::advisory::{Advisory, AdvisoryParts};
+use crate::domain::advisory::{Advisory, AdvisoryParts, CvssParts, VulnerableParts};
 use crate::domain::release::{Release, ReleaseParts};
 
 #[derive(Debug, Deserialize)]
@@ -21,23 +21,41 @@ struct WireRelease {
     updated_at: Option<String>,
 }
 
+/// What is only looked at for its text is taken as it comes, so that an odd score does not cost the whole advisory.
 #[derive(Debug, Deserialize)]
 struct WireAdvisory {
     ghsa_id: Option<String>,
     cve_id: Option<String>,
-    severity: Option<String>,
-    summary: Option<String>,
-    html_url: Option<String>,
+    #[serde(default)]
+    identifiers: Value,
+    #[serde(default)]
+    severity: Value,
+    #[serde(default)]
+    cvss: Value,
+    #[serde(default)]
+    cvss_severities: Value,
+    #[serde(default)]
+    summary: Value,
+    #[serde(default)]
+    description: Value,
+    #[serde(default)]
+    html_url: Value,
+    #[serde(default)]
+    state: Value,
     published_at: Option<String>,
     updated_at: Option<String>,
     withdrawn_at: Option<String>,
-    vulnerabilities: Option<Vec<WireVulnerability>>,
+    vulnerabilities: Option<Vec<Option<WireVulnerability>>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct WireVulnerability {
-    vulnerable_version_range: Option<String>,
-    patched_versions: Option<String>,
+    #[serde(default)]
+    package: Value,
+    #[serde(default)]
+    vulnerable_version_range: Value,
+    #[serde(default)]
+    patched_versions: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,25 +92,91 @@ pub(super) fn release(item: &Value, problems: &mut Vec<String>) -> Option<Releas
     reported(Release::new(parts), &called, problems)
 }
 
-/// One advisory; `None` when the reason was added to the problems.
+/// One advisory; `None` for one that was never published, or when the reason was added to the problems.
+///
+/// Drafts, reports under triage and reports that were closed unpublished are seen by those with rights in the repository
+/// only, and no advisories. The date of publication decides: with one, it counts in whatever state it is.
 pub(super) fn advisory(item: &Value, problems: &mut Vec<String>) -> Option<Advisory> {
     let called = name_of(item, "ghsa_id", "advisory");
     let wire = reported(WireAdvisory::deserialize(item), &called, problems)?;
-    let vulnerable = wire.vulnerabilities.unwrap_or_default().into_iter();
+    let state = text(&wire.state)
+        .unwrap_or_default()
+        .trim()
+        .to_ascii_lowercase();
+    let unpublished = ["draft", "triage", "closed"].contains(&state.as_str());
+    if unpublished && wire.published_at.is_none() {
+        return None;
+    }
+    let published_at = date(wire.published_at, &called, problems);
+    // Only a date takes an advisory back, and only one that can be: no all-clear from a slip.
+    let withdrawn_at = date(wire.withdrawn_at, &called, problems);
+    let withdrawn =
+        withdrawn_at.is_some_and(|at| published_at.is_none_or(|published| at >= published));
+    let aliases = identifiers(&wire.identifiers);
+    let own_id = || {
+        let is_ghsa = |id: &&String| id.to_ascii_uppercase().starts_with("GHSA-");
+        aliases.iter().find(is_ghsa).cloned()
+    };
+    let scores = [
+        wire.cvss_severities.get("cvss_v4"),
+        wire.cvss_severities.get("cvss_v3"),
+        Some(&wire.cvss),
+    ];
+    let entries = wire.vulnerabilities.unwrap_or_default().into_iter();
     let parts = AdvisoryParts {
-        id: wire.ghsa_id.unwrap_or_default(),
+        id: wire.ghsa_id.or_else(own_id).unwrap_or_default(),
         cve: wire.cve_id,
-        severity: wire.severity,
-        summary: wire.summary,
-        url: wire.html_url,
-        published_at: date(wire.published_at, &called, problems),
+        aliases,
+        severity: text(&wire.severity),
+        cvss: scores.into_iter().flatten().map(score).collect(),
+        summary: text(&wire.summary),
+        description: text(&wire.description),
+        url: text(&wire.html_url),
+        published_at,
         updated_at: date(wire.updated_at, &called, problems),
-        withdrawn: wire.withdrawn_at.is_some(),
-        vulnerable: vulnerable
-            .map(|one| (one.vulnerable_version_range, one.patched_versions))
-            .collect(),
+        withdrawn,
+        closed: state == "closed",
+        vulnerable: entries.map(|entry| vulnerable(entry.as_ref())).collect(),
     };
     reported(Advisory::new(parts), &called, problems)
+}
+
+/// An entry; a null one names nothing, which is not the same as no entry.
+fn vulnerable(entry: Option<&WireVulnerability>) -> VulnerableParts {
+    let Some(entry) = entry else {
+        return VulnerableParts::default();
+    };
+    let of_package = |key| entry.package.get(key).and_then(text);
+    VulnerableParts {
+        ecosystem: of_package("ecosystem"),
+        package: of_package("name"),
+        range: text(&entry.vulnerable_version_range),
+        patched: text(&entry.patched_versions),
+    }
+}
+
+/// The ids in `[{"type": "CVE", "value": "CVE-2026-1"}]`.
+fn identifiers(list: &Value) -> Vec<String> {
+    let ids = list.as_array().into_iter().flatten();
+    ids.filter_map(|id| id.get("value").and_then(text))
+        .collect()
+}
+
+fn score(value: &Value) -> CvssParts {
+    let of = |key| value.get(key).and_then(text);
+    CvssParts {
+        vector: of("vector_string"),
+        score: of("score"),
+    }
+}
+
+/// A text, a number as text, or what else it may be, as JSON; only null is nothing.
+fn text(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 fn name_of(item: &Value, key: &str, what: &str) -> String {

@@ -5,16 +5,24 @@ use std::cmp::Ordering;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::Affected;
-use crate::domain::version::ReleaseVersion;
+use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
-/// A range of versions as advisories write it: comparisons joined by commas, all of which must hold.
+mod read;
+
+pub(super) use read::lines_in;
+
+/// A range of versions as advisories write it.
 ///
-/// The text is always kept. A text that does not make sense becomes a range about which nothing can be decided.
+/// Read are comparisons joined by commas, blanks or "and" (all must hold), alternatives joined by `||` or "or" (one must
+/// hold), lists (`4.2.1, 4.2.3`), lines (`4.2.x`), spans (`4.2.0 - 4.2.8`), `~>` and `^`, and the usual words ("prior to
+/// 4.3.2", "4.3.1 and earlier"). The text is always kept. One word that is not understood, and nothing is decided by that
+/// alternative.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "String", into = "String")]
 pub struct VersionRange {
     text: String,
-    bounds: Result<Vec<Bound>, Undecidable>,
+    /// One of them must hold; never empty.
+    alternatives: Vec<Result<Set, Undecidable>>,
 }
 
 /// Why a range does not say which versions it holds.
@@ -31,6 +39,9 @@ pub enum Undecidable {
         /// The part.
         part: String,
     },
+    /// Comparisons and single versions stand side by side, so it is not clear whether all or one of them must hold.
+    #[error("its range `{0}` mixes bounds with single versions")]
+    Mixed(String),
     /// No version can be in it.
     #[error("its range `{0}` is empty as written")]
     Empty(String),
@@ -39,18 +50,66 @@ pub enum Undecidable {
     Inverted(String),
 }
 
+/// One alternative.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Set {
+    /// What all comparisons hold.
+    Within(Vec<Bound>),
+    /// What one of them holds.
+    AnyOf(Vec<Item>),
+}
+
+/// Something that names versions by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Item {
+    /// `*`
+    Everything,
+    /// `= 4.5.0`
+    Exactly(Bound),
+    /// `4.5.0`, which may mean this one, all up to it, or all before it.
+    Bare(Bound),
+    /// `4.2.x`, `4.x`, and with a lower bound `~> 4.2.1`, `^4.2`.
+    Series {
+        lower: Option<Bound>,
+        of: ReleaseVersion,
+        reach: Reach,
+    },
+}
+
+/// How far a series goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reach {
+    /// To the end of the line.
+    Line,
+    /// To the end of the line or of the major version: two families of tools read `~> 4.2` differently.
+    LineOrMajor,
+    /// To the end of the major version.
+    Major,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Bound {
     operator: Operator,
     version: ReleaseVersion,
-    /// The bound had only two numbers.
-    partial: bool,
+    precision: Precision,
+}
+
+/// How many numbers a version had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Precision {
+    Full,
+    /// Two: `4.2`.
+    Line,
+    /// One: `4`.
+    Major,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Operator {
     Less,
     LessOrEqual,
+    /// "up to 4.3.2", which does not say whether 4.3.2 itself is meant.
+    UpTo,
     Equal,
     GreaterOrEqual,
     Greater,
@@ -61,7 +120,7 @@ impl VersionRange {
     pub fn new(text: &str) -> Self {
         Self {
             text: text.to_owned(),
-            bounds: Self::read(text),
+            alternatives: read::alternatives(text),
         }
     }
 
@@ -73,83 +132,126 @@ impl VersionRange {
     /// Whether the range holds `version`, by precedence and not by the rules of package managers: `< 4.3.0` holds
     /// `4.3.0-rc.1`.
     pub fn contains(&self, version: &ReleaseVersion) -> Affected {
-        let bounds = match &self.bounds {
-            Ok(bounds) => bounds,
-            Err(undecidable) => return Affected::CannotDecide(undecidable.to_string()),
-        };
-        let mut doubtful = false;
-        for bound in bounds {
-            match bound.holds(version) {
-                Some(true) => {}
-                Some(false) => return Affected::NotListed,
-                None => doubtful = true,
+        let mut doubt = None;
+        for alternative in &self.alternatives {
+            match alternative {
+                Ok(set) => match set.holds(version) {
+                    Some(true) => return Affected::Listed(self.text.clone()),
+                    Some(false) => {}
+                    None => doubt = doubt.or(Some(None)),
+                },
+                Err(undecidable) => doubt = doubt.or(Some(Some(undecidable))),
             }
         }
-        if doubtful {
-            Affected::CannotDecide(format!(
+        match doubt {
+            None => Affected::NotListed,
+            Some(Some(undecidable)) => Affected::CannotDecide(undecidable.to_string()),
+            Some(None) => Affected::CannotDecide(format!(
                 "it is not clear whether its range `{}` covers {version}",
                 self.text
-            ))
-        } else {
-            Affected::Listed(self.text.clone())
+            )),
         }
     }
 
-    fn read(text: &str) -> Result<Vec<Bound>, Undecidable> {
-        if text.trim().is_empty() {
-            return Err(Undecidable::Missing);
-        }
-        let bounds = text
-            .split(',')
-            .map(|part| {
-                let not_a_bound = || Undecidable::NotABound {
-                    range: text.to_owned(),
-                    part: part.trim().to_owned(),
-                };
-                Bound::read(part.trim()).ok_or_else(not_a_bound)
+    /// Whether the range says anything about a line: names a version of it, readable or not, or covers its beginning.
+    pub fn names_line(&self, line: ReleaseLine) -> bool {
+        lines_in(&self.text).any(|named| named == line)
+            || self.alternatives.iter().flatten().any(|set| {
+                let first = format!("{line}.0").parse::<ReleaseVersion>();
+                first.is_ok_and(|first| set.holds(&first) == Some(true))
             })
-            .collect::<Result<Vec<_>, _>>()?;
-        let lower = bounds
-            .iter()
-            .filter(|bound| bound.is_lower())
-            .max_by(|a, b| a.version.cmp_precedence(&b.version));
-        let upper = bounds
-            .iter()
-            .filter(|bound| bound.is_upper())
-            .min_by(|a, b| a.version.cmp_precedence(&b.version));
-        if let (Some(lower), Some(upper)) = (lower, upper) {
-            match lower.version.cmp_precedence(&upper.version) {
-                Ordering::Greater => return Err(Undecidable::Inverted(text.to_owned())),
-                Ordering::Equal if !bounds.iter().all(|bound| bound.admits(&lower.version)) => {
-                    return Err(Undecidable::Empty(text.to_owned()));
+    }
+
+    /// Whether the range begins in `version`'s own line, later than `version`: then it leaves it out on purpose.
+    pub(super) fn begins_after(&self, version: &ReleaseVersion) -> bool {
+        let begins = |bound: &Bound| {
+            bound.is_lower()
+                && bound.version.line() == version.line()
+                && bound.holds(version) == Some(false)
+                && version.precedes(&bound.version)
+        };
+        self.alternatives.iter().flatten().any(|set| match set {
+            Set::Within(bounds) => bounds.iter().any(begins),
+            Set::AnyOf(items) => items.iter().any(|item| match item {
+                Item::Exactly(bound) => begins(bound),
+                Item::Series { lower, .. } => lower.as_ref().is_some_and(begins),
+                Item::Everything | Item::Bare(_) => false,
+            }),
+        })
+    }
+}
+
+impl Set {
+    /// `None` where the author may have meant either.
+    fn holds(&self, version: &ReleaseVersion) -> Option<bool> {
+        match self {
+            Self::Within(bounds) => within(bounds, version),
+            Self::AnyOf(items) => any_of(items.iter().map(|item| item.holds(version))),
+        }
+    }
+}
+
+/// What all bounds hold is held. Two bounds of the same kind that disagree (`< 4.2.5, < 4.3.2`) were perhaps meant as a
+/// list, so what only one of them holds is open.
+fn within(bounds: &[Bound], version: &ReleaseVersion) -> Option<bool> {
+    let side = |wanted: fn(&Bound) -> bool| {
+        let mut all = Some(true);
+        let mut one = None;
+        for bound in bounds.iter().filter(|bound| wanted(bound)) {
+            let held = bound.holds(version);
+            all = if held == Some(true) { all } else { held };
+            one = Some(one == Some(true) || held != Some(false));
+        }
+        match (all, one) {
+            (_, Some(false)) => Some(false),
+            (Some(true), _) => Some(true),
+            (Some(false) | None, _) => None,
+        }
+    };
+    match (side(Bound::is_lower), side(Bound::is_upper)) {
+        (Some(false), _) | (_, Some(false)) => Some(false),
+        (Some(true), Some(true)) => Some(true),
+        (Some(true) | None, _) => None,
+    }
+}
+
+fn any_of(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut found = Some(false);
+    for answer in answers {
+        match answer {
+            Some(true) => return answer,
+            Some(false) => {}
+            None => found = None,
+        }
+    }
+    found
+}
+
+impl Item {
+    fn holds(&self, version: &ReleaseVersion) -> Option<bool> {
+        match self {
+            Self::Everything => Some(true),
+            Self::Exactly(bound) => bound.holds(version),
+            Self::Bare(bound) => bound.holds(version).filter(|held| *held),
+            Self::Series { lower, of, reach } => {
+                let lower = lower
+                    .as_ref()
+                    .map_or(Some(true), |bound| bound.holds(version));
+                let same_line = version.line() == of.line();
+                let same_major = version.line().major == of.line().major;
+                match (reach, same_line, same_major) {
+                    (Reach::Line | Reach::LineOrMajor, true, _) | (Reach::Major, _, true) => lower,
+                    (Reach::LineOrMajor, false, true) => lower.filter(|held| !held),
+                    (Reach::Line, false, _) | (Reach::LineOrMajor | Reach::Major, _, false) => {
+                        Some(false)
+                    }
                 }
-                Ordering::Equal | Ordering::Less => {}
             }
         }
-        Ok(bounds)
     }
 }
 
 impl Bound {
-    fn read(part: &str) -> Option<Self> {
-        let (operator, rest) = [
-            ("<=", Operator::LessOrEqual),
-            (">=", Operator::GreaterOrEqual),
-            ("==", Operator::Equal),
-            ("<", Operator::Less),
-            (">", Operator::Greater),
-            ("=", Operator::Equal),
-        ]
-        .into_iter()
-        .find_map(|(sign, operator)| part.strip_prefix(sign).map(|rest| (operator, rest)))?;
-        let (version, partial) = ReleaseVersion::parse_partial(rest.trim()).ok()?;
-        Some(Self {
-            operator,
-            version,
-            partial,
-        })
-    }
-
     const fn is_lower(&self) -> bool {
         matches!(
             self.operator,
@@ -160,7 +262,7 @@ impl Bound {
     const fn is_upper(&self) -> bool {
         matches!(
             self.operator,
-            Operator::Equal | Operator::LessOrEqual | Operator::Less
+            Operator::Equal | Operator::LessOrEqual | Operator::Less | Operator::UpTo
         )
     }
 
@@ -168,7 +270,7 @@ impl Bound {
         let order = version.cmp_precedence(&self.version);
         match self.operator {
             Operator::Less => order == Ordering::Less,
-            Operator::LessOrEqual => order != Ordering::Greater,
+            Operator::LessOrEqual | Operator::UpTo => order != Ordering::Greater,
             Operator::Equal => order == Ordering::Equal,
             Operator::GreaterOrEqual => order != Ordering::Less,
             Operator::Greater => order == Ordering::Greater,
@@ -178,16 +280,21 @@ impl Bound {
     /// `None` where the bound's author may have meant either.
     fn holds(&self, version: &ReleaseVersion) -> Option<bool> {
         let admitted = self.admits(version);
+        let order = version.cmp_precedence(&self.version);
         // "<= 4.2" may mean 4.2.0 or the whole line; the same for "= 4.2" and "> 4.2".
         let whole_line = matches!(
             self.operator,
-            Operator::LessOrEqual | Operator::Equal | Operator::Greater
+            Operator::LessOrEqual | Operator::UpTo | Operator::Equal | Operator::Greater
         );
-        if self.partial
-            && whole_line
-            && version.line() == self.version.line()
-            && version.cmp_precedence(&self.version).is_ne()
-        {
+        let covered = match self.precision {
+            Precision::Full => false,
+            Precision::Line => version.line() == self.version.line(),
+            Precision::Major => version.line().major == self.version.line().major,
+        };
+        if whole_line && covered && order.is_ne() {
+            return None;
+        }
+        if self.operator == Operator::UpTo && order.is_eq() {
             return None;
         }
         // Who writes ">= 4.4.0" seldom thinks of 4.4.0-rc.1, which holds nearly the same code.
@@ -254,16 +361,132 @@ mod tests {
             ("> 4.2.0", "4.2.1", '+'),
             ("<4.5.8", "4.5.7+glitch", '+'),
             ("< nightly.2026-03-10", "4.5.7", '?'),
-            ("4.5.7", "4.5.7", '?'),
-            ("*", "4.5.7", '?'),
             ("< 4.5.8,", "4.5.7", '?'),
-            (">= 4.0 < 4.5", "4.2.0", '?'),
             ("", "4.5.7", '?'),
             ("= 4.2.1, = 4.2.1", "4.2.1", '+'),
             ("> 4.2.1, <= 4.2.1", "4.2.1", '?'),
         ] {
             let answer = VersionRange::new(range).contains(&version(installed));
             assert_eq!(sign(&answer), wanted, "{range} / {installed}: {answer:?}");
+        }
+    }
+
+    /// Each range, and what it says of versions in turn.
+    fn table(rows: &[(&str, &str)]) {
+        for (range, cases) in rows {
+            for case in cases.split(' ') {
+                let (installed, wanted) = case.split_at(case.len() - 1);
+                let answer = VersionRange::new(range).contains(&version(installed));
+                assert_eq!(
+                    sign(&answer).to_string(),
+                    wanted,
+                    "{range} / {installed}: {answer:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_usual_spelling_of_bounds_is_read() {
+        table(&[
+            (">= 4.0 < 4.5", "3.5.19- 4.0.0+ 4.2.3+ 4.4.99+ 4.5.0-"),
+            (">=4.2.0<4.2.8", "4.1.9- 4.2.0+ 4.2.7+ 4.2.8-"),
+            (">= 4.2.0 and < 4.2.8", "4.2.7+ 4.2.8- 4.1.0-"),
+            (">= 4.2.0 && < 4.2.8", "4.2.7+ 4.2.8- 4.1.0-"),
+            (
+                "< 4.2.5 || >= 4.3.0, < 4.3.4",
+                "4.2.4+ 4.2.5- 4.3.3+ 4.3.4-",
+            ),
+            ("< 4.2.5 or >= 4.3.0 < 4.3.4", "4.2.4+ 4.2.5- 4.3.3+ 4.3.4-"),
+            ("< 4.2.5 || nonsense", "4.2.4+ 4.2.5?"),
+            ("≥ 4.2.0, ≤ 4.2.8", "4.2.8+ 4.2.9- 4.1.9-"),
+            ("=< 4.2.8", "4.2.8+ 4.2.9-"),
+            ("<v4.5.8", "4.5.7+ 4.5.8-"),
+            ("< V4.5.8", "4.5.7+ 4.5.8-"),
+            ("=4.5.0-beta.1", "4.5.0-beta.1+ 4.5.0-beta.2- 4.5.0-"),
+            ("&lt; 4.5.8", "4.5.7+ 4.5.8-"),
+            ("`< 4.5.8`", "4.5.7+ 4.5.8-"),
+            (">= 4, < 5", "3.5.9- 4.0.0+ 4.9.9+ 5.0.0-"),
+            ("<= 4", "3.5.9+ 4.2.0? 5.0.0-"),
+            (">= 0", "1.3.0+ 4.9.0+"),
+            ("< 4.5.8 < 4.3.2", "4.3.1+ 4.5.7? 4.5.8-"),
+            ("< 4.2.5, < 4.3.2", "4.2.4+ 4.2.5? 4.3.1? 4.3.2-"),
+            ("< = 4.5.8", "4.5.7?"),
+            ("!= 4.5.8", "4.5.7? 4.5.8?"),
+        ]);
+    }
+
+    #[test]
+    fn lines_spans_and_lists_are_read() {
+        table(&[
+            ("4.2.x", "4.1.9- 4.2.0-rc.1+ 4.2.0+ 4.2.29+ 4.3.0-"),
+            ("= 4.2.*", "4.1.9- 4.2.0+ 4.2.29+ 4.3.0-"),
+            ("4.x", "3.5.9- 4.0.0+ 4.9.0+ 5.0.0-"),
+            ("4.2.x, 4.4.x", "4.2.3+ 4.3.1- 4.4.9+ 4.5.0-"),
+            ("4.2.x and 4.4.x", "4.2.3+ 4.3.1- 4.4.9+"),
+            ("4.2.x before 4.2.8", "4.1.9- 4.2.7+ 4.2.8- 4.3.0-"),
+            ("4.2.x before 4.3.8", "4.2.7? 4.3.0?"),
+            ("~> 4.2", "4.1.9- 4.2.0-rc.1? 4.2.0+ 4.2.9+ 4.3.0? 5.0.0-"),
+            ("~> 4.2.3", "4.2.2- 4.2.3+ 4.2.9+ 4.3.0-"),
+            ("^4.2", "4.1.9- 4.2.0+ 4.7.0+ 5.0.0-"),
+            ("^4.2.3", "4.2.2- 4.2.3+ 4.7.0+ 5.0.0-"),
+            ("4.2.0 - 4.2.8", "4.1.9- 4.2.0+ 4.2.8+ 4.2.9-"),
+            ("4.2.0-4.2.8", "4.1.9- 4.2.0+ 4.2.8+ 4.2.9-"),
+            ("4.2.0 – 4.2.8", "4.1.9- 4.2.8+ 4.2.9-"),
+            ("4.2.8 - 4.2.0", "4.2.4? 4.5.0?"),
+            ("4.2.0 through 4.2.8", "4.1.9- 4.2.8+ 4.2.9-"),
+            ("4.2.0 to 4.2.8", "4.1.9- 4.2.7+ 4.2.8? 4.2.9-"),
+            ("from 4.2.0 before 4.2.8", "4.1.9- 4.2.7+ 4.2.8-"),
+            ("- 4.2.8", "4.2.7? 4.2.8?"),
+            ("4.3.0-5", "4.3.0? 4.4.0?"),
+            ("= 4.2.1, = 4.2.3", "4.2.1+ 4.2.2- 4.2.3+"),
+            ("4.5.7", "4.5.6? 4.5.7+ 4.5.8?"),
+            ("4.5.6, 4.5.7", "4.5.5? 4.5.6+ 4.5.7+"),
+            ("*", "1.0.0+ 4.5.7+"),
+            ("all versions", "1.0.0+ 4.5.7+"),
+            ("4.2.x, < 4.2.8", "4.2.7? 4.5.0?"),
+        ]);
+    }
+
+    #[test]
+    fn usual_words_are_read_and_all_others_leave_it_open() {
+        table(&[
+            ("prior to 4.3.2", "4.3.1+ 4.3.2-"),
+            ("All versions before 4.3.2", "4.3.1+ 4.3.2-"),
+            ("4.3.1 and earlier", "4.3.1+ 4.3.2-"),
+            ("<4.3.1 or earlier", "4.3.0? 4.3.1?"),
+            ("up to 4.3.2", "4.3.1+ 4.3.2? 4.3.3-"),
+            ("up to and including 4.3.2", "4.3.2+ 4.3.3-"),
+            ("Mastodon 4.3.0 and later", "4.2.9- 4.3.0+ 4.7.0+"),
+            ("since v4.3", "4.2.9- 4.3.0+ 4.7.0+"),
+            ("everything but 4.3.2", "4.3.1? 4.3.2?"),
+            ("none", "4.3.1?"),
+            (">= nightly.2026-03-10, < 4.5.8", "4.5.7? 4.6.0?"),
+            ("< 4.5.8; >= 4.6.0", "4.5.7? 4.6.0?"),
+            ("[4.2.0, 4.2.8)", "4.2.1?"),
+            ("introduced: 0, fixed: 4.2.8", "4.2.1?"),
+            ("< 4.5.8 (if search is on)", "4.2.1? 4.6.0?"),
+        ]);
+    }
+
+    #[test]
+    fn a_range_speaks_of_the_lines_it_mentions_or_begins() {
+        for (range, line, wanted) in [
+            (">= 4.5.0, < 4.5.8", "4.5.3", true),
+            (">= 4.5.0, < 4.5.8", "4.4.3", false),
+            ("< 4.5.8", "4.4.3", true),
+            ("< 4.5.8", "4.6.0", false),
+            (">= 4.5.0-beta.1, < 4.2.28", "4.2.0", true),
+            (">= 4.5.0-beta.1, < 4.2.28", "4.3.0", false),
+            ("nightly.2026-03-10", "4.3.0", false),
+            ("4.2.x", "4.2.3", true),
+        ] {
+            let line = version(line).line();
+            assert_eq!(
+                VersionRange::new(range).names_line(line),
+                wanted,
+                "{range} / {line}"
+            );
         }
     }
 }
