@@ -111,6 +111,31 @@ fn keep(store: &Store, key: &str, pages: &CachedPages, now: Timestamp) -> Result
     )
 }
 
+impl Known {
+    /// The same, ready to be decided upon.
+    pub fn published(&self) -> Published {
+        Published::new(self.releases.clone(), self.advisories.clone())
+            .with_problems(self.problems.clone())
+    }
+}
+
+/// The facts about a version that runs nowhere.
+pub fn what_if(version: ReleaseVersion, known: &Known) -> Facts {
+    Facts {
+        instance: "nobody".to_owned(),
+        installed: Installed::taken_for_granted(version),
+        host: Host::default(),
+        published: Arc::new(known.published()),
+        quarantined: Vec::new(),
+        approvals: Vec::new(),
+        hold: None,
+        pin: None,
+        attempts: Vec::new(),
+        planned: None,
+        problems: Vec::new(),
+    }
+}
+
 /// Everything `decide` needs about one instance.
 pub fn facts(
     store: &Store,
@@ -118,7 +143,7 @@ pub fn facts(
     installed: ReleaseVersion,
     known: &Known,
 ) -> Result<Facts, StoreError> {
-    let mut problems = known.problems.clone();
+    let mut problems = Vec::new();
     let mut quarantined = Vec::new();
     for row in store.quarantined(&instance.name)? {
         match row.version.parse() {
@@ -145,10 +170,7 @@ pub fn facts(
         instance: instance.name.clone(),
         installed: Installed::taken_for_granted(installed),
         host: Host::default(),
-        published: Arc::new(Published::new(
-            known.releases.clone(),
-            known.advisories.clone(),
-        )),
+        published: Arc::new(known.published()),
         hold: store.hold(&instance.name)?.map(|row| Hold {
             reason: row.reason,
             by: row.by,

@@ -270,7 +270,7 @@ pub fn decide(facts: &Facts, policy: &Policy, now: Timestamp, needed: SignedDura
         notice: None,
         when: When::Nothing,
         dates: None,
-        path: path::path(facts.version(), &facts.published.finals(), None),
+        path: facts.path(now),
         obstacles: Vec::new(),
         exposure,
         reasons: Vec::new(),
@@ -586,6 +586,22 @@ fn describe(target: &Target, installed: &ReleaseVersion, policy: &Policy) -> Str
 }
 
 impl Facts {
+    /// The way to the newest line, or as far as a pin lets it go, with what stands in it.
+    fn path(&self, now: Timestamp) -> Path {
+        let pin = self.pin.as_ref().filter(|pin| pin.holds(now));
+        let upto = pin.map(|pin| match &pin.to {
+            PinTo::Line(line) => *line,
+            PinTo::Version(version) => version.line(),
+        });
+        let (installed, published) = (self.version(), &self.published);
+        path::path(installed, &published.finals(), upto).with_obstacles(
+            &self.host,
+            installed,
+            now,
+            published.ends(),
+        )
+    }
+
     /// The version that runs.
     pub const fn version(&self) -> &ReleaseVersion {
         &self.installed.version

@@ -8,7 +8,8 @@ use mastopatch::config::parse_policy;
 use mastopatch::domain::advisory::{Advisory, AdvisoryParts};
 use mastopatch::domain::decide::{About, Decision, Facts, decide};
 use mastopatch::domain::installed::Installed;
-use mastopatch::domain::path::Host;
+use mastopatch::domain::path::{Host, HostService};
+use mastopatch::domain::plan::Role;
 use mastopatch::domain::policy::Policy;
 use mastopatch::domain::published::Published;
 use mastopatch::domain::release::{Release, ReleaseParts};
@@ -138,7 +139,34 @@ pub(crate) fn publish(
 
 /// A host on which everything can be looked at and nothing stands in the way of any version.
 pub(crate) fn seen() -> Host {
-    Host::default()
+    let keys = [
+        "ACTIVE_RECORD_ENCRYPTION_DETERMINISTIC_KEY",
+        "ACTIVE_RECORD_ENCRYPTION_KEY_DERIVATION_SALT",
+        "ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY",
+        "OTP_SECRET",
+    ];
+    let service = |name: &str, role| HostService {
+        name: name.to_owned(),
+        role,
+        streaming_image: role == Role::Streaming,
+        rails_server: false,
+        keys: keys.iter().map(|key| ((*key).to_owned(), true)).collect(),
+        search: false,
+        health_check: None,
+        public_mounts: Vec::new(),
+    };
+    Host {
+        postgresql: Some(170_002),
+        redis: Some("7.2.4".to_owned()),
+        pgbouncer: None,
+        duplicate_accounts: Some(0),
+        services: vec![
+            service("web", Role::Web),
+            service("streaming", Role::Streaming),
+            service("sidekiq", Role::Sidekiq),
+        ],
+        not_seen: Vec::new(),
+    }
 }
 
 /// A policy of the project.

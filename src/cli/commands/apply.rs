@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Call, ask};
 use super::check::{nothing_to_do, prepare};
+use super::{Call, ask};
 use crate::adapters::mail::{Smtp, deliver_due};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Show;

@@ -16,17 +16,16 @@ use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::{Survey, survey};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
-use crate::ports::store::ApprovalRow;
 
 /// Everything known about one instance, and what follows.
-struct Judged {
+pub(super) struct Judged {
     survey: Survey,
-    facts: Facts,
-    decision: Decision,
+    pub(super) facts: Facts,
+    pub(super) decision: Decision,
 }
 
 /// Looks at the instance and decides.
-async fn judge(
+pub(super) async fn judge(
     call: &Call<'_>,
     world: &World,
     instance: &Instance,

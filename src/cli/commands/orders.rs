@@ -36,7 +36,8 @@ pub(super) async fn approve(
                 "say which approval to take back: `mastopatch approve --withdraw VERSION`",
             ));
         };
-        let was = open_store(call.settings)?.withdraw_approval(&instance.name, &version.to_string())?;
+        let was =
+            open_store(call.settings)?.withdraw_approval(&instance.name, &version.to_string())?;
         return Ok(taken_back(call, instance, "approval", was));
     }
     ask::somebody_is_there(yes)?;
@@ -74,11 +75,17 @@ pub(super) async fn approve(
     }
     let now = call.clock.now();
     let rule = target.rule.as_deref();
-    let rule = instance.policy.rules().iter().find(|one| Some(one.name.as_str()) == rule);
+    let rule = instance
+        .policy
+        .rules()
+        .iter()
+        .find(|one| Some(one.name.as_str()) == rule);
     let holds = rule.map_or(USUAL_APPROVAL, |rule| rule.approval_expires);
     let row = ApprovalRow {
         version: target.version.to_string(),
-        plan_hash: plan.approval_hash().map_err(|err| Failure::bug(err.into()))?,
+        plan_hash: plan
+            .approval_hash()
+            .map_err(|err| Failure::bug(err.into()))?,
         by: person(),
         at: now,
         expires_at: now.checked_add(holds).ok(),
@@ -97,9 +104,11 @@ pub(super) async fn approve(
         let end = row.expires_at.map(|end| instance.policy.show(end));
         let asked = match decision.when {
             When::NeedsApproval => "The daemon starts it when its rule and a window allow",
-            When::Now { .. } | When::Wait { .. } | When::NotifyOnly | When::Nothing | When::Blocked => {
-                "The policy did not ask for it"
-            }
+            When::Now { .. }
+            | When::Wait { .. }
+            | When::NotifyOnly
+            | When::Nothing
+            | When::Blocked => "The policy did not ask for it",
         };
         call.out.text(&format!(
             "{} is approved for {}, until {}. {asked}; `mastopatch explain` says when, `mastopatch apply` does it now.",
@@ -149,7 +158,8 @@ pub(super) fn pin(
 ) -> Result<Exit, Failure> {
     let instance = call.chosen()?;
     let to: PinTo = to.parse().map_err(|err| {
-        let sentence = format!("`{to}` is neither a line such as 4.5 nor a version such as 4.5.8: {err}");
+        let sentence =
+            format!("`{to}` is neither a line such as 4.5 nor a version such as 4.5.8: {err}");
         Failure::new(Exit::Usage, sentence)
     })?;
     let (at, until) = times(call, instance, until)?;
@@ -184,14 +194,17 @@ pub(super) fn unpin(call: &Call<'_>) -> Result<Exit, Failure> {
 
 fn taken_back(call: &Call<'_>, instance: &Instance, what: &str, was: bool) -> Exit {
     if call.out.is_json() {
-        call.out
-            .json(&json!({ "taken_back": { "instance": instance.name, "what": what, "was_there": was } }));
+        call.out.json(
+            &json!({ "taken_back": { "instance": instance.name, "what": what, "was_there": was } }),
+        );
     } else if was {
         call.out
             .text(&format!("The {what} of {} is taken back.", instance.name));
     } else {
-        call.out
-            .text(&format!("{} had no such {what}; nothing was changed.", instance.name));
+        call.out.text(&format!(
+            "{} had no such {what}; nothing was changed.",
+            instance.name
+        ));
     }
     Exit::Done
 }
@@ -206,7 +219,9 @@ fn end(until: Option<Timestamp>, policy: &Policy) -> String {
 fn reason_of(text: &str) -> Result<String, Failure> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() || text.chars().count() > LONGEST_REASON {
-        let sentence = format!("give a reason of 1 to {LONGEST_REASON} letters: others will have to understand it");
+        let sentence = format!(
+            "give a reason of 1 to {LONGEST_REASON} letters: others will have to understand it"
+        );
         return Err(Failure::new(Exit::Usage, sentence));
     }
     Ok(text)
@@ -263,14 +278,21 @@ mod tests {
 
     #[test]
     fn an_end_is_a_time_from_now_a_day_or_a_minute_of_the_policys_zone() {
-        let text = "[time]\nzone = \"Europe/Berlin\"\n[[policy]]\nname = \"p\"\naction = \"notify\"\n";
+        let text =
+            "[time]\nzone = \"Europe/Berlin\"\n[[policy]]\nname = \"p\"\naction = \"notify\"\n";
         let policy = parse_policy(Path::new("p"), text).unwrap();
         let now: Timestamp = "2026-11-23T12:00:00Z".parse().unwrap();
         let end = |text: &str| when(text, now, &policy).ok().map(|end| end.to_string());
         assert_eq!(end("36h").as_deref(), Some("2026-11-25T00:00:00Z"));
         assert_eq!(end("2026-12-01").as_deref(), Some("2026-11-30T23:00:00Z"));
-        assert_eq!(end("2026-12-01T08:00").as_deref(), Some("2026-12-01T07:00:00Z"));
-        assert_eq!(end("2026-12-01T08:00:00Z").as_deref(), Some("2026-12-01T08:00:00Z"));
+        assert_eq!(
+            end("2026-12-01T08:00").as_deref(),
+            Some("2026-12-01T07:00:00Z")
+        );
+        assert_eq!(
+            end("2026-12-01T08:00:00Z").as_deref(),
+            Some("2026-12-01T08:00:00Z")
+        );
         for bad in ["2026-11-23", "tomorrow", "", "-3d", "2026-13-01", "0s"] {
             assert_eq!(end(bad), None, "{bad}");
         }
@@ -278,7 +300,10 @@ mod tests {
 
     #[test]
     fn a_reason_is_one_line_and_never_empty() {
-        assert_eq!(reason_of(" election\n week ").ok().as_deref(), Some("election week"));
+        assert_eq!(
+            reason_of(" election\n week ").ok().as_deref(),
+            Some("election week")
+        );
         assert!(reason_of(" \n").is_err() && reason_of(&"x".repeat(301)).is_err());
     }
 }

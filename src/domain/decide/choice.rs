@@ -6,7 +6,6 @@ use jiff::Timestamp;
 
 use crate::domain::advisory::{Advisory, Affected, Severity};
 use crate::domain::decide::{About, Facts, Pin, Reason, Target};
-use crate::domain::installed::Origin;
 use crate::domain::policy::{Class, Policy};
 use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion, UpdateKind};
@@ -80,7 +79,7 @@ pub fn target_of(
 ) -> Result<Target, NotATarget> {
     let runs = facts.version();
     let installed = || Box::new(runs.clone());
-    if let Some(why) = foreign(facts) {
+    if let Some(why) = facts.installed.origin_refusal() {
         return Err(NotATarget::Foreign(why));
     }
     if let Some(disagreement) = facts.installed.disagreements.first() {
@@ -119,27 +118,6 @@ pub fn target_of(
     Ok(target(facts, release, kind))
 }
 
-/// Why upstream's images must not replace what runs.
-fn foreign(facts: &Facts) -> Option<String> {
-    let runs = facts.version();
-    match &facts.installed.origin {
-        Origin::Upstream => None,
-        Origin::Fork { name } => Some(format!(
-            "{runs} is a build of its own, `{name}`; upstream's images must not replace it. Its makers have to bring the \
-             same repairs; ask them, and update it as they say."
-        )),
-        Origin::AllInOne { name } => Some(format!(
-            "{name} puts all of Mastodon into one container, which migrates by itself at each start; no copy could be \
-             taken and proved before that, so mastopatch does not touch it. Update it as its makers say, or move to the \
-             official images."
-        )),
-        Origin::Moving { tag } => Some(format!(
-            "The image's tag `{tag}` names another build from day to day, so there is no way back to what runs now. Set \
-             the tag of the release you run, v{runs}, in the Compose file."
-        )),
-    }
-}
-
 pub(super) fn choose<'a>(
     facts: &'a Facts,
     policy: &'a Policy,
@@ -148,7 +126,7 @@ pub(super) fn choose<'a>(
 ) -> Choice<'a> {
     let line = facts.version().line();
     let mut say = |text: String| reasons.push(Reason::new(About::Choice, text));
-    if let Some(why) = foreign(facts) {
+    if let Some(why) = facts.installed.origin_refusal() {
         say(why);
     }
     if facts.published.releases().is_empty() {
@@ -213,7 +191,12 @@ impl<'a> Chooser<'a> {
             ));
             return Choice::Blocked;
         }
-        let patched = self.candidates(next, |version| version.patch() > 0);
+        let mut patched = self.candidates(next, |version| version.patch() > 0);
+        let is_newest = self.facts.published.lines().next_back() == Some(next);
+        if patched.is_empty() && !is_newest {
+            // A line that never got a patch is passed through by what it has.
+            patched = self.candidates(next, |_any| true);
+        }
         if patched.is_empty() {
             say(format!(
                 "Line {next} has only its first release so far; it is entered when its first patch is out."

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::{Advisory, Affected, Severity};
 use crate::domain::decide::{About, Facts, Reason};
-use crate::domain::path;
+use crate::domain::path::lines::end_of_support;
 use crate::domain::policy::Policy;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
@@ -109,7 +109,7 @@ impl Exposure {
             } else {
                 Vec::new()
             },
-            support_ended: path::end_of_support(line, published.ends()).filter(|end| *end < today),
+            support_ended: end_of_support(line, published.ends()).filter(|end| *end < today),
             withdrawn: Vec::new(),
             set_aside: Vec::new(),
         };
@@ -396,14 +396,19 @@ fn later_elsewhere(facts: &Facts) -> Vec<ReleaseVersion> {
         .collect()
 }
 
-/// Whether every id that the release names belongs to a known advisory that does not list what runs, or that the installed
-/// line has repaired.
+/// Whether every id that the release names belongs to a known advisory that the installed line has repaired, or that does
+/// not list what runs and would say so: it speaks of the installed line, or of older ones only. Older lines with the same
+/// hole have been forgotten before.
 fn is_settled(facts: &Facts, release: &Release) -> bool {
+    let (installed, published) = (facts.version(), &facts.published);
+    let line = installed.line();
     let settled = |id: &String| {
-        let known = facts.published.advisory(id);
-        known.is_some_and(|advisory| {
-            advisory.affects(facts.version()) == Affected::NotListed
-                || named_before(facts, advisory)
+        published.advisory(id).is_some_and(|advisory| {
+            let mut later = published.lines().filter(|other| *other > line);
+            let speaks =
+                advisory.names_line(line) || !later.any(|other| advisory.names_line(other));
+            let unlisted = speaks && advisory.affects(installed) == Affected::NotListed;
+            unlisted || named_before(facts, advisory)
         })
     };
     !release.ids.is_empty() && release.ids.iter().all(settled)
