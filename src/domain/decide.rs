@@ -279,7 +279,7 @@ impl Facts {
     /// Final releases that pass, oldest first, each version once.
     fn finals(&self, passes: impl Fn(&ReleaseVersion) -> bool) -> Vec<&Release> {
         let wanted = |release: &&Release| {
-            !release.pre_release && !release.version.is_fork() && passes(&release.version)
+            !release.pre_release && release.version.build().is_none() && passes(&release.version)
         };
         let mut found: Vec<&Release> = self.releases.iter().filter(wanted).collect();
         found.sort_by(|a, b| a.version.cmp_precedence(&b.version));

@@ -68,7 +68,7 @@ pub fn target_of(
     force: bool,
 ) -> Result<Target, NotATarget> {
     let installed = || Box::new(facts.installed.clone());
-    if facts.installed.is_fork() {
+    if facts.installed.build().is_some() {
         return Err(NotATarget::Fork(facts.installed.clone()));
     }
     let Some(release) = facts
@@ -109,7 +109,7 @@ pub fn target_of(
 pub(super) fn choose<'a>(facts: &'a Facts, reasons: &mut Vec<Reason>) -> Choice<'a> {
     let installed = &facts.installed;
     let mut say = |text: String| reasons.push(Reason::new(About::Choice, text));
-    if installed.is_fork() {
+    if installed.build().is_some() {
         let mark = installed.build().unwrap_or_default();
         say(format!(
             "{installed} is a build of its own, marked `{mark}`; upstream's images must not replace it."
