@@ -10,4 +10,5 @@
 
 mod decisions;
 mod known;
+mod notes;
 mod properties;
