@@ -89,6 +89,8 @@ impl Software {
             "libvips" | "vips" => Self::Libvips,
             "ffmpeg" => Self::Ffmpeg,
             "libretranslate" => Self::LibreTranslate,
+            "opensearch" => Self::Other("OpenSearch".to_owned()),
+            "valkey" => Self::Other("Valkey".to_owned()),
             _ => return None,
         })
     }

@@ -126,6 +126,9 @@ pub(super) enum Verdict {
     Unused,
 }
 
+/// A step is a few sentences. What is longer is for a person, and is not worth the time to read it.
+const MOST_BYTES: usize = 4_000;
+
 /// Words that add nothing to a step which an update does by itself. A step with any other word in it is for a person.
 const PLAIN: &str = "a about above across additional after again all also always an and any any apply are as asset assets at back \
     backed backup backups be been before below bin build bundle by can cannot checkout code coming command compile completed complete \
@@ -139,7 +142,7 @@ const PLAIN: &str = "a about above across additional after again all also always
     starting step steps stop stopped streaming sure take tag tags than that the their them then there these they third this \
     those three time to true two two-step until up update updated updating upgrade upgraded upgrades upgrading use using variable \
     environment version versions via web when which while with yarn you your zero downtime long unusually \
-    fc u d postgres pg_dump name_of_the_backup dump mastodon_db_1 usual normal norm usually dependencies gems libraries no longer gone unused ignored effect schema refuse refuses";
+    fc u d postgres pg_dump name_of_the_backup dump mastodon_db_1 usual normal norm usually dependencies gems libraries no longer gone unused ignored effect schema refuse refuses directly earlier carefully well often extra such particular particularly especially require previous";
 
 /// Keys of commands, which say nothing about the instance's settings.
 const COMMAND_KEYS: [&str; 5] = [
@@ -152,13 +155,19 @@ const COMMAND_KEYS: [&str; 5] = [
 
 /// Reads one piece of a list of steps, given what the line before the list said.
 pub(super) fn read(text: &str, lead: Option<Verdict>) -> Reading {
+    if text.len() > MOST_BYTES {
+        return Reading {
+            kinds: vec![StepKind::Other],
+            ..Reading::default()
+        };
+    }
     let lower = text.to_lowercase();
     let phrase = words(&lower).join(" ");
     let has = |phrases: &[&str]| phrases.iter().any(|words| contains(&phrase, words));
     let keys = keys(text);
     let covered = is_plain(&without_keys(&lower, &keys));
     let mut found = Reading::default();
-    if covered && keys.is_empty() && asks_for_nothing(&phrase) {
+    if covered && keys.is_empty() && starts_from(&lower).is_none() && asks_for_nothing(&phrase) {
         return found;
     }
     let kinds = &mut found.kinds;
@@ -499,8 +508,11 @@ fn asks_for_nothing(phrase: &str) -> bool {
         "stop",
     ];
     let has = |words: &[&str]| words.iter().any(|words| contains(phrase, words));
+    let skipped =
+        has(&["read"]) && has(&["notes"]) && has(&["skipped", "earlier", "older", "previous"]);
     let backs_up = has(&["back up", "backup", "backups"]);
-    begins.iter().any(|words| phrase.starts_with(words))
+    (skipped && !has(&["restart", "run", "pull", "stop"]))
+        || begins.iter().any(|words| phrase.starts_with(words))
         || (backs_up && !has(&acts))
         || (has(&leads) && !has(&acts) && !phrase.contains("from"))
 }

@@ -17,6 +17,10 @@ pub(in crate::domain::release) fn read(text: &str) -> Clauses {
     let mut found = Clauses::default();
     let mut last = None;
     for sentence in sentences(text) {
+        if sentence.len() > MOST_BYTES {
+            found.unread.push(sentence);
+            continue;
+        }
         let (minimums, understood) = sentence_of(&sentence, &mut last);
         found.minimums.extend(minimums);
         if !understood {
@@ -26,12 +30,15 @@ pub(in crate::domain::release) fn read(text: &str) -> Clauses {
     found
 }
 
+/// A long list of programs in one sentence has 300. What is longer is not about versions.
+const MOST_BYTES: usize = 1_000;
+
 /// Words that may stand around versions without changing what was understood.
 const HARMLESS: &str = "a about above again all also an and any are as at be been both bumped but by can changed \
     compatible dependencies dependency dropped due earlier end-of-life eol excluding except excluded external following for \
     from full full-text greater has have higher if in incompatible inclusive including increased instead is it its \
     later least longer lower mastodon minimal minimum minimally more must namely need needed needs new newer no not now of \
-    older on only onwards opensearch optional optionally or other please raised recommended release removed require required \
+    older on only onwards  optional optionally or other please raised recommended release removed require required \
     requires same search server servers should since software still support supported supports than that the \
     these they this through to translation translations unsupported until up updated use used uses using version versions \
     was we were which will with work works you your";
@@ -90,9 +97,9 @@ fn sentence_of(sentence: &str, last: &mut Option<Software>) -> (Vec<Minimum>, bo
     let tokens = tokens(sentence);
     let words: Vec<&str> = tokens.iter().filter_map(Token::word).collect();
     let phrase = format!(" {} ", words.join(" "));
-    let mut understood = words.iter().all(|word| {
-        Software::named(word).is_some() || HARMLESS.split_whitespace().any(|known| known == *word)
-    });
+    let mut understood = words
+        .iter()
+        .all(|word| Software::named(word).is_some() || is_harmless(word));
     if sentence.ends_with(':')
         && [" the same ", " not changed ", " unchanged "]
             .iter()
@@ -120,9 +127,12 @@ fn sentence_of(sentence: &str, last: &mut Option<Software>) -> (Vec<Minimum>, bo
     let mut minimums = Vec::new();
     for (software, segment, alternative) in segments {
         *last = Some(software.clone());
-        match minimum(&software, segment, &phrase) {
+        match minimum(segment, &phrase) {
             Some((at_least, below, except, sure)) => {
                 understood &= sure;
+                // PostgreSQL and Redis are what every instance has; another program in their place changes nothing for them.
+                let alternative =
+                    alternative && !matches!(software, Software::Postgresql | Software::Redis);
                 let optional = alternative || phrase.contains(" optional ") || is_optional(segment);
                 minimums.push(Minimum {
                     software,
@@ -144,8 +154,8 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
     let names: Vec<(usize, Software)> = tokens
         .iter()
         .enumerate()
-        .filter(|(at, _)| !is_aside(tokens, *at))
         .filter_map(|(at, token)| Some((at, Software::named(token.word()?)?)))
+        .filter(|(at, _)| !is_aside(tokens, *at))
         .collect();
     let before = |at: usize| tokens.get(..at).unwrap_or(&[]);
     let Some((first, _)) = names.first() else {
@@ -178,7 +188,7 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
             .map(|(next, _)| *next)
             .find(|next| next > at)
             .unwrap_or(tokens.len());
-        let segment = tokens.get(start..end).unwrap_or(&[]);
+        let segment = up_to_a_stranger(tokens.get(start..end).unwrap_or(&[]));
         let or_behind =
             end < tokens.len() && matches!(segment.last(), Some(Token::Word(word)) if word == "or");
         let mentioned = !segment.iter().any(Token::is_number)
@@ -192,6 +202,21 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
         or_before = or_behind;
     }
     found
+}
+
+/// Leaves off what is said of a program with an unknown name: "PostgreSQL 14+ with pgvector 0.7".
+fn up_to_a_stranger(segment: &[Token]) -> &[Token] {
+    let stranger = segment.windows(2).position(|pair| match pair {
+        [Token::Word(word), Token::Number(..)] => !is_harmless(word),
+        _ => false,
+    });
+    stranger
+        .and_then(|end| segment.get(..end))
+        .unwrap_or(segment)
+}
+
+fn is_harmless(word: &str) -> bool {
+    HARMLESS.split_whitespace().any(|known| known == word)
 }
 
 /// Whether a name stands in parentheses that hold no version: "ImageMagick (optional if using libvips): 6.9.7-7".
@@ -211,7 +236,7 @@ fn is_aside(tokens: &[Token], at: usize) -> bool {
 fn new_name<'a>(sentence: &str, tokens: &'a [Token]) -> Option<(String, &'a [Token])> {
     let (first, rest) = tokens.split_first()?;
     let word = first.word()?;
-    let known = HARMLESS.split_whitespace().any(|known| known == word);
+    let known = is_harmless(word);
     let follows = matches!(
         rest.first()?,
         Token::Colon | Token::Number(_, _) | Token::Open | Token::Greater
@@ -222,10 +247,7 @@ fn new_name<'a>(sentence: &str, tokens: &'a [Token]) -> Option<(String, &'a [Tok
     let name = sentence
         .split(|c: char| c.is_whitespace() || [':', '('].contains(&c))
         .find(|part| !part.is_empty())?;
-    let harmless = rest
-        .iter()
-        .filter_map(Token::word)
-        .all(|word| HARMLESS.split_whitespace().any(|known| known == word));
+    let harmless = rest.iter().filter_map(Token::word).all(is_harmless);
     harmless.then(|| (name.to_owned(), rest))
 }
 
@@ -236,7 +258,7 @@ fn is_optional(segment: &[Token]) -> bool {
 type Bounds = (Numbers, Option<Numbers>, Vec<(Numbers, Numbers)>, bool);
 
 /// What is said of one program; `None` when no bound can be made of it. The last value says whether all was understood.
-fn minimum(_software: &Software, segment: &[Token], phrase: &str) -> Option<Bounds> {
+fn minimum(segment: &[Token], phrase: &str) -> Option<Bounds> {
     let has = |words: &[&str]| {
         words
             .iter()
@@ -266,21 +288,77 @@ fn minimum(_software: &Software, segment: &[Token], phrase: &str) -> Option<Boun
         "goes",
         "moved",
     ]);
-    let segment = without_asides(segment);
-    let (mut wanted, mut excepted) = atoms(&segment, raised);
-    let mut sure = true;
-    if refused && excepted.is_empty() && wanted.len() > 1 {
-        // "12 or newer (14.0 to 14.3 are not supported)": the first says what is wanted.
-        excepted = wanted.split_off(1);
+    let (wanted, excepted) = atoms(&without_asides(segment), raised);
+    if dropped || refused {
+        return refusal(wanted, excepted, dropped);
     }
-    let mut except = Vec::new();
-    let alone = wanted.len() == 1;
-    if refused && !dropped && excepted.is_empty() && alone {
-        if let [Atom::Range(low, high, _)] = wanted.as_slice() {
-            except.push((low.clone(), high.clone()));
-            wanted.clear();
+    // "The recommended PostgreSQL is 16", "support for PostgreSQL 17 was added": no demand.
+    let demands = has(&[
+        "minimum",
+        "minimal",
+        "minimally",
+        "required",
+        "requires",
+        "require",
+        "needs",
+        "must",
+    ]);
+    let good_to_have = has(&[
+        "recommended",
+        "default",
+        "preferred",
+        "added",
+        "adds",
+        "new support",
+        "now supported",
+        "also",
+        "tested",
+    ]);
+    let bare = wanted.iter().all(|atom| matches!(atom, Atom::Bare(_)));
+    if bare && good_to_have && !demands {
+        return None;
+    }
+    demand(&wanted, excepted)
+}
+
+/// "13 is no longer supported", "12 or newer (14.0 to 14.3 are not supported)".
+fn refusal(mut wanted: Vec<Atom>, mut excepted: Vec<Atom>, dropped: bool) -> Option<Bounds> {
+    let first_is_wanted = match wanted.as_slice() {
+        [Atom::AtLeast(_), ..] | [Atom::Range(..) | Atom::Line(_), _, ..] => true,
+        [] | [_, ..] => !excepted.is_empty(),
+    };
+    if first_is_wanted {
+        excepted.extend(wanted.drain(1..));
+        return demand(&wanted, excepted);
+    }
+    match wanted.as_slice() {
+        [Atom::Range(low, high, _)] if !dropped => {
+            let except = vec![(low.clone(), high.clone())];
+            return Some((Numbers::default(), None, except, true));
         }
+        [Atom::Bare(one)] if !dropped && one.len() > 1 => {
+            let except = vec![(one.clone(), one.clone())];
+            return Some((Numbers::default(), None, except, true));
+        }
+        _ => {}
     }
+    // What is said is what will not do any more: everything up to there.
+    let mut sure = true;
+    let first_good = wanted.into_iter().map(|atom| match atom {
+        Atom::Bare(last) | Atom::Line(last) => last.next(),
+        Atom::Below(first) | Atom::Range(_, _, first) => first,
+        Atom::AtLeast(from) => {
+            sure = false;
+            from
+        }
+    });
+    let at_least = first_good.max()?;
+    Some((at_least, None, Vec::new(), sure))
+}
+
+fn demand(wanted: &[Atom], excepted: Vec<Atom>) -> Option<Bounds> {
+    let mut sure = true;
+    let mut except = Vec::new();
     for atom in excepted {
         match atom {
             Atom::Range(low, high, _) => except.push((low, high)),
@@ -288,65 +366,37 @@ fn minimum(_software: &Software, segment: &[Token], phrase: &str) -> Option<Boun
             Atom::AtLeast(_) | Atom::Below(_) => sure = false,
         }
     }
-    let (mut at_least, mut below) = (None, None);
-    if (dropped || refused) && !wanted.is_empty() && except.is_empty() {
-        // What is said is what will not do any more: everything up to there.
-        let first_good = wanted.iter().map(|atom| match atom {
-            Atom::Bare(last) | Atom::Line(last) => last.next(),
-            Atom::Below(first) => first.clone(),
-            Atom::Range(_, _, next) => next.clone(),
-            Atom::AtLeast(from) => {
-                sure = false;
-                from.clone()
+    let (mut from, mut others, mut ends, mut last_ends) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for atom in wanted {
+        match atom {
+            Atom::AtLeast(low) => from.push(low.clone()),
+            Atom::Below(end) => ends.push(end.clone()),
+            Atom::Range(low, _, end) => {
+                others.push(low.clone());
+                last_ends.push(end.clone());
             }
-        });
-        at_least = first_good.max();
-    } else {
-        let bare: Vec<&Numbers> = wanted
-            .iter()
-            .filter_map(|atom| match atom {
-                Atom::Bare(one) => Some(one),
-                Atom::AtLeast(_) | Atom::Below(_) | Atom::Range(..) | Atom::Line(_) => None,
-            })
-            .collect();
-        if let [.., last] = bare.as_slice()
-            && bare.len() > 1
-            && !wanted.iter().any(|atom| matches!(atom, Atom::AtLeast(_)))
-        {
-            below = Some(last.next());
-        }
-        let n_from = wanted
-            .iter()
-            .filter(|atom| matches!(atom, Atom::AtLeast(_)))
-            .count();
-        sure &= n_from <= 1;
-        let lowest = |a: Option<Numbers>, b: &Numbers| {
-            Some(a.map_or_else(|| b.clone(), |a| a.min(b.clone())))
-        };
-        let highest = |a: Option<Numbers>, b: &Numbers| {
-            Some(a.map_or_else(|| b.clone(), |a| a.max(b.clone())))
-        };
-        for atom in &wanted {
-            match atom {
-                // Two demands at once: the higher one is the safe one.
-                Atom::AtLeast(from) if n_from > 1 => at_least = highest(at_least, from),
-                Atom::AtLeast(from) | Atom::Bare(from) => at_least = lowest(at_least, from),
-                Atom::Below(end) => below = highest(below, end),
-                Atom::Range(from, _, end) => {
-                    at_least = lowest(at_least, from);
-                    below = highest(below, end);
-                }
-                Atom::Line(line) => {
-                    at_least = lowest(at_least, line);
-                    below = highest(below, &line.next());
+            Atom::Line(line) => {
+                others.push(line.clone());
+                last_ends.push(line.next());
+            }
+            Atom::Bare(one) => {
+                others.push(one.clone());
+                // One number alone is a minimum; "3.2, 3.3 and 3.4" is a list with an end.
+                if wanted.len() > 1 {
+                    last_ends.push(one.next());
                 }
             }
-        }
-        if n_from > 0 && wanted.len() > n_from {
-            // "18, 20 or 22+" has no upper end.
-            below = below.filter(|_| wanted.iter().any(|atom| matches!(atom, Atom::Below(_))));
         }
     }
+    // Two demands at once: the higher one is the safe one.
+    sure &= from.len() <= 1;
+    // "18, 20 or 22+" has no upper end, but "14+, <18" has.
+    if from.is_empty() {
+        ends.extend(last_ends);
+    }
+    let below = ends.into_iter().max();
+    let at_least = others.into_iter().chain(from.into_iter().max()).min();
     if at_least.is_none() && below.is_none() && except.is_empty() {
         return None;
     }
@@ -828,6 +878,11 @@ mod tests {
                 "PostgreSQL 12, Redis below 6.2, Node below 20 and Ruby 3.1 are no longer supported",
                 "PostgreSQL >=13; Redis >=6.2; Node >=20; Ruby >=3.2",
             ),
+            ("PostgreSQL 12 and 13 are not supported", "PostgreSQL >=14"),
+            (
+                "PostgreSQL 14.3 is not supported",
+                "PostgreSQL >=0 !14.3-14.3",
+            ),
             ("PostgreSQL 14+ (16 recommended)", "PostgreSQL >=14"),
         ] {
             let found = short(text);
@@ -857,6 +912,15 @@ mod tests {
                 "UNREAD PostgreSQL 14beta1 or newer",
             ),
             ("PostgreSQL 99999999999+", "UNREAD PostgreSQL 99999999999+"),
+            (
+                "The recommended PostgreSQL version is 16",
+                "UNREAD The recommended PostgreSQL version is 16",
+            ),
+            ("Redis 7.0+ or Valkey 8+", "Redis >=7.0; Valkey? >=8"),
+            (
+                "PostgreSQL 14+ with pgvector 0.7+",
+                "PostgreSQL >=14; UNREAD PostgreSQL 14+ with pgvector 0.7+",
+            ),
             ("a full moon", "UNREAD a full moon"),
             (
                 "External dependencies have not changed since v4.4.0",
