@@ -44,7 +44,7 @@ impl Published {
                 naming.entry(id.clone()).or_default().push(place);
             }
             let usable =
-                !release.pre_release && !release.version.is_fork() && release.gone_since.is_none();
+                !release.pre_release && release.version.build().is_none() && release.gone_since.is_none();
             if usable && last != Some(&release.version) {
                 finals
                     .entry(release.version.line())

@@ -10,5 +10,6 @@
 
 mod decisions;
 mod known;
+mod notes;
 mod properties;
 mod table;

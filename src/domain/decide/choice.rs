@@ -172,7 +172,7 @@ impl<'a> Chooser<'a> {
         }
         let usable = |release: &&Release| {
             release.version.line() == line
-                && !release.version.is_fork()
+                && release.version.build().is_none()
                 && release.gone_since.is_none()
                 && passes(&release.version)
         };
