@@ -1,6 +1,7 @@
 //! The policy file: windows and rules as written become a [`Policy`].
 
 use std::collections::BTreeSet;
+use std::io;
 use std::path::Path;
 
 use jiff::SignedDuration;
@@ -24,6 +25,8 @@ pub(super) fn parse(name: &Path, text: &str, problems: &Problems) -> Option<Poli
         name,
         text,
         problems: &mine,
+        // A policy names no files.
+        read: |_| Err(io::ErrorKind::Unsupported.into()),
     };
     let policy = file.parse().and_then(|table| {
         let fragment = PolicyFile::read(Reader::root(file, &table));

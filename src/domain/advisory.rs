@@ -291,6 +291,10 @@ impl Advisory {
                 format!("the publisher says {word}, but {text}, which is {grade}; the worse counts")
             }
             (None, Some((grade, text))) => format!("{no_word}; {text}, which is {grade}"),
+            // Stored by a version of this program that did not keep the word.
+            (None, None) if !self.severity_missing => {
+                format!("the publisher says {}", self.severity)
+            }
             (None, None) => format!("{no_word}, so it is taken as {}", self.severity),
         }
     }
@@ -681,5 +685,13 @@ mod tests {
         let advisory = advisory(&[("= 4.5.0-beta1", "4.5.0-beta.2, weird"), ("nonsense", "")]);
         let json = serde_json::to_string(&advisory).unwrap();
         assert_eq!(serde_json::from_str::<Advisory>(&json).unwrap(), advisory);
+        // As the first version of this program stored it.
+        let old = r#"{"id":"GHSA-aaaa-bbbb-cccc","cve":"CVE-2026-1000","severity":"high","severity_missing":false,
+            "summary":"","url":null,"published_at":null,"updated_at":null,"withdrawn":false,
+            "vulnerable":[{"range":"< 4.5.8","patched":["4.5.8"]}]}"#;
+        let old: Advisory = serde_json::from_str(old).unwrap();
+        assert_eq!(sign(&old.affects(&version("4.5.7"))), '+');
+        assert!(old.is_called("cve-2026-1000"));
+        assert_eq!(old.why_severity(), "the publisher says high");
     }
 }

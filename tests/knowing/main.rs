@@ -11,3 +11,4 @@
 mod decisions;
 mod known;
 mod properties;
+mod ranges;
