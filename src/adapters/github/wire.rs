@@ -175,7 +175,9 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some(value.to_string())
+        }
     }
 }
 
@@ -224,12 +226,12 @@ mod tests {
     use super::*;
     use crate::domain::advisory::{Affected, Exploitation, Severity};
 
-    fn read(item: Value) -> (Option<Advisory>, Vec<String>) {
+    fn read(item: &Value) -> (Option<Advisory>, Vec<String>) {
         let mut problems = Vec::new();
-        (advisory(&item, &mut problems), problems)
+        (advisory(item, &mut problems), problems)
     }
 
-    fn with(more: Value) -> (Advisory, Vec<String>) {
+    fn with(more: &Value) -> (Advisory, Vec<String>) {
         let mut item = json!({
             "ghsa_id": "GHSA-aaaa-bbbb-cccc",
             "published_at": "2026-03-24T14:00:00Z",
@@ -237,13 +239,13 @@ mod tests {
         });
         let fields = item.as_object_mut().unwrap();
         fields.extend(more.as_object().unwrap().clone());
-        let (advisory, problems) = read(item);
+        let (advisory, problems) = read(&item);
         (advisory.unwrap(), problems)
     }
 
     #[test]
     fn scores_ids_and_words_are_found_wherever_they_stand() {
-        let (advisory, problems) = with(json!({
+        let (advisory, problems) = with(&json!({
             "cve_id": null,
             "severity": null,
             "identifiers": [
@@ -270,7 +272,7 @@ mod tests {
             Some("CVSS:4.0/AV:N/E:A")
         );
         assert_eq!(advisory.about.as_deref(), Some("First."));
-        let (unnamed, _) = read(json!({
+        let (unnamed, _) = read(&json!({
             "identifiers": [{"value": "CVE-2026-1000"}, {"value": "GHSA-aaaa-bbbb-cccc"}],
         }));
         assert_eq!(unnamed.unwrap().id, "GHSA-aaaa-bbbb-cccc");
@@ -285,7 +287,7 @@ mod tests {
             json!({"vulnerabilities": [null, {"package": 1, "vulnerable_version_range": 4.5}]}),
             json!({"vulnerabilities": null}),
         ] {
-            let (advisory, problems) = with(odd.clone());
+            let (advisory, problems) = with(&odd);
             assert_eq!(problems, Vec::<String>::new(), "{odd}");
             assert_eq!(
                 (advisory.severity, advisory.severity_missing),
@@ -309,7 +311,7 @@ mod tests {
             (json!(""), false, 1),
             (json!("2020-01-01T00:00:00Z"), false, 0),
         ] {
-            let (advisory, told) = with(json!({"withdrawn_at": withdrawn_at}));
+            let (advisory, told) = with(&json!({"withdrawn_at": withdrawn_at}));
             assert_eq!(
                 (advisory.withdrawn, told.len()),
                 (withdrawn, problems),
@@ -324,15 +326,16 @@ mod tests {
     fn what_was_never_published_is_no_advisory_and_closing_takes_nothing_back() {
         for state in ["draft", "triage", "closed"] {
             let unpublished = json!({"ghsa_id": "GHSA-aaaa-bbbb-cccc", "state": state});
-            assert_eq!(read(unpublished), (None, Vec::new()), "{state}");
-            let (published, _) = with(json!({"state": state, "closed_at": "2026-04-01T00:00:00Z"}));
+            assert_eq!(read(&unpublished), (None, Vec::new()), "{state}");
+            let (published, _) =
+                with(&json!({"state": state, "closed_at": "2026-04-01T00:00:00Z"}));
             assert_eq!(published.closed, state == "closed");
             assert_ne!(
                 published.affects(&"4.5.7".parse().unwrap()),
                 Affected::NotListed
             );
         }
-        let (undated, _) = read(json!({"ghsa_id": "GHSA-aaaa-bbbb-cccc", "state": "published"}));
+        let (undated, _) = read(&json!({"ghsa_id": "GHSA-aaaa-bbbb-cccc", "state": "published"}));
         assert_eq!(undated.unwrap().published_at, None);
     }
 }
