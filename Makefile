@@ -9,6 +9,12 @@ LAB := tests/lab/lab.sh
 PREPARE := .ci/prepare
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
+# Seconds for each fuzz target, and which; FUZZ_FLAGS='--sanitizer none' where the address sanitizer does not work.
+FUZZ_SECONDS := 600
+FUZZ_TARGETS := release_body range version feed_json config policy
+FUZZ_FLAGS :=
+FUZZ = PATH="$(CURDIR)/target/tools/bin:$$PATH" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))/fuzz" cargo +nightly fuzz
+
 export CLIPPY_CONF_DIR := $(CURDIR)/.ci
 
 # What is built as an ordinary user is run as root: it speaks to the engine and reads files that containers
@@ -20,7 +26,7 @@ export CARGO_TARGET_$(host)_RUNNER := sudo -E
 endif
 endif
 
-.PHONY: help check test demo bench package clean
+.PHONY: help check test demo bench fuzz package clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET'
@@ -72,6 +78,30 @@ bench: ## downtime of one patch: mastopatch apply beside `docker-compose pull; d
 	cargo build --locked --bin mastopatch --example bench
 	@echo 'bench: starting the lab; the first time its images are built, which takes some minutes'
 	$(LAB) run cargo run --quiet --locked --example bench
+
+fuzz: ## throws odd input at every parser, FUZZ_SECONDS (600) each; needs the nightly toolchain
+	@$(PREPARE) cargo cc
+	@cargo +nightly --version >/dev/null 2>&1 || { \
+	  echo "fuzz: the nightly toolchain is not here: run 'rustup toolchain install nightly --profile minimal' and try again." >&2; exit 1; }
+	@command -v c++ >/dev/null || { \
+	  echo "fuzz: a C++ compiler is needed to build libFuzzer: run 'apt-get install g++' as root and try again." >&2; exit 1; }
+	@if ! PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo fuzz --version >/dev/null 2>&1; then \
+	  echo 'fuzz: building cargo-fuzz into target/tools, once'; \
+	  cargo install cargo-fuzz --version '^0.13' --locked --root target/tools; \
+	fi
+	@echo 'fuzz: building; the first time this takes some minutes'
+	@$(FUZZ) build --fuzz-dir tests/fuzz $(FUZZ_FLAGS)
+	@for target in $(FUZZ_TARGETS); do \
+	  found="$(abspath $(TARGET_DIR))/fuzz/corpus/$$target"; crashes="$(CURDIR)/tests/fuzz/crashes/$$target"; \
+	  mkdir -p "$$found" "$$crashes"; \
+	  echo "fuzz: $$target for $(FUZZ_SECONDS) s"; \
+	  $(FUZZ) run --fuzz-dir tests/fuzz $(FUZZ_FLAGS) "$$target" "$$found" "$(CURDIR)/tests/fuzz/corpus/$$target" -- \
+	    -max_total_time=$(FUZZ_SECONDS) -timeout=10 -print_final_stats=1 -artifact_prefix="$$crashes/" 2>&1 \
+	    | grep -vE '^#[0-9]+[[:space:]]+(REDUCE|NEW|pulse|RELOAD)|^[[:space:]]*NEW_FUNC' || \
+	    { echo "fuzz: $$target failed; the input is in tests/fuzz/crashes/$$target, and cargo test --test fuzz_corpus replays it" >&2; exit 1; }; \
+	  rmdir --ignore-fail-on-non-empty "$$crashes" "$$(dirname "$$crashes")" 2>/dev/null || true; \
+	done
+	@echo 'fuzz: all good'
 
 package: ## a Debian package with binary, unit, policies and example configuration
 	@$(PREPARE) cargo cc dpkg-deb

@@ -257,6 +257,31 @@ impl ReleaseSource for GitHub {
     }
 }
 
+/// Reads a list of releases as GitHub sends it: the releases, and as sentences everything that could not be read.
+///
+/// An error only if the text is no list at all.
+pub fn parse_releases(body: &str) -> Result<(Vec<Release>, Vec<String>), serde_json::Error> {
+    parse(body, wire::release)
+}
+
+/// Reads a list of advisories; see [`parse_releases`].
+pub fn parse_advisories(body: &str) -> Result<(Vec<Advisory>, Vec<String>), serde_json::Error> {
+    parse(body, wire::advisory)
+}
+
+fn parse<T>(
+    body: &str,
+    read: impl Fn(&Value, &mut Vec<String>) -> Option<T>,
+) -> Result<(Vec<T>, Vec<String>), serde_json::Error> {
+    let items = wire::items(body)?;
+    let pages = Pages {
+        items,
+        ..Pages::default()
+    };
+    let fetched = pages.read(read);
+    Ok((fetched.items, fetched.problems))
+}
+
 /// What came back for one question.
 enum Answer {
     Unchanged,

@@ -3,6 +3,7 @@
 //! Loading never stops at the first mistake: all of them are returned, each with its file, line and key.
 
 use std::fmt;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -216,6 +217,17 @@ pub enum Problem {
 /// `credentials` is the directory in which systemd hands secrets over; a key that names a file wins over it.
 pub fn load(file: &Path, credentials: Option<&Path>) -> Result<Settings, ConfigErrors> {
     validate::load(file, credentials)
+}
+
+/// Checks a configuration that is at hand as a text; `name` is the file named in errors.
+///
+/// The policy and the secrets that it names are asked of `read`; nothing else is touched.
+pub fn parse(
+    name: &Path,
+    text: &str,
+    read: fn(&Path) -> io::Result<String>,
+) -> Result<Settings, ConfigErrors> {
+    validate::parse(name, text, None, read)
 }
 
 /// Reads and checks a policy. `name` is the file named in errors.

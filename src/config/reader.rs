@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::io;
 use std::ops::Range;
 use std::path::Path;
 
@@ -37,7 +38,12 @@ pub(super) struct File<'a> {
     pub(super) name: &'a Path,
     pub(super) text: &'a str,
     pub(super) problems: &'a Problems,
+    /// How the files that it names are read.
+    pub(super) read: ReadFile,
 }
+
+/// Gives the text of a file.
+pub(super) type ReadFile = fn(&Path) -> io::Result<String>;
 
 /// One table that is being read.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 
 use crate::config::fragments::{self, Main, Text};
 use crate::config::policy::{self, Changes, SHIPPED, missing, required, word};
-use crate::config::reader::{File, Located, Place, Problems, Reader};
+use crate::config::reader::{File, Located, Place, Problems, ReadFile, Reader};
 use crate::config::values::{self, show_span};
 use crate::config::{
     ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
@@ -81,17 +81,10 @@ struct Bounds {
 struct Reported;
 
 pub(super) fn load(path: &Path, credentials: Option<&Path>) -> Result<Settings, ConfigErrors> {
-    let problems = Problems::default();
-    let settings = match fs::read_to_string(path) {
-        Ok(text) => check(
-            File {
-                name: path,
-                text: &text,
-                problems: &problems,
-            },
-            credentials,
-        ),
+    match fs::read_to_string(path) {
+        Ok(text) => parse(path, &text, credentials, |path| fs::read_to_string(path)),
         Err(err) => {
+            let problems = Problems::default();
             let problem = Problem::Unreadable(err.to_string());
             problems.push(ConfigError {
                 file: path.to_owned(),
@@ -99,10 +92,25 @@ pub(super) fn load(path: &Path, credentials: Option<&Path>) -> Result<Settings, 
                 key: String::new(),
                 problem,
             });
-            None
+            Err(problems.into_errors())
         }
+    }
+}
+
+pub(super) fn parse(
+    name: &Path,
+    text: &str,
+    credentials: Option<&Path>,
+    read: ReadFile,
+) -> Result<Settings, ConfigErrors> {
+    let problems = Problems::default();
+    let file = File {
+        name,
+        text,
+        problems: &problems,
+        read,
     };
-    match settings {
+    match check(file, credentials) {
         Some(settings) if problems.is_empty() => Ok(settings),
         Some(_) | None => Err(problems.into_errors()),
     }
@@ -169,7 +177,7 @@ fn read_policy(
         .parent()
         .unwrap_or_else(|| Path::new(""))
         .join(name);
-    match fs::read_to_string(&path) {
+    match (file.read)(&path) {
         Ok(text) => {
             policy::parse(&path, &text, changes, file.problems).map(|policy| (path, policy))
         }
@@ -463,8 +471,7 @@ fn secret(
         file.refuse(&place, &format!("`{}` {why}", path.display()));
         Reported
     };
-    let text =
-        fs::read_to_string(&path).map_err(|err| refuse(&format!("cannot be read: {err}")))?;
+    let text = (file.read)(&path).map_err(|err| refuse(&format!("cannot be read: {err}")))?;
     let line = text.trim();
     if line.is_empty() || line.len() > LONGEST_SECRET || line.chars().any(|c| c.is_ascii_control())
     {

@@ -12,4 +12,5 @@ mod decisions;
 mod known;
 mod notes;
 mod properties;
+mod ranges;
 mod table;

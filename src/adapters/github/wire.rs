@@ -175,7 +175,9 @@ fn text(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            Some(value.to_string())
+        }
     }
 }
 
@@ -214,5 +216,126 @@ fn reported<T, E: Error>(
             problems.push(sentence);
             None
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::domain::advisory::{Affected, Exploitation, Severity};
+
+    fn read(item: &Value) -> (Option<Advisory>, Vec<String>) {
+        let mut problems = Vec::new();
+        (advisory(item, &mut problems), problems)
+    }
+
+    fn with(more: &Value) -> (Advisory, Vec<String>) {
+        let mut item = json!({
+            "ghsa_id": "GHSA-aaaa-bbbb-cccc",
+            "published_at": "2026-03-24T14:00:00Z",
+            "vulnerabilities": [{"vulnerable_version_range": "< 4.5.8"}],
+        });
+        let fields = item.as_object_mut().unwrap();
+        fields.extend(more.as_object().unwrap().clone());
+        let (advisory, problems) = read(&item);
+        (advisory.unwrap(), problems)
+    }
+
+    #[test]
+    fn scores_ids_and_words_are_found_wherever_they_stand() {
+        let (advisory, problems) = with(&json!({
+            "cve_id": null,
+            "severity": null,
+            "identifiers": [
+                {"type": "GHSA", "value": "GHSA-aaaa-bbbb-cccc"},
+                {"type": "CVE", "value": "CVE-2026-1000"},
+                null,
+            ],
+            "cvss": {"vector_string": null, "score": null},
+            "cvss_severities": {
+                "cvss_v3": null,
+                "cvss_v4": {"vector_string": "CVSS:4.0/AV:N/E:A", "score": 8.7},
+            },
+            "description": "First. Second.",
+        }));
+        assert_eq!(problems, Vec::<String>::new());
+        assert_eq!(advisory.cve.as_deref(), Some("CVE-2026-1000"));
+        assert_eq!(
+            (advisory.severity, advisory.severity_missing),
+            (Severity::High, false)
+        );
+        assert_eq!(advisory.exploited, Exploitation::Reported);
+        assert_eq!(
+            advisory.exploited_because.as_deref(),
+            Some("CVSS:4.0/AV:N/E:A")
+        );
+        assert_eq!(advisory.about.as_deref(), Some("First."));
+        let (unnamed, _) = read(&json!({
+            "identifiers": [{"value": "CVE-2026-1000"}, {"value": "GHSA-aaaa-bbbb-cccc"}],
+        }));
+        assert_eq!(unnamed.unwrap().id, "GHSA-aaaa-bbbb-cccc");
+    }
+
+    #[test]
+    fn nothing_odd_in_the_small_print_costs_the_advisory() {
+        for odd in [
+            json!({"cvss": "9.8", "cvss_severities": [1], "severity": 7}),
+            json!({"identifiers": "none", "summary": {}, "state": 3, "html_url": []}),
+            json!({"cvss_severities": {"cvss_v3": {"vector_string": 5, "score": {}}}}),
+            json!({"vulnerabilities": [null, {"package": 1, "vulnerable_version_range": 4.5}]}),
+            json!({"vulnerabilities": null}),
+        ] {
+            let (advisory, problems) = with(&odd);
+            assert_eq!(problems, Vec::<String>::new(), "{odd}");
+            assert_eq!(
+                (advisory.severity, advisory.severity_missing),
+                (Severity::High, true),
+                "{odd}"
+            );
+            assert_ne!(
+                advisory.affects(&"4.5.7".parse().unwrap()),
+                Affected::NotListed,
+                "{odd}"
+            );
+        }
+    }
+
+    #[test]
+    fn only_a_possible_date_takes_an_advisory_back() {
+        for (withdrawn_at, withdrawn, problems) in [
+            (json!("2026-04-01T00:00:00Z"), true, 0),
+            (json!(null), false, 0),
+            (json!("soon"), false, 1),
+            (json!(""), false, 1),
+            (json!("2020-01-01T00:00:00Z"), false, 0),
+        ] {
+            let (advisory, told) = with(&json!({"withdrawn_at": withdrawn_at}));
+            assert_eq!(
+                (advisory.withdrawn, told.len()),
+                (withdrawn, problems),
+                "{withdrawn_at}"
+            );
+            let listed = advisory.affects(&"4.5.7".parse().unwrap());
+            assert_eq!(listed == Affected::NotListed, withdrawn);
+        }
+    }
+
+    #[test]
+    fn what_was_never_published_is_no_advisory_and_closing_takes_nothing_back() {
+        for state in ["draft", "triage", "closed"] {
+            let unpublished = json!({"ghsa_id": "GHSA-aaaa-bbbb-cccc", "state": state});
+            assert_eq!(read(&unpublished), (None, Vec::new()), "{state}");
+            let (published, _) =
+                with(&json!({"state": state, "closed_at": "2026-04-01T00:00:00Z"}));
+            assert_eq!(published.closed, state == "closed");
+            assert_ne!(
+                published.affects(&"4.5.7".parse().unwrap()),
+                Affected::NotListed
+            );
+        }
+        let (undated, _) = read(&json!({"ghsa_id": "GHSA-aaaa-bbbb-cccc", "state": "published"}));
+        assert_eq!(undated.unwrap().published_at, None);
     }
 }

@@ -250,7 +250,7 @@ fn series(word: &str) -> Option<Point> {
 fn alternative(text: &str, tokens: &[Token]) -> Result<Set, Undecidable> {
     let not_a_bound = |part: &[Token]| Undecidable::NotABound {
         range: text.to_owned(),
-        part: show(part),
+        part: show(part, text),
     };
     let mut bounds = Vec::new();
     let mut items = Vec::new();
@@ -289,11 +289,10 @@ fn take<'a>(
         }
         [
             Version(first),
-            Compare(Operator::LessOrEqual),
+            Compare(Operator::LessOrEqual) | Through | Dash,
             Version(last),
             rest @ ..,
-        ]
-        | [Version(first), Through | Dash, Version(last), rest @ ..] => {
+        ] => {
             bounds.push(bound(Operator::GreaterOrEqual, first));
             bounds.push(bound(Operator::LessOrEqual, last));
             rest
@@ -403,11 +402,14 @@ fn sensible(text: &str, bounds: Vec<Bound>) -> Result<Set, Undecidable> {
     Ok(Set::Within(bounds))
 }
 
-/// The words of a part that is not understood, for people.
-fn show(part: &[Token]) -> String {
-    let unknown = part.iter().find_map(|token| match token {
-        Token::Unknown(word) => Some(word.clone()),
-        _ => None,
+/// The word of a part that is not understood, or all of the part, for people.
+fn show(part: &[Token], text: &str) -> String {
+    let unknown = part.iter().find_map(|token| {
+        if let Token::Unknown(word) = token {
+            Some(word.as_str())
+        } else {
+            None
+        }
     });
-    unknown.unwrap_or_default()
+    unknown.unwrap_or_else(|| text.trim()).to_owned()
 }
