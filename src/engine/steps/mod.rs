@@ -8,7 +8,7 @@ mod check;
 mod commit;
 mod fence;
 mod migrate;
-mod pull;
+pub(crate) mod pull;
 pub(crate) mod snapshot;
 mod switch;
 
