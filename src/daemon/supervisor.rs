@@ -1,5 +1,6 @@
 //! The daemon: one task owns the state, wakes when something can have changed, and acts by policy.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,13 +11,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::act::{self, ActError, Order};
+use super::feeds;
 use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
+use crate::adapters::store::Store;
 use crate::config::{self, Instance, Settings};
 use crate::domain::decide::{Decision, When, decide};
+use crate::domain::feed::{Alarm, AlarmKind};
 use crate::domain::plan::Asked;
 use crate::engine::planner::survey;
 use crate::engine::{Progress, StepError, StopFlag, chain};
@@ -29,6 +33,9 @@ use crate::ports::store::StoreError;
 const MAIL_ROUND: Duration = Duration::from_secs(60);
 /// Wait before the engine or GitHub is tried again after it did not answer.
 const AFTER_TROUBLE: Duration = Duration::from_secs(60);
+
+/// A round that is due again at once would be a circle.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Why the daemon ends, or a round of it comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +88,8 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         file: file.to_owned(),
         clock,
         bell,
-        known: None,
+        afresh: false,
+        told: BTreeSet::new(),
     };
     notify(&[NotifyState::Ready, NotifyState::Status("started")]);
     tracing::info!(
@@ -130,8 +138,10 @@ struct Daemon {
     file: PathBuf,
     clock: SystemClock,
     bell: Arc<Bell>,
-    /// GitHub's last answer, and the monotonic time of it.
-    known: Option<(Known, Duration)>,
+    /// Whether waits after failures end, because the configuration may have changed.
+    afresh: bool,
+    /// The alarms that were logged and still hold.
+    told: BTreeSet<(AlarmKind, Timestamp)>,
 }
 
 impl Daemon {
@@ -176,7 +186,7 @@ impl Daemon {
             }
             Ok(settings) => {
                 self.settings = settings;
-                self.known = None;
+                self.afresh = true;
                 tracing::info!("the configuration was read again");
             }
             Err(err) => tracing::error!("the old configuration stays: {err}"),
@@ -184,7 +194,15 @@ impl Daemon {
     }
 
     async fn look(&mut self) -> Result<Duration, DaemonError> {
-        let world = World::open(&self.settings, self.clock).await?;
+        let world = match World::open(&self.settings, self.clock).await {
+            Ok(world) => world,
+            Err(err) => {
+                // Without an engine nothing can be tended; what is published is followed all the same.
+                let store = world::open_store(&self.settings)?;
+                self.follow(&store).await?;
+                return Err(err.into());
+            }
+        };
         // One instance's trouble must not keep the others from being looked after.
         let mut trouble = false;
         for instance in &self.settings.instances {
@@ -196,25 +214,10 @@ impl Daemon {
         if self.bell.stop.is_asked() {
             return Ok(Duration::ZERO);
         }
-        let github = world::github(&self.settings)?;
-        let poll = self.settings.github.poll;
-        let now = self.clock.monotonic();
-        let fresh = self
-            .known
-            .as_ref()
-            .is_some_and(|(_, at)| now.saturating_sub(*at) < poll);
-        if !fresh {
-            let repository = &self.settings.github.repository;
-            let known =
-                knowledge::refresh(world.store(), &github, repository, self.clock.now()).await?;
-            self.known = Some((known, now));
-        }
-        let Some((known, asked_at)) = &self.known else {
-            return Ok(AFTER_TROUBLE);
-        };
-        let mut sleep = poll.saturating_sub(self.clock.monotonic().saturating_sub(*asked_at));
+        let (known, wake) = self.follow(world.store()).await?;
+        let mut sleep = self.until(wake);
         for instance in &self.settings.instances {
-            let decision = match self.tend(&world, &github, instance, known).await {
+            let decision = match self.tend(&world, instance, &known).await {
                 Ok(decision) => decision,
                 Err(err) => {
                     tracing::error!("{}: {}", instance.name, chain(&err));
@@ -222,7 +225,7 @@ impl Daemon {
                     continue;
                 }
             };
-            notify(&[NotifyState::Status(&status_line(&decision))]);
+            notify(&[NotifyState::Status(&status_line(&decision, &known))]);
             if let When::Wait { not_before, .. } = decision.when {
                 sleep = sleep.min(self.until(not_before));
             }
@@ -230,7 +233,43 @@ impl Daemon {
         if trouble {
             sleep = sleep.min(AFTER_TROUBLE);
         }
-        Ok(sleep)
+        Ok(sleep.max(SHORTEST_SLEEP))
+    }
+
+    /// Asks what is due, and gives everything that is known, with the time of the next question. A source that fails
+    /// is told, and ends nothing.
+    async fn follow(&mut self, store: &Store) -> Result<(Known, Timestamp), DaemonError> {
+        let github = world::github(&self.settings)?;
+        let update_check = world::update_check(&self.settings)?;
+        let poller = feeds::poller(store, &github, update_check.as_ref(), &self.settings);
+        if std::mem::take(&mut self.afresh) {
+            poller.start_afresh()?;
+        }
+        let round = poller.poll(self.clock.now()).await?;
+        for news in &round.news {
+            tracing::info!("{news}");
+        }
+        for (feed, err) in &round.failures {
+            tracing::error!("{feed}: {}", chain(err));
+        }
+        let now = self.clock.now();
+        let known = poller.known(now)?;
+        self.tell(&known.alarms);
+        Ok((known, poller.wake(now)?))
+    }
+
+    /// Logs each alarm once, and that it ended.
+    fn tell(&mut self, alarms: &[Alarm]) {
+        let holding: BTreeSet<_> = alarms.iter().map(|it| (it.kind, it.since)).collect();
+        for alarm in alarms {
+            if !self.told.contains(&(alarm.kind, alarm.since)) {
+                tracing::error!("{}", alarm.sentence);
+            }
+        }
+        if holding.is_empty() && !self.told.is_empty() {
+            tracing::info!("all sources answer again, and nothing about them is odd");
+        }
+        self.told = holding;
     }
 
     fn until(&self, at: Timestamp) -> Duration {
@@ -256,7 +295,6 @@ impl Daemon {
     async fn tend(
         &self,
         world: &World,
-        github: &crate::adapters::github::GitHub,
         instance: &Instance,
         known: &Known,
     ) -> Result<Decision, DaemonError> {
@@ -266,9 +304,19 @@ impl Daemon {
         let needed = knowledge::time_needed(store, instance)?;
         let decision = decide(&facts, &self.settings.policy, self.clock.now(), needed);
         let (Some(target), When::Now { until, .. }) = (&decision.target, &decision.when) else {
-            tracing::debug!("{}: {}", instance.name, status_line(&decision));
+            tracing::debug!("{}: {}", instance.name, status_line(&decision, known));
             return Ok(decision);
         };
+        let github = world::github(&self.settings)?;
+        let poller = feeds::poller(store, &github, None, &self.settings);
+        if let Err(at) = poller.may_plan(self.clock.now())? {
+            tracing::warn!(
+                "{}: {} is due, but GitHub cannot say before {at} which commit it is",
+                instance.name,
+                target.version
+            );
+            return Ok(decision);
+        }
         let lock = act::lock(&self.settings, instance)?;
         let order = Order {
             target: target.clone(),
@@ -287,8 +335,13 @@ impl Daemon {
             survey.installed,
             target.version
         );
-        let (plan, material) =
-            act::plan(world, github, &self.settings, instance, &survey, order).await?;
+        let planned = act::plan(world, &github, &self.settings, instance, &survey, order).await;
+        let asked = match &planned {
+            Err(ActError::Commit { source, .. }) => Err(source),
+            Ok(_) | Err(_) => Ok(()),
+        };
+        poller.planned(asked, planned.is_ok(), self.clock.now())?;
+        let (plan, material) = planned?;
         let stop = &self.bell.stop;
         let ended = act::execute(world, plan, &material, &lock, &log_progress, stop).await?;
         tracing::info!(
@@ -335,7 +388,15 @@ impl Daemon {
     }
 }
 
-fn status_line(decision: &Decision) -> String {
+fn status_line(decision: &Decision, known: &Known) -> String {
+    let line = decision_line(decision);
+    match known.alarms.first() {
+        Some(alarm) => format!("{line}; {}", alarm.sentence),
+        None => line,
+    }
+}
+
+fn decision_line(decision: &Decision) -> String {
     let (name, installed) = (&decision.instance, &decision.installed);
     let Some(target) = &decision.target else {
         return format!("{name}: {installed}, nothing to do");

@@ -4,14 +4,19 @@ use serde_json::json;
 
 use super::{Call, person};
 use crate::cli::failure::Failure;
+use crate::cli::output::error_value;
 use crate::cli::render;
 use crate::config::Instance;
 use crate::daemon::act::{self, Order};
-use crate::daemon::knowledge::{self, Known};
-use crate::daemon::world::World;
+use crate::daemon::feeds;
+use crate::daemon::knowledge::{self, KnowledgeError, Known};
+use crate::daemon::world::{World, update_check};
 use crate::domain::decide::{Decision, Facts, Target, When, decide, target_of};
-use crate::domain::plan::{Asked, Plan};
+use crate::domain::feed::Feed;
+use crate::domain::plan::{Asked as AskedBy, Plan};
+use crate::domain::report::words::clean;
 use crate::domain::version::ReleaseVersion;
+use crate::engine::chain;
 use crate::engine::planner::{Survey, survey};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
@@ -43,15 +48,38 @@ async fn judge(
     })
 }
 
-async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
+/// What is known after GitHub was asked now, and why it could not be asked, if it could not.
+struct Asked {
+    known: Known,
+    failure: Option<KnowledgeError>,
+    releases_failed: bool,
+}
+
+/// Asks GitHub now. A failure is an error only if nothing is remembered that could be answered from.
+async fn ask_github(call: &Call<'_>, world: &World) -> Result<Asked, Failure> {
     let github = call.github()?;
-    let repository = &call.settings.github.repository;
-    Ok(knowledge::refresh(world.store(), &github, repository, call.clock.now()).await?)
+    let update_check = update_check(call.settings)?;
+    let poller = feeds::poller(world.store(), &github, update_check.as_ref(), call.settings);
+    let round = poller.ask_now(call.clock.now()).await?;
+    let releases_failed = round
+        .failures
+        .iter()
+        .any(|(feed, _)| *feed == Feed::Releases);
+    let failure = round.into_failure();
+    let known = poller.known(call.clock.now())?;
+    match failure {
+        Some(failure) if known.releases.is_empty() => Err(failure.into()),
+        failure => Ok(Asked {
+            known,
+            failure,
+            releases_failed,
+        }),
+    }
 }
 
 pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
     let world = World::open(call.settings, call.clock).await?;
-    let known = ask_github(call, &world).await?;
+    let Asked { known, failure, .. } = ask_github(call, &world).await?;
     let mut decisions = Vec::new();
     for instance in &call.settings.instances {
         if call.instance.is_none_or(|name| name == instance.name) {
@@ -61,12 +89,26 @@ pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
     if decisions.is_empty() {
         call.chosen()?;
     }
+    let failure = failure.map(Failure::from);
     if call.out.is_json() {
-        call.out.json(&json!({ "instances": decisions }));
+        let mut answer = json!({ "instances": decisions, "alarms": known.alarms });
+        if let (Some(failure), Some(answer)) = (&failure, answer.as_object_mut()) {
+            answer.insert("error".to_owned(), error_value(failure));
+        }
+        call.out.json(&answer);
     } else {
         for decision in &decisions {
             call.out.text(&render::decision(decision));
         }
+        for alarm in &known.alarms {
+            call.out.note(&format!("alarm: {}", clean(&alarm.sentence)));
+        }
+    }
+    if let Some(failure) = failure {
+        call.out
+            .note("this answer is from memory, because GitHub could not be asked now");
+        call.out.error_note(&failure);
+        return Ok(failure.exit);
     }
     // The most urgent answer of all instances.
     let exits = decisions.iter().map(|decision| match decision.when {
@@ -108,8 +150,17 @@ pub(super) async fn prepare(
     to: Option<&str>,
     force: bool,
 ) -> Result<(Decision, Option<(Plan, String)>), Failure> {
-    let known = ask_github(call, world).await?;
-    let judged = judge(call, world, instance, &known).await?;
+    let asked = ask_github(call, world).await?;
+    match asked.failure {
+        // Without the releases of this moment nothing is started, and without GitHub there is no commit to hold it to.
+        Some(failure) if asked.releases_failed => return Err(failure.into()),
+        Some(failure) => call.out.note(&format!(
+            "going on with the advisories that are remembered: {}",
+            chain(&failure)
+        )),
+        None => {}
+    }
+    let judged = judge(call, world, instance, &asked.known).await?;
     let Some(order) = order(&judged, to, force)? else {
         return Ok((judged.decision, None));
     };
@@ -154,7 +205,7 @@ fn order(judged: &Judged, to: Option<&str>, force: bool) -> Result<Option<Order>
         .collect();
     Ok(Some(Order {
         target,
-        asked_by: Asked::Person(person()),
+        asked_by: AskedBy::Person(person()),
         reasons,
         hard_deadline: None,
         close_by: None,
