@@ -87,11 +87,7 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
     /// Asks what is due by the timetable, and nothing else. Failures are states; only the state file can fail this.
     pub async fn poll(&self, now: Timestamp) -> Result<Round, StoreError> {
         let states = self.states()?;
-        let pages = (
-            self.pages(&Feed::Releases)?.pages.len(),
-            self.pages(&Feed::Advisories)?.pages.len(),
-        );
-        let ledger = self.ledger()?;
+        let (pages, ledger) = (self.page_counts()?, self.ledger()?);
         let mut round = Round::default();
         for ask in self.timetable.due(&states, pages, &ledger, now) {
             self.ask(&ask, now, false, &mut round).await?;
@@ -119,7 +115,8 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
 
     /// When something can be due next.
     pub fn wake(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
-        Ok(self.timetable.wake(&self.states()?, &self.ledger()?, now))
+        let (states, pages) = (self.states()?, self.page_counts()?);
+        Ok(self.timetable.wake(&states, pages, &self.ledger()?, now))
     }
 
     /// Ends all waits that failures made: a person changed something, and wants to see whether it helps.
@@ -240,8 +237,9 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
         }
         round.asked.push(ask.feed.clone());
         let sent = usize::try_from(self.asked().saturating_sub(before)).unwrap_or(usize::MAX);
-        // The first page of releases has its place in every hour; everything else shares the rest.
-        let own = usize::from(ask.feed == Feed::Releases && !by_person);
+        // The first pages have their place in every hour; everything else shares the rest.
+        let first = matches!(ask.feed, Feed::Releases | Feed::Advisories);
+        let own = usize::from(first && !by_person);
         let mut ledger = self.ledger()?;
         ledger.note(sent.saturating_sub(own), now);
         self.store.put_feed(LEDGER, &ledger)
@@ -448,6 +446,11 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
         Ok(cached
             .and_then(|answer| serde_json::from_slice(&answer.body).ok())
             .unwrap_or_default())
+    }
+
+    fn page_counts(&self) -> Result<(usize, usize), StoreError> {
+        let count = |feed| self.pages(&feed).map(|known| known.pages.len());
+        Ok((count(Feed::Releases)?, count(Feed::Advisories)?))
     }
 
     fn keep(&self, feed: &Feed, body: Vec<u8>, now: Timestamp) -> Result<(), StoreError> {

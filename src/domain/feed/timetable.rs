@@ -7,14 +7,16 @@ use crate::domain::feed::{Failure, Feed, FeedState, States, plus};
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
-/// Advisories follow the releases that name them; half an hour is early for a text that comes hours or days later.
-const ADVISORIES: SignedDuration = SignedDuration::from_mins(30);
+/// Advisories follow the releases that name them, so half an hour is early. The pause is between nine and ten tenths of
+/// this, so never below 30 minutes: two questions in any hour.
+const ADVISORIES: SignedDuration = SignedDuration::from_secs(2_000);
 /// Mastodon itself asks every half hour; here it is the second opinion.
 const UPDATE_CHECK: SignedDuration = SignedDuration::from_hours(2);
 /// Old releases change seldom, and never what is newest.
 const SWEEP: SignedDuration = SignedDuration::from_hours(24);
-/// The first page of releases every nine to ten minutes makes seven questions an hour at the most; three are left.
-const EXTRAS: usize = 3;
+/// The first page of releases every nine to ten minutes makes seven questions in any hour, the advisories make two; one
+/// is left for everything else.
+const EXTRAS: usize = 1;
 /// The longest pause between two tries.
 const CEILING: SignedDuration = HOUR;
 /// The longest pause that a source may ask for: a wrong header must not silence it for good.
@@ -36,7 +38,7 @@ pub struct Ask {
     pub page: Option<usize>,
 }
 
-/// The questions of the last hour beside the first page of releases, which is never put off.
+/// The questions of the last hour beside the first pages of releases and advisories, which are never put off.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ledger {
@@ -95,57 +97,49 @@ impl Timetable {
         ledger: &Ledger,
         now: Timestamp,
     ) -> Vec<Ask> {
-        let mut free = ledger.free(now);
-        let mut asks = Vec::new();
-        let of = |feed: &Feed| states.get(feed).cloned().unwrap_or_default();
-        let releases = of(&Feed::Releases);
-        if releases.is_due(now) {
-            asks.push(Ask {
-                feed: Feed::Releases,
+        let first = |feed: &&Feed| matches!(feed, Feed::Releases | Feed::Advisories);
+        let due = states.iter().filter(|(_, state)| state.is_due(now));
+        let mut asks: Vec<Ask> = due
+            .map(|(feed, _)| feed)
+            .filter(first)
+            .map(|feed| Ask {
+                feed: feed.clone(),
                 page: None,
-            });
-        }
-        let mut extras: Vec<(Timestamp, Extra)> = Vec::new();
-        for (feed, state) in states {
-            match feed {
-                Feed::Releases | Feed::Commits => {}
-                Feed::Advisories | Feed::UpdateCheck(_) => {
-                    extras.push((state.due_at(now), Extra::Ask(feed.clone())));
+            })
+            .collect();
+        match extra(states, pages, now) {
+            Some(Extra::Ask(feed)) if ledger.is_free(now) => asks.push(Ask { feed, page: None }),
+            // A page is asked for along with the first one, and waits for it.
+            Some(Extra::Page(feed, page)) if ledger.is_free(now) => {
+                if let Some(ask) = asks.iter_mut().find(|ask| ask.feed == feed) {
+                    ask.page = Some(page);
                 }
             }
-        }
-        for (feed, pages) in [(Feed::Releases, pages.0), (Feed::Advisories, pages.1)] {
-            if let Some((due, page)) = sweep(&of(&feed), pages, now) {
-                extras.push((due, Extra::Sweep(feed, page)));
-            }
-        }
-        extras.retain(|(due, _)| *due <= now);
-        extras.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for (_, extra) in extras {
-            if free == 0 {
-                break;
-            }
-            free = free.saturating_sub(1);
-            match extra {
-                Extra::Ask(feed) => asks.push(Ask { feed, page: None }),
-                // A page is only asked for along with the first; until that is due, its place is kept.
-                Extra::Sweep(feed, page) => {
-                    if let Some(ask) = asks.iter_mut().find(|ask| ask.feed == feed) {
-                        ask.page = Some(page);
-                    }
-                }
-            }
+            Some(_) | None => {}
         }
         asks
     }
 
     /// The first instant after `now` at which something can become due. Feeds without a state are due at once.
-    pub fn wake(&self, states: &States, ledger: &Ledger, now: Timestamp) -> Timestamp {
-        let free_at = ledger.free_at(now);
-        let next = states.iter().filter_map(|(feed, state)| match feed {
-            Feed::Releases => Some(state.due_at(now)),
-            Feed::Advisories | Feed::UpdateCheck(_) => Some(state.due_at(now).max(free_at)),
-            Feed::Commits => None,
+    pub fn wake(
+        &self,
+        states: &States,
+        pages: (usize, usize),
+        ledger: &Ledger,
+        now: Timestamp,
+    ) -> Timestamp {
+        let extra = extra(states, pages, now);
+        let next = states.iter().filter_map(|(feed, state)| {
+            let due = state.due_at(now);
+            match feed {
+                Feed::Releases | Feed::Advisories => Some(due),
+                Feed::UpdateCheck(_) if due > now => Some(due),
+                Feed::UpdateCheck(_) => {
+                    let its_turn = extra == Some(Extra::Ask(feed.clone()));
+                    its_turn.then(|| ledger.free_at(now))
+                }
+                Feed::Commits => None,
+            }
         });
         next.min().unwrap_or(now)
     }
@@ -162,21 +156,48 @@ impl Timetable {
     }
 }
 
+/// What shares the last question of an hour.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Extra {
     Ask(Feed),
-    Sweep(Feed, usize),
+    Page(Feed, usize),
 }
 
-/// Since when the next page of a sweep is due, and which page it is.
-fn sweep(state: &FeedState, pages: usize, now: Timestamp) -> Option<(Timestamp, usize)> {
-    if pages < 2 {
-        return None;
+/// What has been due for the longest time.
+fn extra(states: &States, pages: (usize, usize), now: Timestamp) -> Option<Extra> {
+    let mut due: Vec<(Timestamp, Extra)> = Vec::new();
+    for (feed, state) in states {
+        let pages = match feed {
+            Feed::Releases => pages.0,
+            Feed::Advisories => pages.1,
+            Feed::UpdateCheck(_) => {
+                // What was never asked has waited for the longest time.
+                let never = state.asked_at.is_none();
+                let at = if never {
+                    Timestamp::MIN
+                } else {
+                    state.due_at(now)
+                };
+                due.push((at, Extra::Ask(feed.clone())));
+                continue;
+            }
+            Feed::Commits => continue,
+        };
+        if let Some((at, page)) = sweep(state, pages, now) {
+            due.push((at, Extra::Page(feed.clone(), page)));
+        }
     }
+    let due = due.into_iter().filter(|(at, _)| *at <= now);
+    due.min().map(|(_, extra)| extra)
+}
+
+/// The page at which a sweep begins or goes on, and when.
+fn sweep(state: &FeedState, pages: usize, now: Timestamp) -> Option<(Timestamp, usize)> {
     let due = match state.swept_at {
         Some(at) if at <= now => plus(at, SWEEP),
-        _ => now,
+        Some(_) | None => now,
     };
-    Some((due, state.sweep_page.max(1)))
+    (pages > 1).then_some((due, state.sweep_page.max(1)))
 }
 
 impl FeedState {
@@ -193,21 +214,20 @@ impl FeedState {
 }
 
 impl Ledger {
-    /// Notes `count` questions that were sent at `now` beside the first page of releases.
+    /// Notes `count` questions that were sent at `now` beside the first pages of releases and advisories.
     pub fn note(&mut self, count: usize, now: Timestamp) {
         self.forget(now);
-        // What was more than an hour's worth has no meaning for the next hour.
-        let count = count.min(EXTRAS.saturating_mul(2));
-        self.extras.extend(std::iter::repeat_n(now, count));
+        // What goes beyond an hour's share has no meaning for the hour after it.
+        self.extras
+            .extend(std::iter::repeat_n(now, count.min(EXTRAS)));
     }
 
-    /// How many such questions may be sent now.
-    fn free(&self, now: Timestamp) -> usize {
-        let asked = self.extras.iter().filter(|at| in_the_last_hour(**at, now));
-        EXTRAS.saturating_sub(asked.count())
+    /// Whether one more may be sent now.
+    fn is_free(&self, now: Timestamp) -> bool {
+        self.free_at(now) <= now
     }
 
-    /// When the next such question may be sent.
+    /// When the next one may be sent.
     fn free_at(&self, now: Timestamp) -> Timestamp {
         let mut asked: Vec<Timestamp> = self
             .extras
