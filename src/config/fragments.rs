@@ -12,6 +12,7 @@ pub(super) struct Main {
     pub(super) changes: PolicyChanges,
     pub(super) docker: Docker,
     pub(super) github: GitHub,
+    pub(super) update_check: UpdateCheck,
     pub(super) instances: Vec<Instance>,
     pub(super) run: Run,
     pub(super) mail: Option<Mail>,
@@ -29,6 +30,12 @@ pub(super) struct GitHub {
     pub(super) poll: Text,
     pub(super) timeout: Text,
     pub(super) token_file: Text,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct UpdateCheck {
+    pub(super) enabled: Option<Located<bool>>,
+    pub(super) url: Text,
 }
 
 #[derive(Debug)]
@@ -131,6 +138,10 @@ impl Main {
             },
             docker: reader.table("docker").map(Docker::read).unwrap_or_default(),
             github: reader.table("github").map(GitHub::read).unwrap_or_default(),
+            update_check: reader
+                .table("update_check")
+                .map(UpdateCheck::read)
+                .unwrap_or_default(),
             instances: reader
                 .tables("instance")
                 .into_iter()
@@ -165,6 +176,17 @@ impl GitHub {
         };
         reader.finish();
         github
+    }
+}
+
+impl UpdateCheck {
+    fn read(mut reader: Reader<'_>) -> Self {
+        let update_check = Self {
+            enabled: reader.flag("enabled"),
+            url: reader.text("url"),
+        };
+        reader.finish();
+        update_check
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Settings {
     pub docker: Docker,
     /// The source of releases.
     pub github: GitHub,
+    /// The address of Mastodon's own update check, the second source; not asked if absent.
+    pub update_check: Option<String>,
     /// What is kept patched; at least one, with unique names and projects.
     pub instances: Vec<Instance>,
     /// Limits of a run.

@@ -27,6 +27,8 @@ const POLL: Bounds = Bounds {
     most: DAY,
     usual: Duration::from_secs(600),
 };
+/// Where every Mastodon server asks for itself, too.
+const UPDATE_CHECK: &str = "https://api.joinmastodon.org/update-check";
 const TIMEOUT: Bounds = Bounds {
     least: SECOND,
     most: Duration::from_secs(300),
@@ -137,6 +139,7 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
     )
     .map(|socket| Docker { socket });
     let github = check_github(file, &written.github, credentials);
+    let update_check = check_update_check(file, &written.update_check);
     let instances = check_instances(file, &written, &applied, policy.as_ref());
     let run = check_run(file, &written.run);
     let mail = match &written.mail {
@@ -152,6 +155,7 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
         policy,
         docker: docker?,
         github: github?,
+        update_check: update_check?,
         instances: instances?,
         run: run?,
         mail: mail?,
@@ -232,6 +236,15 @@ fn check_github(
         timeout: timeout?,
         token: token.ok()?,
     })
+}
+
+fn check_update_check(
+    file: File<'_>,
+    update_check: &fragments::UpdateCheck,
+) -> Option<Option<String>> {
+    let url = or(file, &update_check.url, UPDATE_CHECK, values::http_url)?;
+    let enabled = update_check.enabled.as_ref().is_none_or(|flag| flag.value);
+    Some(enabled.then_some(url))
 }
 
 fn check_instances(

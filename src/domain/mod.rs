@@ -8,6 +8,7 @@
 pub mod advisory;
 pub mod decide;
 pub mod event;
+pub mod feed;
 pub mod installed;
 pub mod path;
 pub mod plan;

@@ -43,8 +43,9 @@ impl Published {
             for id in &release.ids {
                 naming.entry(id.clone()).or_default().push(place);
             }
-            let usable =
-                !release.pre_release && release.version.build().is_none() && release.gone_since.is_none();
+            let usable = !release.pre_release
+                && release.version.build().is_none()
+                && release.gone_since.is_none();
             if usable && last != Some(&release.version) {
                 finals
                     .entry(release.version.line())

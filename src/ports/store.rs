@@ -89,6 +89,17 @@ pub struct PinRow {
     pub until: Option<Timestamp>,
 }
 
+/// Something that changed about a release or an advisory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRow {
+    /// Its tag or id.
+    pub id: String,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// What, in a sentence.
+    pub what: String,
+}
+
 /// One run as stored.
 #[derive(Debug, Clone)]
 pub struct StoredRun {

@@ -27,7 +27,11 @@ const INSTANCES: usize = 10_000;
 /// The fastest of this many rounds counts: what is slower was disturbed by others.
 const ROUNDS: usize = 5;
 
-#[allow(dead_code, unreachable_pub, reason = "shared with the tests, which use more of it")]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared with the tests, which use more of it"
+)]
 #[path = "../knowing/known.rs"]
 mod known;
 

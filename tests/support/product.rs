@@ -217,6 +217,9 @@ socket = "{socket}"
 base_url = "{github}"
 repository = "mastodon/mastodon"
 
+[update_check]
+enabled = false
+
 [[instance]]
 name = "{name}"
 project = "{project}"

@@ -6,6 +6,7 @@
 
 mod facts;
 mod journal;
+mod memory;
 mod orders;
 mod outbox;
 mod schema;

@@ -3,15 +3,16 @@
 use serde_json::json;
 
 use super::Call;
-use super::check::{ask_github, judge, version};
+use super::check::{Asked, ask_github, judge, version};
 use crate::cli::failure::Failure;
 use crate::cli::render::{self, Answer};
-use crate::daemon::knowledge::{Known, what_if};
-use crate::daemon::world::World;
+use crate::daemon::knowledge::what_if;
+use crate::daemon::world::{World, open_store};
 use crate::domain::advisory::Affected;
 use crate::domain::decide::{Exposure, Facts};
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
+use crate::engine::planner::Depth;
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 
@@ -21,7 +22,8 @@ pub(super) async fn advisories(
     all: bool,
 ) -> Result<Exit, Failure> {
     let asked = asked.map(version).transpose()?;
-    let (known, facts) = facts(call, asked).await?;
+    let (Asked { known, failure, .. }, facts) = facts(call, asked).await?;
+    let failure = failure.map(Failure::from);
     let exposure = Exposure::of(&facts, call.clock.now());
     let counted = exposure.listed.iter().chain(&exposure.undecided);
     let counted: Vec<_> = counted.collect();
@@ -52,17 +54,23 @@ pub(super) async fn advisories(
                 })
             })
             .collect();
-        call.out.json(&json!({
+        let answer = json!({
             "version": facts.version(),
             "standing": exposure.standing,
             "n_known": published.advisories().len(),
             "advisories": list,
             "problems": known.problems,
-        }));
+            "alarms": known.alarms,
+        });
+        call.tell(answer, failure.as_ref());
     } else {
         let n_known = published.advisories().len();
         call.out
             .text(&render::advisories(facts.version(), n_known, &answers));
+        call.tell_alarms(&known.alarms);
+    }
+    if let Some(failure) = failure {
+        return Ok(call.from_memory(&failure));
     }
     let listed = answers
         .iter()
@@ -75,8 +83,8 @@ pub(super) async fn releases(
     line: Option<&str>,
     all: bool,
 ) -> Result<Exit, Failure> {
-    let world = World::open(call.settings, call.clock).await?;
-    let known = ask_github(call, &world).await?;
+    let asked = ask_github(call, &open_store(call.settings)?).await?;
+    let (known, failure) = (asked.known, asked.failure.map(Failure::from));
     let (published, listed) = (known.published(), &known.releases);
     let newest: Vec<ReleaseVersion> = published
         .lines()
@@ -92,14 +100,20 @@ pub(super) async fn releases(
         .collect();
     wanted.sort_by(|a, b| b.version.cmp(&a.version));
     if call.out.is_json() {
-        call.out
-            .json(&json!({ "releases": wanted, "problems": known.problems }));
+        let answer = json!({
+            "releases": wanted, "problems": known.problems, "alarms": known.alarms,
+        });
+        call.tell(answer, failure.as_ref());
     } else {
         let rows: Vec<(&Release, Vec<String>)> = wanted
             .iter()
             .map(|release| (*release, marks(release, &newest)))
             .collect();
         call.out.text(&render::releases(&rows));
+        call.tell_alarms(&known.alarms);
+    }
+    if let Some(failure) = failure {
+        return Ok(call.from_memory(&failure));
     }
     Ok(Exit::Done)
 }
@@ -126,12 +140,15 @@ fn marks(release: &Release, newest: &[ReleaseVersion]) -> Vec<String> {
 }
 
 /// What is known, and the facts about the version asked for, or else about the instance.
-async fn facts(call: &Call<'_>, asked: Option<ReleaseVersion>) -> Result<(Known, Facts), Failure> {
+async fn facts(call: &Call<'_>, asked: Option<ReleaseVersion>) -> Result<(Asked, Facts), Failure> {
+    if let Some(version) = asked {
+        let answer = ask_github(call, &open_store(call.settings)?).await?;
+        let facts = what_if(version, &answer.known.published());
+        return Ok((answer, facts));
+    }
     let world = World::open(call.settings, call.clock).await?;
-    let known = ask_github(call, &world).await?;
-    let facts = match asked {
-        Some(version) => what_if(version, &known),
-        None => judge(call, &world, call.chosen()?, &known).await?.facts,
-    };
-    Ok((known, facts))
+    let answer = ask_github(call, world.store()).await?;
+    let published = answer.known.published();
+    let judged = judge(call, &world, call.chosen()?, &published, Depth::Quick).await?;
+    Ok((answer, judged.facts))
 }

@@ -9,13 +9,17 @@ mod orders;
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, error_value};
 use super::{Cli, Command, ConfigCommand};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
 use crate::config::{self, Settings};
 use crate::daemon::supervisor;
+use crate::domain::feed::Alarm;
+use crate::domain::report::words::clean;
 use crate::exit::Exit;
 
 /// Runs one command.
@@ -69,6 +73,28 @@ impl Call<'_> {
     fn chosen(&self) -> Result<&config::Instance, Failure> {
         crate::daemon::knowledge::choose(self.settings, self.instance)
             .map_err(|sentence| Failure::new(Exit::Usage, sentence))
+    }
+
+    /// JSON of an answer, with the failure that it was given in spite of.
+    fn tell(&self, mut answer: Value, failure: Option<&Failure>) {
+        if let (Some(failure), Some(answer)) = (failure, answer.as_object_mut()) {
+            answer.insert("error".to_owned(), error_value(failure));
+        }
+        self.out.json(&answer);
+    }
+
+    fn tell_alarms(&self, alarms: &[Alarm]) {
+        for alarm in alarms {
+            self.out.note(&format!("alarm: {}", clean(&alarm.sentence)));
+        }
+    }
+
+    /// Says that an answer was given from memory, and why; with the exit code of that.
+    fn from_memory(&self, failure: &Failure) -> Exit {
+        self.out
+            .note("this answer is from memory, because GitHub could not be asked now");
+        self.out.error_note(failure);
+        failure.exit
     }
 
     fn github(&self) -> Result<GitHub, Failure> {

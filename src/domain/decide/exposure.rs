@@ -87,7 +87,9 @@ impl Exposure {
             .releases()
             .iter()
             .filter(|release| release.version.line() == line && !release.pre_release)
-            .filter(|release| release.version.build().is_none() && installed.precedes(&release.version))
+            .filter(|release| {
+                release.version.build().is_none() && installed.precedes(&release.version)
+            })
             .collect();
         let secure = |gone: bool| {
             newer
