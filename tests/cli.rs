@@ -127,12 +127,16 @@ fn run(args: &[&str]) -> Ended {
 #[test]
 fn every_command_has_help_that_names_its_flags() {
     let everywhere = ["--config", "--instance", "--json", "--help"];
-    let commands: [(&[&str], &[&str]); 11] = [
+    let commands: [(&[&str], &[&str]); 12] = [
         (
             &[],
             &["check", "plan", "apply", "approve", "daemon", "Exit codes"],
         ),
         (&["check"], &[]),
+        (
+            &["doctor"],
+            &["Exit codes: 0 nothing stands in the way, 11"],
+        ),
         (&["plan"], &["--to", "--force"]),
         (&["apply"], &["--to", "--force", "--yes"]),
         (&["approve"], &["<VERSION>"]),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod doctor;
 mod look;
 
 use std::path::Path;
@@ -28,6 +29,7 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     };
     match &cli.command {
         Command::Check => check::check(&call).await,
+        Command::Doctor => doctor::doctor(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
         Command::Approve { version } => check::approve(&call, version),

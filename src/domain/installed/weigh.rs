@@ -228,11 +228,11 @@ fn origin(evidence: &Evidence, version: &ReleaseVersion) -> Origin {
     }
     let build = version.build().map(ToOwned::to_owned);
     let mark = build.or_else(|| {
-        let marks = evidence
+        let mut marks = evidence
             .images
             .iter()
             .filter_map(|image| image.build.as_ref());
-        marks.filter_map(|build| build.metadata.clone()).next()
+        marks.find_map(|build| build.metadata.clone())
     });
     let mark = mark.filter(|mark| !mark.starts_with("nightly"));
     let foreign = images
