@@ -10,7 +10,8 @@ use crate::cli::render::{self, Diagnosis, Findings, Verdict};
 use crate::config::Instance;
 use crate::daemon::knowledge::{self, Known};
 use crate::daemon::world::World;
-use crate::domain::path::{lines, path};
+use crate::domain::installed::Origin;
+use crate::domain::path::{Path, lines, path};
 use crate::domain::version::ReleaseLine;
 use crate::engine::planner::{Depth, look};
 use crate::engine::{StepError, chain};
@@ -74,7 +75,18 @@ async fn diagnose(
     // As far as this host has been told; what this program knows by itself is joined by the domain.
     let ends: BTreeMap<ReleaseLine, Date> = BTreeMap::new();
     let version = &seen.installed.version;
+    // From somebody else's build no way of Mastodon's own releases leads on.
+    let is_foreign = matches!(
+        seen.installed.origin,
+        Origin::Fork { .. } | Origin::AllInOne { .. }
+    );
     let way = known.as_ref().map_err(Clone::clone).map(|known| {
+        if is_foreign {
+            return Path {
+                dead_end: seen.installed.origin_refusal(),
+                ..Path::default()
+            };
+        }
         let releases: Vec<_> = known.releases.iter().collect();
         path(version, &releases, None).with_obstacles(&seen.host, version, call.clock.now(), &ends)
     });

@@ -117,8 +117,15 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
         Support::LongOver => format!("  Support of line {line} ended long ago."),
         Support::Over(end) => format!("  Support of line {line} ended on {end}."),
     });
-    let refusals = [installed.origin_refusal(), findings.refusal.clone()];
-    for refusal in refusals.iter().flatten() {
+    let dead_end = findings
+        .way
+        .as_ref()
+        .ok()
+        .and_then(|way| way.dead_end.clone());
+    let refused = installed
+        .origin_refusal()
+        .filter(|it| dead_end.as_ref() != Some(it));
+    for refusal in [refused, findings.refusal.clone()].iter().flatten() {
         lines.push(String::new());
         lines.push(format!("  No update can be planned: {}", clean(refusal)));
     }
@@ -163,10 +170,12 @@ fn way(way: &Result<Path, String>) -> Vec<String> {
         }
         Ok(way) => way,
     };
-    let mut lines = vec![if way.stops.is_empty() {
-        "  There is no newer release to go to.".to_owned()
-    } else {
+    let mut lines = vec![if !way.stops.is_empty() {
         "  The way to the newest line:".to_owned()
+    } else if way.dead_end.is_some() {
+        "  No way leads on:".to_owned()
+    } else {
+        "  There is no newer release to go to.".to_owned()
     }];
     for stop in &way.stops {
         lines.push(format!("    {} ({})", stop.version, stop.kind));

@@ -55,6 +55,7 @@ pub fn obstacles(
     step.services();
     step.notes();
     step.support(now, ends);
+    step.refused_by_preflight();
     for sentence in &host.not_seen {
         step.add(
             Weight::Notice,
@@ -280,6 +281,28 @@ impl Step<'_> {
             self.add(Weight::NeedsPerson, ObstacleKind::UnknownLine, what, todo);
         } else {
             self.add(Weight::Notice, ObstacleKind::UnknownLine, what, todo);
+        }
+    }
+
+    /// What a run would refuse before it closes the site, whatever the version.
+    fn refused_by_preflight(&mut self) {
+        let host = self.host;
+        for sentence in &host.no_way_back {
+            self.add(
+                Weight::Blocks,
+                ObstacleKind::NoWayBack,
+                sentence.clone(),
+                "Change that, so that a run that fails can go back.",
+            );
+        }
+        for service in &host.unapplied {
+            self.add(
+                Weight::Blocks,
+                ObstacleKind::UnappliedEdit,
+                format!("`{service}` does not run as the Compose file says: somebody edited it, or its environment, and has not applied that."),
+                "Run `docker compose up -d` for it at a quiet time, or take the edit back: an update must not bring in what \
+                 nobody has tried.",
+            );
         }
     }
 

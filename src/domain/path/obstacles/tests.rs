@@ -50,6 +50,8 @@ fn host() -> Host {
         postgresql: Some(140_011),
         redis: Some("7.2.4".to_owned()),
         pgbouncer: None,
+        no_way_back: Vec::new(),
+        unapplied: Vec::new(),
         duplicate_accounts: Some(0),
         services: vec![
             service("web", Role::Web, Some("curl -s localhost:3000/health")),
@@ -178,6 +180,8 @@ fn what_matters_to_any_step_is_found_in_a_patch_too() {
         "/mastodon/public/packs".to_owned(),
         "/mastodon/public/robots.txt".to_owned(),
     ];
+    host.unapplied = vec!["web".to_owned()];
+    host.no_way_back = vec!["The role may not.".to_owned()];
     host.services[0]
         .keys
         .insert("SKIP_POST_DEPLOYMENT_MIGRATIONS".to_owned(), false);
@@ -186,6 +190,8 @@ fn what_matters_to_any_step_is_found_in_a_patch_too() {
         mounts,
         [
             (Weight::Blocks, ObstacleKind::ForbiddenKey),
+            (Weight::Blocks, ObstacleKind::NoWayBack),
+            (Weight::Blocks, ObstacleKind::UnappliedEdit),
             (Weight::NeedsPerson, ObstacleKind::PublicMount),
             (Weight::NeedsPerson, ObstacleKind::PublicMount),
         ]

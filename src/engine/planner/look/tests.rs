@@ -267,6 +267,18 @@ async fn servers_that_cannot_be_followed_are_told_and_no_secret_is() {
 }
 
 #[tokio::test]
+async fn a_role_that_could_not_restore_the_database_is_told_with_the_cure() {
+    let mut host = official("4.5.8");
+    assert!(seen(&host, Depth::Quick).await.1.no_way_back.is_empty());
+    host.may_create_databases = false;
+    let (_, host_seen) = seen(&host, Depth::Quick).await;
+    assert!(
+        host_seen.no_way_back[0].contains("ALTER ROLE \"mastodon\" CREATEDB"),
+        "{host_seen:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_pgbouncer_is_recognised() {
     for (key, value, words) in [
         ("DB_PORT", "6432", "DB_PORT is 6432"),
