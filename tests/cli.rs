@@ -194,6 +194,9 @@ fn an_instance_or_a_version_that_is_none_is_wrong_usage() {
     case.run(&["--instance", "other.example", "show"])
         .expect(Exit::Usage)
         .says(&["other.example", "social.example"]);
+    case.run(&["--instance", "other.example", "doctor"])
+        .expect(Exit::Usage)
+        .says(&["other.example", "social.example"]);
     case.run(&["approve", "newest"])
         .expect(Exit::Usage)
         .says(&["newest"]);
@@ -257,7 +260,7 @@ fn a_mistake_in_the_policy_is_told_with_its_own_file() {
 fn an_engine_that_does_not_answer_is_told_with_its_socket() {
     let case = Case::new();
     let socket = case.path("no-engine.sock");
-    for command in [&["check"][..], &["plan"], &["apply", "--yes"]] {
+    for command in [&["check"][..], &["plan"], &["doctor"], &["apply", "--yes"]] {
         let ended = case
             .run(command)
             .expect(Exit::Unreachable)

@@ -195,10 +195,15 @@ fn part(
     let by_command = role_of(&container.command.join(" "));
     // The first process of s6, which starts the others.
     let has_init = container.command.first().is_some_and(|it| it == "/init");
-    let called_mastodon = name.repository.contains("mastodon");
+    let last = name.repository.rsplit('/').next().unwrap_or_default();
+    let called_mastodon = last.contains("mastodon");
     let (role, all_in_one) = match builder {
         Builder::AllInOne => (Some(Role::Web), true),
         Builder::Upstream | Builder::Fork if streaming_image => (Some(Role::Streaming), false),
+        // Its publisher has other images too.
+        Builder::Upstream | Builder::Fork if by_command.is_none() && !called_mastodon => {
+            return None;
+        }
         Builder::Upstream | Builder::Fork => (by_command, false),
         Builder::Unknown if has_init && called_mastodon => (Some(Role::Web), true),
         Builder::Unknown => {

@@ -181,9 +181,13 @@ async fn a_neighbour_that_also_runs_puma_is_not_taken_for_mastodon() {
     neighbour.env.clear();
     neighbour.name = "other".to_owned();
     host.containers.push(neighbour);
+    let relay = container("relay", "ghcr.io/mastodon/relay:v0.1.2", "relay");
+    host.containers.push(relay);
     let (installed, host_seen) = seen(&host, Depth::Quick).await;
     assert_eq!(installed.origin, Origin::Upstream);
+    assert_eq!(installed.disagreements, Vec::<String>::new());
     assert_eq!(host_seen.services.len(), 3);
+    assert_eq!(host_seen.not_seen, Vec::<String>::new());
 }
 
 #[tokio::test]
