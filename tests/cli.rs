@@ -127,12 +127,16 @@ fn run(args: &[&str]) -> Ended {
 #[test]
 fn every_command_has_help_that_names_its_flags() {
     let everywhere = ["--config", "--instance", "--json", "--help"];
-    let commands: [(&[&str], &[&str]); 11] = [
+    let commands: [(&[&str], &[&str]); 12] = [
         (
             &[],
             &["check", "plan", "apply", "approve", "daemon", "Exit codes"],
         ),
         (&["check"], &[]),
+        (
+            &["doctor"],
+            &["Exit codes: 0 nothing stands in the way, 11"],
+        ),
         (&["plan"], &["--to", "--force"]),
         (&["apply"], &["--to", "--force", "--yes"]),
         (&["approve"], &["<VERSION>"]),
@@ -188,6 +192,9 @@ fn wrong_usage_ends_with_2_and_a_hint_on_standard_error() {
 fn an_instance_or_a_version_that_is_none_is_wrong_usage() {
     let case = Case::new();
     case.run(&["--instance", "other.example", "show"])
+        .expect(Exit::Usage)
+        .says(&["other.example", "social.example"]);
+    case.run(&["--instance", "other.example", "doctor"])
         .expect(Exit::Usage)
         .says(&["other.example", "social.example"]);
     case.run(&["approve", "newest"])
@@ -253,7 +260,7 @@ fn a_mistake_in_the_policy_is_told_with_its_own_file() {
 fn an_engine_that_does_not_answer_is_told_with_its_socket() {
     let case = Case::new();
     let socket = case.path("no-engine.sock");
-    for command in [&["check"][..], &["plan"], &["apply", "--yes"]] {
+    for command in [&["check"][..], &["plan"], &["doctor"], &["apply", "--yes"]] {
         let ended = case
             .run(command)
             .expect(Exit::Unreachable)

@@ -51,10 +51,21 @@ Then:
 Exit codes: 0 done, 10 update available, 11 available but waiting, 20 rolled back, 21 an operator is
 needed, 22 refused and nothing changed, 69 something cannot be reached, 75 busy, 78 configuration invalid.";
 
+/// Shown under the help of `doctor`.
+const DOCTOR: &str = "\
+It asks every witness for the version that runs, boots `tootctl` once for that, and looks at the whole way to the newest
+line: each release to stop at, and what stands before it.
+
+Exit codes: 0 nothing stands in the way, 11 a person must look at something, 22 something must be changed first or
+mastopatch would refuse to update, 69 Docker does not answer.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Ask GitHub whether the instance needs an update, which one, how urgently, and when it would start
     Check,
+    /// Show what runs, what would stop an update on this host, and what to do about it; changes nothing
+    #[command(after_help = DOCTOR)]
+    Doctor,
     /// Show exactly what an update would do; changes nothing
     Plan {
         /// Plan for this version instead of the one the policy chooses

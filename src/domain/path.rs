@@ -96,6 +96,10 @@ pub enum ObstacleKind {
     Migrations,
     /// This mastopatch is older than the line and knows nothing of it.
     UnknownLine,
+    /// A damaged database could not be restored by the role that Mastodon uses.
+    NoWayBack,
+    /// The Compose file was edited and not applied.
+    UnappliedEdit,
     /// Something could not be looked at.
     NotLookedAt,
 }
@@ -109,6 +113,12 @@ pub struct Host {
     pub redis: Option<String>,
     /// Whether a pgbouncer seems to stand before the database, and why.
     pub pgbouncer: Option<String>,
+    /// Why web's database role could not restore a damaged database, as sentences with the cure.
+    #[serde(default)]
+    pub no_way_back: Vec<String>,
+    /// Services that do not run as the Compose file says now.
+    #[serde(default)]
+    pub unapplied: Vec<String>,
     /// Addresses of accounts that stand in the database more than once.
     pub duplicate_accounts: Option<u64>,
     /// Mastodon's services, by name. None seen means that nothing of the kind was looked at.

@@ -3,6 +3,7 @@
 mod apply;
 mod ask;
 mod check;
+mod doctor;
 mod known;
 mod look;
 mod orders;
@@ -35,6 +36,7 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     };
     match &cli.command {
         Command::Check => check::check(&call).await,
+        Command::Doctor => doctor::doctor(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
         Command::Explain => check::explain(&call).await,

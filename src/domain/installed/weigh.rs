@@ -1,5 +1,6 @@
 //! From what was found to what runs.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::origin::{Builder, ImageName, TagSays};
@@ -37,7 +38,7 @@ pub struct ImageSeen {
 }
 
 /// What an image tells of its build. Empty values are none.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BuildSeen {
     /// `MASTODON_VERSION_PRERELEASE`.
     pub prerelease: Option<String>,
@@ -228,11 +229,11 @@ fn origin(evidence: &Evidence, version: &ReleaseVersion) -> Origin {
     }
     let build = version.build().map(ToOwned::to_owned);
     let mark = build.or_else(|| {
-        let marks = evidence
+        let mut marks = evidence
             .images
             .iter()
             .filter_map(|image| image.build.as_ref());
-        marks.filter_map(|build| build.metadata.clone()).next()
+        marks.find_map(|build| build.metadata.clone())
     });
     let mark = mark.filter(|mark| !mark.starts_with("nightly"));
     let foreign = images
@@ -266,10 +267,13 @@ fn origin(evidence: &Evidence, version: &ReleaseVersion) -> Origin {
 
 /// Whether what the images tell of their build fits the version.
 fn environment(evidence: &Evidence, version: &ReleaseVersion) -> Said {
+    // Several services run the same image; one word about it is enough.
+    let mut seen = BTreeSet::new();
     let builds: Vec<(&ImageSeen, &BuildSeen)> = evidence
         .images
         .iter()
         .filter_map(|image| Some((image, image.build.as_ref()?)))
+        .filter(|(image, build)| seen.insert((&image.reference, *build)))
         .collect();
     if builds.is_empty() {
         return Said::Silent {
@@ -280,15 +284,14 @@ fn environment(evidence: &Evidence, version: &ReleaseVersion) -> Said {
     for (image, build) in &builds {
         wrong.extend(misfit(image, build, version));
     }
-    let mut commits: Vec<&str> = builds
+    let commits: BTreeSet<&str> = builds
         .iter()
         .filter_map(|(_, build)| build.commit.as_deref())
         .collect();
-    commits.dedup();
     if commits.len() > 1 {
         wrong.push(format!(
             "The images were built from different commits ({}); pull those of one release and apply them with `up -d`.",
-            commits.join(", ")
+            commits.iter().copied().collect::<Vec<_>>().join(", ")
         ));
     }
     if !wrong.is_empty() {

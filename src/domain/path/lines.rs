@@ -11,7 +11,10 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use jiff::civil::{Date, date};
+use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 use crate::domain::version::ReleaseLine;
 
@@ -215,9 +218,27 @@ pub(super) fn known_between(line: ReleaseLine, next: ReleaseLine) -> Option<Rele
     known.find(|known| *known > line && *known < next)
 }
 
-/// When the support of a line ends, as far as anybody has said: `ends` (from Mastodon's update check) before the table.
-pub fn end_of_support(line: ReleaseLine, ends: &BTreeMap<ReleaseLine, Date>) -> Option<Date> {
-    ends.get(&line)
-        .copied()
-        .or_else(|| known(line).and_then(|known| known.ends))
+/// How a line's support stands on a day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "state", content = "day", rename_all = "kebab-case")]
+pub enum Support {
+    /// Nobody has said when it ends.
+    Open,
+    /// It ends on this day.
+    Until(Date),
+    /// It ended on this day.
+    Over(Date),
+    /// It ended before that of every line that is known.
+    LongOver,
+}
+
+/// How the support of a line stands, as far as anybody has said: `ends` (from Mastodon's update check) before the table.
+pub fn support(line: ReleaseLine, now: Timestamp, ends: &BTreeMap<ReleaseLine, Date>) -> Support {
+    let said = ends.get(&line).copied();
+    match said.or_else(|| known(line).and_then(|known| known.ends)) {
+        None if LINES.first().is_some_and(|oldest| line < oldest.line) => Support::LongOver,
+        None => Support::Open,
+        Some(end) if end < now.to_zoned(TimeZone::UTC).date() => Support::Over(end),
+        Some(end) => Support::Until(end),
+    }
 }

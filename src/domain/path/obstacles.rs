@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::lines::{self, POSTGRESQL_EXCLUDED};
+use super::lines::{self, POSTGRESQL_EXCLUDED, Support};
 use super::{Host, HostService, Obstacle, ObstacleKind, Weight};
 use crate::domain::plan::Role;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
@@ -55,6 +55,7 @@ pub fn obstacles(
     step.services();
     step.notes();
     step.support(now, ends);
+    step.refused_by_preflight();
     for sentence in &host.not_seen {
         step.add(
             Weight::Notice,
@@ -255,21 +256,18 @@ impl Step<'_> {
     fn support(&mut self, now: Timestamp, ends: &BTreeMap<ReleaseLine, Date>) {
         let to = self.to;
         let move_on = "Go on to a newer line.";
-        let today = now.to_zoned(TimeZone::UTC).date();
-        if let Some(end) = lines::end_of_support(to, ends) {
-            let left = end.duration_since(today).as_hours() / 24;
-            let what = if left < 0 {
-                Some(format!(
-                    "Support of line {to} ended on {end}; do not count on repairs."
-                ))
-            } else if left <= SOON {
+        let what = match lines::support(to, now, ends) {
+            Support::Over(end) => Some(format!(
+                "Support of line {to} ended on {end}; do not count on repairs."
+            )),
+            Support::Until(end) if is_soon(end, now) => {
                 Some(format!("Support of line {to} ends on {end}."))
-            } else {
-                None
-            };
-            if let Some(what) = what {
-                self.add(Weight::Notice, ObstacleKind::EndOfSupport, what, move_on);
             }
+            Support::LongOver => Some(format!("Support of line {to} ended long ago.")),
+            Support::Until(_) | Support::Open => None,
+        };
+        if let Some(what) = what {
+            self.add(Weight::Notice, ObstacleKind::EndOfSupport, what, move_on);
         }
         let Some(newest) = lines::newest().filter(|newest| to > *newest) else {
             return;
@@ -283,6 +281,28 @@ impl Step<'_> {
             self.add(Weight::NeedsPerson, ObstacleKind::UnknownLine, what, todo);
         } else {
             self.add(Weight::Notice, ObstacleKind::UnknownLine, what, todo);
+        }
+    }
+
+    /// What a run would refuse before it closes the site, whatever the version.
+    fn refused_by_preflight(&mut self) {
+        let host = self.host;
+        for sentence in &host.no_way_back {
+            self.add(
+                Weight::Blocks,
+                ObstacleKind::NoWayBack,
+                sentence.clone(),
+                "Change that, so that a run that fails can go back.",
+            );
+        }
+        for service in &host.unapplied {
+            self.add(
+                Weight::Blocks,
+                ObstacleKind::UnappliedEdit,
+                format!("`{service}` does not run as the Compose file says: somebody edited it, or its environment, and has not applied that."),
+                "Run `docker compose up -d` for it at a quiet time, or take the edit back: an update must not bring in what \
+                 nobody has tried.",
+            );
         }
     }
 
@@ -314,6 +334,11 @@ impl Step<'_> {
     }
 }
 
+fn is_soon(end: Date, now: Timestamp) -> bool {
+    let today = now.to_zoned(TimeZone::UTC).date();
+    end.duration_since(today).as_hours() / 24 <= SOON
+}
+
 /// `90624` is 9.6.24, `140011` is 14.11, `140000` is 14.
 fn postgresql_text(number: u32) -> String {
     let (major, rest) = (number / 10_000, number % 10_000);
@@ -330,3 +355,6 @@ fn version_pair(text: &str) -> Option<(u32, u32)> {
     let major = numbers.next()?.ok()?;
     Some((major, numbers.next().and_then(Result::ok).unwrap_or(0)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,14 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::look::{Depth, Eyes, Part};
+use super::survey::Survey;
 use crate::domain::path::{Host, HostService};
-use crate::domain::plan::{DatabaseRef, RedisRef, Role};
+use crate::domain::plan::{DatabaseRef, PlannedService, RedisRef, Role};
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 use crate::engine::chain;
-use crate::ports::database::{Database, Redis};
+use crate::engine::steps::check::CONFIG_HASH;
+use crate::ports::compose::{ComposeError, ComposeProject};
+use crate::ports::database::{Database, Redis, ServerFacts};
 use crate::ports::probe::Probe;
 use crate::ports::runtime::{Container, ContainerRuntime};
 
@@ -58,7 +61,10 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
             Ok(database) => {
                 let password = &stores.database_password;
                 match self.database.facts(database, password).await {
-                    Ok(facts) => host.postgresql = Some(facts.version),
+                    Ok(facts) => {
+                        host.postgresql = Some(facts.version);
+                        host.no_way_back = no_way_back(database, &facts);
+                    }
                     Err(err) => host.not_seen.push(unseen("PostgreSQL", &chain(&err))),
                 }
                 if depth == Depth::Thorough && installed.line() < UNIQUE_SINCE {
@@ -82,6 +88,45 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
             },
         }
     }
+}
+
+/// What the preflight of a run would refuse about the role.
+fn no_way_back(database: &DatabaseRef, facts: &ServerFacts) -> Vec<String> {
+    let DatabaseRef { user, name, .. } = database;
+    let mut found = Vec::new();
+    if !facts.may_create_databases {
+        found.push(format!(
+            "Role `{user}` may not create databases, so a damaged one could not be restored; \
+             `ALTER ROLE \"{user}\" CREATEDB` allows it."
+        ));
+    }
+    if !facts.foreign_extensions.is_empty() {
+        found.push(format!(
+            "Role `{user}` could not restore the extensions {} of database `{name}`, which an administrator made; make the \
+             role a superuser, or drop them.",
+            facts.foreign_extensions.join(", ")
+        ));
+    }
+    found
+}
+
+/// The services that do not run as their files say now, or why that cannot be told.
+pub(super) async fn unapplied<C: ComposeProject>(
+    compose: &C,
+    survey: &Survey,
+) -> Result<Vec<String>, ComposeError> {
+    let services: Vec<String> = survey
+        .services
+        .iter()
+        .map(|service| service.service.clone())
+        .collect();
+    let hashes = compose.hashes(&survey.project, &[], &services).await?;
+    let is_applied = |service: &PlannedService| {
+        let container = survey.containers.get(&service.id);
+        hashes.get(&service.service) == container.and_then(|it| it.labels.get(CONFIG_HASH))
+    };
+    let unapplied = survey.services.iter().filter(|it| !is_applied(it));
+    Ok(unapplied.map(|it| it.service.clone()).collect())
 }
 
 /// What the containers of Mastodon are made of.

@@ -6,7 +6,7 @@ use super::witnesses;
 use crate::domain::installed::{Builder, Evidence, ImageName, Installed};
 use crate::domain::path::Host;
 use crate::domain::plan::Role;
-use crate::engine::{Ports, StepError};
+use crate::engine::{Ports, StepError, chain};
 use crate::ports::database::{Database, Redis};
 use crate::ports::probe::Probe;
 use crate::ports::runtime::{Container, ContainerRuntime, Image, RuntimeError};
@@ -16,8 +16,8 @@ use crate::ports::runtime::{Container, ContainerRuntime, Image, RuntimeError};
 pub enum Depth {
     /// Some requests: for the daemon's rounds.
     Quick,
-    /// Also `tootctl --version`, which boots Ruby for some seconds and some 200 MB, and a count over the table of
-    /// accounts: for `doctor`, and before a run is planned.
+    /// Also `tootctl --version`, which boots Ruby for some seconds and some 200 MB, a count over the table of accounts, and
+    /// a question to the Compose CLI: for `doctor`, and before a run is planned.
     Thorough,
 }
 
@@ -47,11 +47,20 @@ pub async fn look<P: Ports>(
         redis: ports.redis(),
         probe: ports.probe(),
     };
-    let (installed, host) = eyes.look(instance, depth).await?;
+    let (installed, mut host) = eyes.look(instance, depth).await?;
     let survey = match survey::survey(ports, instance).await {
         Err(StepError::Runtime(err @ RuntimeError::Unreachable { .. })) => return Err(err.into()),
         survey => survey,
     };
+    if let (Ok(survey), Depth::Thorough) = (&survey, depth) {
+        match host::unapplied(ports.compose(), survey).await {
+            Ok(services) => host.unapplied = services,
+            Err(err) => host.not_seen.push(format!(
+                "Whether the Compose file was edited and not applied could not be told: {}.",
+                chain(&err)
+            )),
+        }
+    }
     Ok(Look {
         installed,
         host,
@@ -186,10 +195,15 @@ fn part(
     let by_command = role_of(&container.command.join(" "));
     // The first process of s6, which starts the others.
     let has_init = container.command.first().is_some_and(|it| it == "/init");
-    let called_mastodon = name.repository.contains("mastodon");
+    let last = name.repository.rsplit('/').next().unwrap_or_default();
+    let called_mastodon = last.contains("mastodon");
     let (role, all_in_one) = match builder {
         Builder::AllInOne => (Some(Role::Web), true),
         Builder::Upstream | Builder::Fork if streaming_image => (Some(Role::Streaming), false),
+        // Its publisher has other images too.
+        Builder::Upstream | Builder::Fork if by_command.is_none() && !called_mastodon => {
+            return None;
+        }
         Builder::Upstream | Builder::Fork => (by_command, false),
         Builder::Unknown if has_init && called_mastodon => (Some(Role::Web), true),
         Builder::Unknown => {

@@ -181,9 +181,13 @@ async fn a_neighbour_that_also_runs_puma_is_not_taken_for_mastodon() {
     neighbour.env.clear();
     neighbour.name = "other".to_owned();
     host.containers.push(neighbour);
+    let relay = container("relay", "ghcr.io/mastodon/relay:v0.1.2", "relay");
+    host.containers.push(relay);
     let (installed, host_seen) = seen(&host, Depth::Quick).await;
     assert_eq!(installed.origin, Origin::Upstream);
+    assert_eq!(installed.disagreements, Vec::<String>::new());
     assert_eq!(host_seen.services.len(), 3);
+    assert_eq!(host_seen.not_seen, Vec::<String>::new());
 }
 
 #[tokio::test]
@@ -222,10 +226,10 @@ async fn a_witness_that_fails_is_silent_and_says_why() {
         (Witness::Tootctl, "it ended with 1: cannot load such file"),
         (Witness::Schema, "no migrations at /opt/mastodon/db"),
     ] {
-        match said(&installed, witness) {
-            Said::Silent { why } => assert!(why.contains(words), "{why}"),
-            other => panic!("{witness:?}: {other:?}"),
-        }
+        let Said::Silent { why } = said(&installed, witness) else {
+            panic!("{witness:?} speaks");
+        };
+        assert!(why.contains(words), "{why}");
     }
     assert_eq!((host_seen.postgresql, host_seen.redis), (None, None));
     assert_eq!(host_seen.not_seen.len(), 2, "{:?}", host_seen.not_seen);
@@ -264,6 +268,18 @@ async fn servers_that_cannot_be_followed_are_told_and_no_secret_is() {
         assert!(told.contains(words), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
+}
+
+#[tokio::test]
+async fn a_role_that_could_not_restore_the_database_is_told_with_the_cure() {
+    let mut host = official("4.5.8");
+    assert!(seen(&host, Depth::Quick).await.1.no_way_back.is_empty());
+    host.may_create_databases = false;
+    let (_, host_seen) = seen(&host, Depth::Quick).await;
+    assert!(
+        host_seen.no_way_back[0].contains("ALTER ROLE \"mastodon\" CREATEDB"),
+        "{host_seen:?}"
+    );
 }
 
 #[tokio::test]

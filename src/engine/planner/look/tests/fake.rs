@@ -34,6 +34,7 @@ pub(super) struct FakeHost {
     pub(super) postgresql: Option<u32>,
     pub(super) redis: Option<String>,
     pub(super) duplicates: u64,
+    pub(super) may_create_databases: bool,
     pub(super) is_gone: bool,
     /// What was asked of containers, in order.
     pub(super) asked: Mutex<Vec<String>>,
@@ -116,6 +117,7 @@ pub(super) fn host_with(mut containers: Vec<Container>, version: &str) -> FakeHo
         postgresql: Some(140_011),
         redis: Some("7.2.4".to_owned()),
         duplicates: 0,
+        may_create_databases: true,
         is_gone: false,
         asked: Mutex::default(),
     }
@@ -247,7 +249,7 @@ impl Database for FakeHost {
         Ok(ServerFacts {
             version: Self::data(self.postgresql.as_ref())?,
             bytes: 1,
-            may_create_databases: true,
+            may_create_databases: self.may_create_databases,
             foreign_extensions: Vec::new(),
         })
     }
