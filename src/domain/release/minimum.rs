@@ -1,6 +1,8 @@
 //! What a release demands of the software around it: "`PostgreSQL` 12+ but not 14.0-14.3".
 
+mod bounds;
 mod clause;
+mod token;
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -89,6 +91,8 @@ impl Software {
             "libvips" | "vips" => Self::Libvips,
             "ffmpeg" => Self::Ffmpeg,
             "libretranslate" => Self::LibreTranslate,
+            "opensearch" => Self::Other("OpenSearch".to_owned()),
+            "valkey" => Self::Other("Valkey".to_owned()),
             _ => return None,
         })
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::markdown::{Block, Kind, Part};
 use super::minimum::{self, Minimum, Numbers, Software};
 use super::step::{self, Phase, StepKind, UpdateStep, Verdict};
+use super::words::listed;
 use crate::domain::version::ReleaseVersion;
 
 /// What a release's text says about upgrading to it from the version just before.
@@ -148,8 +149,11 @@ impl Reader {
         if (marked || denied) && is_mark_alone(bare) {
             return;
         }
-        let reading = step::read(text, None);
-        let understood = !marked && !reading.kinds.contains(&StepKind::Other);
+        // A line that is not understood is no step here; it is kept as unread.
+        let mut reading = step::read(text, None);
+        let n_read = reading.kinds.len();
+        reading.kinds.retain(|kind| *kind != StepKind::Other);
+        let understood = !marked && reading.kinds.len() == n_read;
         self.take(text, reading);
         if !understood {
             self.odd_mark(text);
@@ -158,16 +162,14 @@ impl Reader {
 
     /// Sets what a line of the overview names; says whether there was anything.
     fn marks(&mut self, lower: &str) -> bool {
-        let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
-        let migration = has(&["database migration", "db migration", "migrations"]);
-        let long = (migration || has(&["migration"]))
-            && has(&["unusually long", "long time", "take long", "hours"]);
-        let two_step = migration && has(&["two-step", "two step", "post-deployment"]);
-        let assets = has(&["asset"]) && has(&["compil"]);
-        let streaming = has(&["streaming"]) && has(&["restart"]);
-        let ruby = has(&["ruby version"])
-            && has(&["updated", "changed"])
-            && has(&["default", "recommended"]);
+        let has = |parts: &str| parts.split('|').any(|part| lower.contains(part));
+        let migration = has("database migration|db migration|migrations");
+        let long =
+            (migration || has("migration")) && has("unusually long|long time|take long|hours");
+        let two_step = migration && has("two-step|two step|post-deployment");
+        let assets = has("asset") && has("compil");
+        let streaming = has("streaming") && has("restart");
+        let ruby = has("ruby version") && has("updated|changed") && has("default|recommended");
         self.notes.migrations |= migration || long || two_step;
         self.notes.long_migrations |= long;
         self.notes.two_step |= two_step;
@@ -304,15 +306,157 @@ fn is_mark_alone(lower: &str) -> bool {
     lower
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
-        .all(|word| {
-            WORDS.split_whitespace().any(|known| known == word)
-                || word.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        .all(|word| listed(WORDS, word) || word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn cut(text: &str) -> String {
     match text.char_indices().nth(MOST_CHARACTERS) {
         Some((end, _)) => format!("{} …", text.get(..end).unwrap_or(text)),
         None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::markdown::blocks;
+    use super::*;
+
+    fn notes(body: &str) -> UpgradeNotes {
+        UpgradeNotes::read(&blocks(body))
+    }
+
+    #[test]
+    fn the_overview_is_read_with_any_sign_bullet_and_emphasis() {
+        for body in [
+            "## Upgrade overview\n\u{2139}\u{fe0f} Requires database migrations\\\n\u{2139} Requires streaming server restart",
+            "## Upgrade Overview\n\nThis release contains upgrade notes that deviate from the norm:\n\n- :information_source: **Requires database migrations**\n* requires Streaming API restart",
+            "### UPGRADE OVERVIEW\n1. Requires *database migrations*.\n2. \u{26a0}\u{fe0f} Requires streaming server restart",
+            "**Upgrade overview**\n\nRequires database migrations\nRequires streaming server restart",
+            "<details><summary>Upgrade overview</summary>\n\n- [ ] Requires [database migrations](https://x)\n- Requires a streaming server restart",
+        ] {
+            let notes = notes(body);
+            assert!(notes.migrations && notes.streaming_restart, "{body}");
+            assert!(
+                !notes.long_migrations && !notes.two_step && !notes.assets,
+                "{body}"
+            );
+            assert_eq!(notes.unread, Vec::<String>::new(), "{body}");
+            assert_eq!(notes.other, notes.unread, "{body}");
+        }
+    }
+
+    #[test]
+    fn every_mark_of_both_generations_is_known_and_the_rest_is_kept() {
+        let long = notes("## Upgrade overview\n- Requires unusually long database migrations");
+        assert!(long.migrations && long.long_migrations && long.unread.is_empty());
+        let old = notes(
+            "## Upgrade overview\n\u{2139} Requires two-step database migration process for zero-downtime deployment\n\u{2139} Some migrations may take a long time to run",
+        );
+        assert!(old.two_step && old.migrations && old.long_migrations && old.unread.is_empty());
+        let images = notes(
+            "## Upgrade overview\n\u{2139} Requires assets recompilation\n\u{2139} The recommended Ruby version has been updated\n- Default Ruby version has been updated to 3.4.2",
+        );
+        assert!(images.assets && images.ruby && !images.migrations && images.unread.is_empty());
+        let none = notes(
+            "## Upgrade overview\n- No database migrations\n- Does not require streaming server restart",
+        );
+        assert!(!none.migrations && !none.streaming_restart && none.unread.is_empty());
+
+        let odd = notes(
+            "## Upgrade overview\n- Requires database migrations and a full moon\n- :warning: The default PostgreSQL image is now 16\n\
+             - :warning: The minimal PostgreSQL version is now 14\n- :warning: A_NEW_SECRET is now mandatory\n- Good luck\n- Good luck",
+        );
+        assert!(odd.migrations);
+        assert_eq!(
+            odd.at_least(&Software::Postgresql),
+            Some(&Numbers::new([14]))
+        );
+        assert_eq!(odd.for_person().count(), 1);
+        assert_eq!(
+            odd.unread,
+            [
+                "Requires database migrations and a full moon",
+                "\u{26a0} The default PostgreSQL image is now 16",
+                "Good luck"
+            ]
+        );
+        assert_eq!(odd.other, odd.unread.get(..2).unwrap());
+    }
+
+    #[test]
+    fn steps_for_docker_are_kept_apart_from_the_others() {
+        let notes = notes(
+            "## Upgrade notes\n\nTo get the code for v4.6.2, use `git fetch && git checkout v4.6.2`.\n\n\
+             > [!NOTE]\n> As always, make sure you have backups of the database before performing any upgrades.\n\n\
+             ### Dependencies\n\nExternal dependencies have not changed since v4.6.0, the compatible Ruby, PostgreSQL and Redis versions are the same, that is:\n\n\
+             - Ruby: 3.3 or newer\n- PostgreSQL: 14 or newer\n- Elasticsearch (recommended, for full-text search): 7.x (OpenSearch should also work)\n\
+             - Redis: 7.0 or newer\n\n### Update steps\n\nThe following instructions are for updating from 4.6.1.\n\n\
+             If you are upgrading directly from an earlier release, please carefully read the upgrade notes for the skipped releases as well, \
+             as they often require extra steps such as database migrations.\n\n\
+             #### Non-Docker\n\n1. Sacrifice a goat\n2. Restart all Mastodon processes\n\n#### When using Docker\n\n\
+             1. Pull the new images\n2. Run the pre-deployment database migrations:\n   ```\n   docker compose run --rm -e SKIP_POST_DEPLOYMENT_MIGRATIONS=true web bundle exec rails db:migrate\n   ```\n\
+             3. Restart all Mastodon processes.\n\n#### Kubernetes\n\n- Sing",
+        );
+        assert_eq!(
+            notes.without_docker,
+            ["Sacrifice a goat", "Restart all Mastodon processes"]
+        );
+        assert_eq!(notes.starts_from, Some("4.6.1".parse().unwrap()));
+        assert_eq!(notes.unread, ["Kubernetes", "Sing"]);
+        assert!(notes.migrations && !notes.two_step);
+        assert_eq!(notes.at_least(&Software::Redis), Some(&Numbers::new([7])));
+        let unmet = notes.unmet(&Software::Postgresql, &Numbers::new([13, 9]));
+        assert_eq!(unmet.len(), 1);
+        let kinds: Vec<&StepKind> = notes.steps.iter().map(|step| &step.kind).collect();
+        assert_eq!(
+            kinds,
+            [
+                &StepKind::ReadSkippedNotes {
+                    from: "4.6.1".parse().unwrap()
+                },
+                &StepKind::Pull,
+                &StepKind::Migrate { phase: Phase::Pre },
+                &StepKind::RestartAll,
+                &StepKind::Other,
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_below_a_line_that_makes_them_mandatory_are_new_keys() {
+        let notes = notes(
+            "## Update steps\n\nThe following environment variables are now mandatory:\n\n- `FIRST_KEY`\n- `SECOND_KEY`\n\n1. Set:\n   - THIRD_KEY (required)\n",
+        );
+        let keys: Vec<&str> = notes
+            .steps
+            .iter()
+            .filter_map(|step| match &step.kind {
+                StepKind::NewKey { keys } => Some(keys.iter().map(String::as_str)),
+                _ => None,
+            })
+            .flatten()
+            .collect();
+        assert_eq!(keys, ["FIRST_KEY", "SECOND_KEY", "THIRD_KEY"]);
+    }
+
+    #[test]
+    fn a_flood_is_bounded_and_says_so() {
+        use std::fmt::Write as _;
+        let mut body = "## Upgrade overview\n".to_owned();
+        for n in 0..500 {
+            write!(body, "- Odd {n} {}\n", "x".repeat(2_000)).unwrap();
+        }
+        let notes = notes(&body);
+        assert_eq!(notes.unread.len(), MOST_ENTRIES + 1);
+        assert_eq!(
+            notes.unread.last().unwrap(),
+            "and 440 more that were not kept"
+        );
+        assert!(
+            notes
+                .unread
+                .iter()
+                .all(|text| text.chars().count() <= MOST_CHARACTERS + 2)
+        );
     }
 }

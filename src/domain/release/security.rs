@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::advisory_ids;
 use super::markdown::{Block, Kind, Part};
+use super::words::{Phrase, listed};
 
 /// Signs of a security release. Any one of them is enough: advisories follow days later, or never.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -147,10 +148,7 @@ fn speaks_of_security(text: &str) -> bool {
     let words = words(text);
     let single = words.iter().enumerate().any(|(at, word)| {
         let next = words.get(at.saturating_add(1)).map_or("", String::as_str);
-        let repair = word == "security"
-            && BEHIND_SECURITY
-                .split_whitespace()
-                .any(|known| known == next);
+        let repair = word == "security" && listed(BEHIND_SECURITY, next);
         (repair || is_hole(word)) && !is_denied(&words, at)
     });
     single
@@ -172,9 +170,7 @@ fn is_hole(word: &str) -> bool {
 /// Whether "no" or its like stands before the word, with nothing in between but words that carry it on.
 fn is_denied(words: &[String], at: usize) -> bool {
     let before = words.get(..at).unwrap_or(&[]);
-    let denier = before
-        .iter()
-        .rposition(|word| !BETWEEN.split_whitespace().any(|between| between == word));
+    let denier = before.iter().rposition(|word| !listed(BETWEEN, word));
     let Some(denier) = denier else {
         return false;
     };
@@ -192,59 +188,19 @@ fn urges(block: &Block) -> bool {
     if matches!(block.part, Part::Changelog | Part::Security) {
         return false;
     }
-    let text = format!(" {} ", words(&block.text).join(" "));
-    let has = |phrases: &[&str]| {
-        phrases
-            .iter()
-            .any(|phrase| text.contains(&format!(" {phrase} ")))
-    };
+    let phrase = Phrase::of(&block.text);
+    let has = |rows: &str| phrase.has(rows);
     // What was shipped before is not in this release.
-    let looks_back = has(&[
-        "were shipped",
-        "was shipped",
-        "were released",
-        "was released",
-        "were published",
-    ]) && has(&["before", "earlier", "previously"]);
-    has(&[
-        "upgrade",
-        "upgrading",
-        "update",
-        "updating",
-        "upgraded",
-        "updated",
-        "patch",
-        "install",
-    ]) && has(&[
-        "as soon as possible",
-        "immediately",
-        "at once",
-        "asap",
-        "without delay",
-        "right away",
-        "urgently",
-        "promptly",
-        "as soon as you can",
-        "as quickly as possible",
-    ]) && has(&[
-        "recommend",
-        "recommended",
-        "recommends",
-        "advise",
-        "advised",
-        "urge",
-        "urged",
-        "encourage",
-        "encouraged",
-        "should",
-        "must",
-        "please",
-        "everyone",
-        "everybody",
-        "all servers",
-        "all administrators",
-        "all admins",
-    ]) && !looks_back
+    let looks_back = has("were shipped|was shipped|were released|was released|were published")
+        && has("before|earlier|previously");
+    has("upgrade|upgrading|update|updating|upgraded|updated|patch|install")
+        && has(
+            "as soon as possible|immediately|at once|asap|without delay|right away|urgently|promptly|as soon as you can|as quickly as possible",
+        )
+        && has(
+            "recommend|recommended|recommends|advise|advised|urge|urged|encourage|encouraged|should|must|please|everyone|everybody|all servers|all administrators|all admins",
+        )
+        && !looks_back
 }
 
 /// Whether the list of changes (or, where there is none, the text) holds nothing but changes to the image.
@@ -311,7 +267,7 @@ fn changes(blocks: &[Block]) -> Vec<&Block> {
         .collect()
 }
 
-/// "Update FFmpeg in the Docker images", "base image rebuilt".
+/// "Update `FFmpeg` in the Docker images", "base image rebuilt".
 fn changes_the_container(text: &str) -> bool {
     const CHANGES: [&str; 16] = [
         "updat", "upgrad", "bump", "rebuil", "switch", "swap", "replac", "disabl", "remov",

@@ -1,6 +1,9 @@
 //! Reading the sentences that people write about versions.
 
-use super::{Minimum, Numbers, Software, lex};
+use super::super::words::{Phrase, listed};
+use super::bounds::minimum;
+use super::token::{Token, tokens};
+use super::{Minimum, Software};
 
 /// What was found in a text.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -17,6 +20,10 @@ pub(in crate::domain::release) fn read(text: &str) -> Clauses {
     let mut found = Clauses::default();
     let mut last = None;
     for sentence in sentences(text) {
+        if sentence.len() > MOST_BYTES {
+            found.unread.push(sentence);
+            continue;
+        }
         let (minimums, understood) = sentence_of(&sentence, &mut last);
         found.minimums.extend(minimums);
         if !understood {
@@ -26,48 +33,18 @@ pub(in crate::domain::release) fn read(text: &str) -> Clauses {
     found
 }
 
+/// A long list of programs in one sentence has 300. What is longer is not about versions.
+const MOST_BYTES: usize = 1_000;
+
 /// Words that may stand around versions without changing what was understood.
-const HARMLESS: &str = "a about above again all also an and any are as at be been both bumped but by can changed \
+const HARMLESS: &str = "a about above again all also an and any are as at be been both below before bumped but by can changed \
     compatible dependencies dependency dropped due earlier end-of-life eol excluding except excluded external following for \
     from full full-text greater has have higher if in incompatible inclusive including increased instead is it its \
     later least longer lower mastodon minimal minimum minimally more must namely need needed needs new newer no not now of \
-    older on only onwards opensearch optional optionally or other please raised recommended release removed require required \
+    older on only onwards  optional optionally or other please raised recommended release removed require required \
     requires same search server servers should since software still support supported supports than that the \
-    these they this through to translation translations unsupported until up updated use used uses using version versions \
+    these they this through to translation translations under unsupported until up updated use used uses using version versions \
     was we were which will with work works you your";
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Token {
-    Word(String),
-    /// A version, and whether `+` or `.x` stands behind it.
-    Number(Numbers, Behind),
-    Less,
-    LessOrEqual,
-    Greater,
-    Dash,
-    Comma,
-    Colon,
-    Open,
-    Close,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Behind {
-    Nothing,
-    Plus,
-    X,
-}
-
-/// One statement about versions.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Atom {
-    AtLeast(Numbers),
-    Below(Numbers),
-    /// From the first, up to but without the second.
-    Range(Numbers, Numbers, Numbers),
-    Line(Numbers),
-    Bare(Numbers),
-}
 
 fn sentences(text: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -89,15 +66,11 @@ fn sentences(text: &str) -> Vec<String> {
 fn sentence_of(sentence: &str, last: &mut Option<Software>) -> (Vec<Minimum>, bool) {
     let tokens = tokens(sentence);
     let words: Vec<&str> = tokens.iter().filter_map(Token::word).collect();
-    let phrase = format!(" {} ", words.join(" "));
-    let mut understood = words.iter().all(|word| {
-        Software::named(word).is_some() || HARMLESS.split_whitespace().any(|known| known == *word)
-    });
-    if sentence.ends_with(':')
-        && [" the same ", " not changed ", " unchanged "]
-            .iter()
-            .any(|words| phrase.contains(words))
-    {
+    let phrase = Phrase::of(sentence);
+    let mut understood = words
+        .iter()
+        .all(|word| Software::named(word).is_some() || is_harmless(word));
+    if sentence.ends_with(':') && phrase.has("the same|not changed|unchanged") {
         // "Nothing has changed since 4.4.0, the compatible Ruby and PostgreSQL versions are the same, that is:"
         return (Vec::new(), true);
     }
@@ -120,10 +93,13 @@ fn sentence_of(sentence: &str, last: &mut Option<Software>) -> (Vec<Minimum>, bo
     let mut minimums = Vec::new();
     for (software, segment, alternative) in segments {
         *last = Some(software.clone());
-        match minimum(&software, segment, &phrase) {
+        match minimum(segment, &phrase) {
             Some((at_least, below, except, sure)) => {
                 understood &= sure;
-                let optional = alternative || phrase.contains(" optional ") || is_optional(segment);
+                // PostgreSQL and Redis are what every instance has; another program in their place changes nothing for them.
+                let alternative =
+                    alternative && !matches!(software, Software::Postgresql | Software::Redis);
+                let optional = alternative || phrase.has("optional") || is_optional(segment);
                 minimums.push(Minimum {
                     software,
                     at_least,
@@ -144,10 +120,11 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
     let names: Vec<(usize, Software)> = tokens
         .iter()
         .enumerate()
-        .filter(|(at, _)| !is_aside(tokens, *at))
         .filter_map(|(at, token)| Some((at, Software::named(token.word()?)?)))
+        .filter(|(at, _)| !is_aside(tokens, *at))
         .collect();
     let before = |at: usize| tokens.get(..at).unwrap_or(&[]);
+    let nothing: &[Token] = &[];
     let Some((first, _)) = names.first() else {
         return Vec::new();
     };
@@ -158,14 +135,14 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
                 let rest = tokens.get(*at..).unwrap_or(&[]);
                 let behind = rest.iter().any(Token::is_number);
                 if behind {
-                    vec![(software.clone(), &[], false)]
+                    vec![(software.clone(), nothing, false)]
                 } else {
                     vec![(software.clone(), before(*at), false)]
                 }
             }
             _ => names
                 .into_iter()
-                .map(|(_, software)| (software, &[] as &[Token], false))
+                .map(|(_, software)| (software, nothing, false))
                 .collect(),
         };
     }
@@ -178,7 +155,7 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
             .map(|(next, _)| *next)
             .find(|next| next > at)
             .unwrap_or(tokens.len());
-        let segment = tokens.get(start..end).unwrap_or(&[]);
+        let segment = up_to_a_stranger(tokens.get(start..end).unwrap_or(&[]));
         let or_behind =
             end < tokens.len() && matches!(segment.last(), Some(Token::Word(word)) if word == "or");
         let mentioned = !segment.iter().any(Token::is_number)
@@ -194,7 +171,22 @@ fn segments(tokens: &[Token]) -> Vec<(Software, &[Token], bool)> {
     found
 }
 
-/// Whether a name stands in parentheses that hold no version: "ImageMagick (optional if using libvips): 6.9.7-7".
+/// Leaves off what is said of a program with an unknown name: "PostgreSQL 14+ with pgvector 0.7".
+fn up_to_a_stranger(segment: &[Token]) -> &[Token] {
+    let stranger = segment.windows(2).position(|pair| match pair {
+        [Token::Word(word), Token::Number(..)] => !is_harmless(word),
+        _ => false,
+    });
+    stranger
+        .and_then(|end| segment.get(..end))
+        .unwrap_or(segment)
+}
+
+fn is_harmless(word: &str) -> bool {
+    listed(HARMLESS, word)
+}
+
+/// Whether a name stands in parentheses that hold no version: `ImageMagick (optional if using libvips): 6.9.7-7`.
 fn is_aside(tokens: &[Token], at: usize) -> bool {
     let before = tokens.get(..at).unwrap_or(&[]);
     let side = |token: &&Token| matches!(token, Token::Open | Token::Close);
@@ -211,7 +203,7 @@ fn is_aside(tokens: &[Token], at: usize) -> bool {
 fn new_name<'a>(sentence: &str, tokens: &'a [Token]) -> Option<(String, &'a [Token])> {
     let (first, rest) = tokens.split_first()?;
     let word = first.word()?;
-    let known = HARMLESS.split_whitespace().any(|known| known == word);
+    let known = is_harmless(word);
     let follows = matches!(
         rest.first()?,
         Token::Colon | Token::Number(_, _) | Token::Open | Token::Greater
@@ -222,455 +214,12 @@ fn new_name<'a>(sentence: &str, tokens: &'a [Token]) -> Option<(String, &'a [Tok
     let name = sentence
         .split(|c: char| c.is_whitespace() || [':', '('].contains(&c))
         .find(|part| !part.is_empty())?;
-    let harmless = rest
-        .iter()
-        .filter_map(Token::word)
-        .all(|word| HARMLESS.split_whitespace().any(|known| known == word));
+    let harmless = rest.iter().filter_map(Token::word).all(is_harmless);
     harmless.then(|| (name.to_owned(), rest))
 }
 
 fn is_optional(segment: &[Token]) -> bool {
     matches!(segment, [Token::Open, Token::Word(word), ..] if word == "recommended" || word == "optional")
-}
-
-type Bounds = (Numbers, Option<Numbers>, Vec<(Numbers, Numbers)>, bool);
-
-/// What is said of one program; `None` when no bound can be made of it. The last value says whether all was understood.
-fn minimum(_software: &Software, segment: &[Token], phrase: &str) -> Option<Bounds> {
-    let has = |words: &[&str]| {
-        words
-            .iter()
-            .any(|words| phrase.contains(&format!(" {words} ")))
-    };
-    let dropped = has(&[
-        "no longer",
-        "dropped",
-        "removed",
-        "not supported anymore",
-        "end-of-life",
-    ]);
-    let refused = has(&[
-        "not supported",
-        "unsupported",
-        "excluded",
-        "incompatible",
-        "not compatible",
-        "not work",
-    ]);
-    let raised = has(&[
-        "raised",
-        "bumped",
-        "increased",
-        "changed",
-        "updated",
-        "goes",
-        "moved",
-    ]);
-    let segment = without_asides(segment);
-    let (mut wanted, mut excepted) = atoms(&segment, raised);
-    let mut sure = true;
-    if refused && excepted.is_empty() && wanted.len() > 1 {
-        // "12 or newer (14.0 to 14.3 are not supported)": the first says what is wanted.
-        excepted = wanted.split_off(1);
-    }
-    let mut except = Vec::new();
-    let alone = wanted.len() == 1;
-    if refused && !dropped && excepted.is_empty() && alone {
-        if let [Atom::Range(low, high, _)] = wanted.as_slice() {
-            except.push((low.clone(), high.clone()));
-            wanted.clear();
-        }
-    }
-    for atom in excepted {
-        match atom {
-            Atom::Range(low, high, _) => except.push((low, high)),
-            Atom::Bare(one) | Atom::Line(one) => except.push((one.clone(), one)),
-            Atom::AtLeast(_) | Atom::Below(_) => sure = false,
-        }
-    }
-    let (mut at_least, mut below) = (None, None);
-    if (dropped || refused) && !wanted.is_empty() && except.is_empty() {
-        // What is said is what will not do any more: everything up to there.
-        let first_good = wanted.iter().map(|atom| match atom {
-            Atom::Bare(last) | Atom::Line(last) => last.next(),
-            Atom::Below(first) => first.clone(),
-            Atom::Range(_, _, next) => next.clone(),
-            Atom::AtLeast(from) => {
-                sure = false;
-                from.clone()
-            }
-        });
-        at_least = first_good.max();
-    } else {
-        let bare: Vec<&Numbers> = wanted
-            .iter()
-            .filter_map(|atom| match atom {
-                Atom::Bare(one) => Some(one),
-                Atom::AtLeast(_) | Atom::Below(_) | Atom::Range(..) | Atom::Line(_) => None,
-            })
-            .collect();
-        if let [.., last] = bare.as_slice()
-            && bare.len() > 1
-            && !wanted.iter().any(|atom| matches!(atom, Atom::AtLeast(_)))
-        {
-            below = Some(last.next());
-        }
-        let n_from = wanted
-            .iter()
-            .filter(|atom| matches!(atom, Atom::AtLeast(_)))
-            .count();
-        sure &= n_from <= 1;
-        let lowest = |a: Option<Numbers>, b: &Numbers| {
-            Some(a.map_or_else(|| b.clone(), |a| a.min(b.clone())))
-        };
-        let highest = |a: Option<Numbers>, b: &Numbers| {
-            Some(a.map_or_else(|| b.clone(), |a| a.max(b.clone())))
-        };
-        for atom in &wanted {
-            match atom {
-                // Two demands at once: the higher one is the safe one.
-                Atom::AtLeast(from) if n_from > 1 => at_least = highest(at_least, from),
-                Atom::AtLeast(from) | Atom::Bare(from) => at_least = lowest(at_least, from),
-                Atom::Below(end) => below = highest(below, end),
-                Atom::Range(from, _, end) => {
-                    at_least = lowest(at_least, from);
-                    below = highest(below, end);
-                }
-                Atom::Line(line) => {
-                    at_least = lowest(at_least, line);
-                    below = highest(below, &line.next());
-                }
-            }
-        }
-        if n_from > 0 && wanted.len() > n_from {
-            // "18, 20 or 22+" has no upper end.
-            below = below.filter(|_| wanted.iter().any(|atom| matches!(atom, Atom::Below(_))));
-        }
-    }
-    if at_least.is_none() && below.is_none() && except.is_empty() {
-        return None;
-    }
-    Some((at_least.unwrap_or_default(), below, except, sure))
-}
-
-/// Leaves out remarks in parentheses, or behind a comma, that are about other numbers: what was before, what is recommended.
-fn without_asides(segment: &[Token]) -> Vec<Token> {
-    const ASIDES: [&str; 12] = [
-        "recommended",
-        "recommend",
-        "preferred",
-        "suggested",
-        "default",
-        "tested",
-        "was",
-        "were",
-        "previously",
-        "formerly",
-        "previous",
-        "before",
-    ];
-    let mut kept: Vec<Token> = Vec::new();
-    let mut group: Vec<Token> = Vec::new();
-    let mut in_group = false;
-    let close = |kept: &mut Vec<Token>, group: &mut Vec<Token>| {
-        let aside = group
-            .iter()
-            .filter_map(Token::word)
-            .any(|word| ASIDES.contains(&word));
-        if aside {
-            group.retain(|token| !token.is_number());
-        }
-        kept.append(group);
-    };
-    for token in segment {
-        if matches!(token, Token::Open | Token::Comma) {
-            close(&mut kept, &mut group);
-            in_group = true;
-        }
-        if in_group {
-            group.push(token.clone());
-        } else {
-            kept.push(token.clone());
-        }
-        if *token == Token::Close {
-            close(&mut kept, &mut group);
-            in_group = false;
-        }
-    }
-    close(&mut kept, &mut group);
-    kept
-}
-
-/// The statements of a segment: what is wanted, and what is excepted.
-fn atoms(segment: &[Token], raised: bool) -> (Vec<Atom>, Vec<Atom>) {
-    let (mut wanted, mut excepted) = (Vec::new(), Vec::new());
-    let mut in_exception = false;
-    let mut rest = segment;
-    // The last words and signs before the number.
-    let mut before: Vec<&Token> = Vec::new();
-    while let Some((token, after)) = rest.split_first() {
-        rest = after;
-        let Token::Number(number, behind) = token else {
-            match token {
-                Token::Word(word)
-                    if ["not", "except", "excluding", "but"].contains(&word.as_str()) =>
-                {
-                    in_exception = word != "but" || in_exception;
-                }
-                Token::Close => in_exception = false,
-                Token::Word(_)
-                | Token::Number(..)
-                | Token::Less
-                | Token::LessOrEqual
-                | Token::Greater
-                | Token::Dash
-                | Token::Comma
-                | Token::Colon
-                | Token::Open => {}
-            }
-            before.push(token);
-            continue;
-        };
-        let (atom, left) = atom(&before, number, *behind, rest, raised);
-        rest = left;
-        before.clear();
-        if in_exception {
-            excepted.push(atom);
-        } else {
-            wanted.push(atom);
-        }
-    }
-    (wanted, excepted)
-}
-
-fn atom<'a>(
-    before: &[&Token],
-    number: &Numbers,
-    behind: Behind,
-    rest: &'a [Token],
-    raised: bool,
-) -> (Atom, &'a [Token]) {
-    let word = |at: usize| rest.get(at).and_then(Token::word).unwrap_or_default();
-    let from_skipping = |n: usize| rest.get(n..).unwrap_or(&[]);
-    let (last, last_but_one) = {
-        let mut back = before.iter().rev();
-        (back.next().copied(), back.next().copied())
-    };
-    let said = |token: Option<&Token>, wanted: &[&str]| {
-        token
-            .and_then(Token::word)
-            .is_some_and(|word| wanted.contains(&word))
-    };
-    let own = number.clone();
-    match last {
-        Some(Token::Less) => return (Atom::Below(own), rest),
-        Some(Token::LessOrEqual) => return (Atom::Below(number.next()), rest),
-        Some(Token::Greater) => return (Atom::AtLeast(own), rest),
-        _ => {}
-    }
-    if said(last, &["below", "under", "before"])
-        || (said(last, &["than"]) && said(last_but_one, &["older", "lower", "earlier"]))
-    {
-        return (Atom::Below(own), rest);
-    }
-    if (said(last, &["to"]) && said(last_but_one, &["up"]))
-        || said(last, &["until"])
-        || (said(last, &["most"]) && said(last_but_one, &["at"]))
-    {
-        return (Atom::Below(number.next()), rest);
-    }
-    if behind == Behind::Plus || said(last, &["least"]) {
-        return (Atom::AtLeast(own), rest);
-    }
-    // "or newer", "and up"
-    if ["or", "and"].contains(&word(0)) {
-        if [
-            "newer", "later", "higher", "above", "greater", "up", "more", "onwards",
-        ]
-        .contains(&word(1))
-        {
-            return (Atom::AtLeast(own), from_skipping(2));
-        }
-        if ["older", "earlier", "below", "lower"].contains(&word(1)) {
-            return (Atom::Below(number.next()), from_skipping(2));
-        }
-    }
-    if word(0) == "onwards" {
-        return (Atom::AtLeast(own), from_skipping(1));
-    }
-    if let Some((range, left)) = range(number, rest) {
-        let was = raised && said(last, &["from"]);
-        return match range {
-            // "raised from 13 to 14": the second is meant.
-            Atom::Range(_, to, _) if was => (Atom::AtLeast(to), left),
-            other => (other, left),
-        };
-    }
-    if behind == Behind::X {
-        return (Atom::Line(own), rest);
-    }
-    (Atom::Bare(own), rest)
-}
-
-/// "3.0 to 3.2", "2.7-3.0", "14 to <18", "12.22-<18".
-fn range<'a>(low: &Numbers, rest: &'a [Token]) -> Option<(Atom, &'a [Token])> {
-    let (link, mut after) = rest.split_first()?;
-    let links = match link {
-        Token::Dash => true,
-        Token::Word(word) => ["to", "through", "until", "and"].contains(&word.as_str()),
-        _ => false,
-    };
-    // "and" links only a list.
-    if !links || matches!(link, Token::Word(word) if word == "and") {
-        return None;
-    }
-    let mut open_end = false;
-    while let Some((token, further)) = after.split_first() {
-        match token {
-            Token::Less => open_end = true,
-            Token::Word(word) if ["below", "excluding", "before"].contains(&word.as_str()) => {
-                open_end = true
-            }
-            Token::Word(word)
-                if ["but", "not", "including", "up", "to"].contains(&word.as_str()) =>
-            {
-                open_end |= word == "not";
-            }
-            Token::Number(high, Behind::Plus) => {
-                return Some((Atom::AtLeast(low.clone().min(high.clone())), further));
-            }
-            Token::Number(high, _) => {
-                let end = if open_end { high.clone() } else { high.next() };
-                return Some((Atom::Range(low.clone(), high.clone(), end), further));
-            }
-            _ => return None,
-        }
-        after = further;
-    }
-    None
-}
-
-fn tokens(sentence: &str) -> Vec<Token> {
-    let mut found: Vec<Token> = Vec::new();
-    let mut rest = sentence;
-    while let Some(c) = rest.chars().next() {
-        let after = rest.get(c.len_utf8()..).unwrap_or_default();
-        let numeric = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
-        if numeric(rest) || (c == 'v' && numeric(after) && !ends_in_letter(sentence, rest)) {
-            let (token, left) = number(if c == 'v' { after } else { rest });
-            found.push(token);
-            rest = left;
-            continue;
-        }
-        if (c.is_alphabetic() && c != '\u{2139}') || c == '_' || c == '#' {
-            let end = word_end(rest);
-            let (word, left) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            found.push(Token::Word(word.to_lowercase()));
-            rest = left;
-            continue;
-        }
-        rest = after;
-        let equals = after.starts_with('=');
-        match c {
-            '<' if equals => found.push(Token::LessOrEqual),
-            '\u{2264}' => found.push(Token::LessOrEqual),
-            '<' => found.push(Token::Less),
-            '>' | '\u{2265}' | '^' | '~' => {
-                if found.last() != Some(&Token::Greater) {
-                    found.push(Token::Greater);
-                }
-            }
-            '-' | '\u{2010}'..='\u{2015}' | '\u{2026}' => {
-                if matches!(found.last(), Some(Token::Number(..))) {
-                    found.push(Token::Dash);
-                }
-            }
-            ',' => found.push(Token::Comma),
-            ':' => found.push(Token::Colon),
-            '(' | '[' => found.push(Token::Open),
-            ')' | ']' => found.push(Token::Close),
-            _ => {}
-        }
-    }
-    found
-}
-
-fn ends_in_letter(sentence: &str, rest: &str) -> bool {
-    sentence
-        .strip_suffix(rest)
-        .is_some_and(|before| before.ends_with(char::is_alphanumeric))
-}
-
-/// A number with what belongs to it. What only begins like one (a date, `14beta1`, `64bit`) is a word.
-fn number(text: &str) -> (Token, &str) {
-    let whole = |end: usize| {
-        let (word, left) = text.split_at_checked(end).unwrap_or((text, ""));
-        (Token::Word(word.to_lowercase()), left)
-    };
-    let Some((numbers, left)) = lex(text) else {
-        return whole(word_end(text).max(1));
-    };
-    if let Some(left) = left.strip_prefix('+') {
-        return (Token::Number(numbers, Behind::Plus), left);
-    }
-    for x in [".x", ".X", ".*"] {
-        if let Some(left) = left.strip_prefix(x) {
-            return match left.strip_prefix('+') {
-                Some(left) => (Token::Number(numbers, Behind::Plus), left),
-                None => (Token::Number(numbers, Behind::X), left),
-            };
-        }
-    }
-    let is_date = numbers.len() == 1
-        && numbers >= Numbers::new([1990])
-        && left.starts_with('-')
-        && left
-            .get(1..)
-            .is_some_and(|left| left.starts_with(|c: char| c.is_ascii_digit()));
-    if is_date || left.starts_with(|c: char| c.is_alphanumeric() || c == '_') {
-        return whole(word_end(text).max(1));
-    }
-    (Token::Number(numbers, Behind::Nothing), left)
-}
-
-/// Where a word ends: words may hold dots, dashes and digits, but do not end in them.
-fn word_end(text: &str) -> usize {
-    let mut end = 0;
-    for (at, c) in text.char_indices() {
-        let next = at.saturating_add(c.len_utf8());
-        if c.is_alphanumeric() || c == '_' || c == '#' {
-            end = next;
-        } else if !['.', '-', '\'', '\u{2019}'].contains(&c) {
-            break;
-        } else if !text
-            .get(next..)
-            .is_some_and(|rest| rest.starts_with(char::is_alphanumeric))
-        {
-            break;
-        }
-    }
-    end
-}
-
-impl Token {
-    fn word(&self) -> Option<&str> {
-        match self {
-            Self::Word(word) => Some(word),
-            Self::Number(..)
-            | Self::Less
-            | Self::LessOrEqual
-            | Self::Greater
-            | Self::Dash
-            | Self::Comma
-            | Self::Colon
-            | Self::Open
-            | Self::Close => None,
-        }
-    }
-
-    const fn is_number(&self) -> bool {
-        matches!(self, Self::Number(..))
-    }
 }
 
 #[cfg(test)]
@@ -828,6 +377,11 @@ mod tests {
                 "PostgreSQL 12, Redis below 6.2, Node below 20 and Ruby 3.1 are no longer supported",
                 "PostgreSQL >=13; Redis >=6.2; Node >=20; Ruby >=3.2",
             ),
+            ("PostgreSQL 12 and 13 are not supported", "PostgreSQL >=14"),
+            (
+                "PostgreSQL 14.3 is not supported",
+                "PostgreSQL >=0 !14.3-14.3",
+            ),
             ("PostgreSQL 14+ (16 recommended)", "PostgreSQL >=14"),
         ] {
             let found = short(text);
@@ -857,6 +411,15 @@ mod tests {
                 "UNREAD PostgreSQL 14beta1 or newer",
             ),
             ("PostgreSQL 99999999999+", "UNREAD PostgreSQL 99999999999+"),
+            (
+                "The recommended PostgreSQL version is 16",
+                "UNREAD The recommended PostgreSQL version is 16",
+            ),
+            ("Redis 7.0+ or Valkey 8+", "Redis >=7.0; Valkey? >=8"),
+            (
+                "PostgreSQL 14+ with pgvector 0.7+",
+                "PostgreSQL >=14; UNREAD PostgreSQL 14+ with pgvector 0.7+",
+            ),
             ("a full moon", "UNREAD a full moon"),
             (
                 "External dependencies have not changed since v4.4.0",
