@@ -427,15 +427,12 @@ mod tests {
         let notes = notes(
             "## Update steps\n\nThe following environment variables are now mandatory:\n\n- `FIRST_KEY`\n- `SECOND_KEY`\n\n1. Set:\n   - THIRD_KEY (required)\n",
         );
-        let keys: Vec<&str> = notes
-            .steps
-            .iter()
-            .filter_map(|step| match &step.kind {
-                StepKind::NewKey { keys } => Some(keys.iter().map(String::as_str)),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let mut keys = Vec::new();
+        for step in &notes.steps {
+            if let StepKind::NewKey { keys: new } = &step.kind {
+                keys.extend(new.iter().map(String::as_str));
+            }
+        }
         assert_eq!(keys, ["FIRST_KEY", "SECOND_KEY", "THIRD_KEY"]);
     }
 
@@ -444,7 +441,7 @@ mod tests {
         use std::fmt::Write as _;
         let mut body = "## Upgrade overview\n".to_owned();
         for n in 0..500 {
-            write!(body, "- Odd {n} {}\n", "x".repeat(2_000)).unwrap();
+            writeln!(body, "- Odd {n} {}", "x".repeat(2_000)).unwrap();
         }
         let notes = notes(&body);
         assert_eq!(notes.unread.len(), MOST_ENTRIES + 1);

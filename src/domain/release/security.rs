@@ -212,16 +212,26 @@ fn only_changes_the_container(blocks: &[Block]) -> bool {
     {
         return true;
     }
-    if changes.is_empty() {
-        return blocks.iter().any(|block| {
-            block.part == Part::Other
-                && !matches!(block.kind, Kind::Heading { .. })
-                && (changes_the_container(&block.text) || switches_a_format_off(&block.text))
-        });
+    if !changes.is_empty() {
+        return changes
+            .iter()
+            .all(|block| changes_the_container(&block.text));
     }
-    changes
-        .iter()
-        .all(|block| changes_the_container(&block.text))
+    // Without a list of changes under a heading: the list there is, or else any sentence.
+    let of = |kind: &Kind| -> Vec<&Block> {
+        blocks
+            .iter()
+            .filter(|block| block.part == Part::Other && block.kind == *kind)
+            .collect()
+    };
+    let container =
+        |block: &&Block| changes_the_container(&block.text) || switches_a_format_off(&block.text);
+    let items = of(&Kind::Item);
+    if items.is_empty() {
+        of(&Kind::Paragraph).iter().any(container)
+    } else {
+        items.iter().all(container)
+    }
 }
 
 /// Whether all that bears on security is about the image: the entries under Security, or else those that speak of it.
@@ -470,6 +480,8 @@ mod tests {
         let usual = signals(
             "## Changelog\n### Changed\n- Update FFmpeg in the Docker images\n### Fixed\n- Fix a typo",
         );
+        assert_eq!(usual.why(), Vec::<&str>::new());
+        let usual = signals("- Update FFmpeg in the Docker images\n- Fix a typo");
         assert_eq!(usual.why(), Vec::<&str>::new());
     }
 }

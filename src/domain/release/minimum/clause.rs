@@ -229,26 +229,21 @@ mod tests {
     /// What was read, in short: `PostgreSQL >=12 !14.0-14.3`, `?` for what can be done without, then what was not read.
     fn short(text: &str) -> String {
         let found = read(text);
-        let mut parts: Vec<String> = found
-            .minimums
-            .iter()
-            .map(|one| {
-                let mut part = format!(
-                    "{}{} >={}",
-                    one.software,
-                    if one.optional { "?" } else { "" },
-                    one.at_least
-                );
-                if let Some(below) = &one.below {
-                    part.push_str(&format!(" <{below}"));
-                }
-                for (low, high) in &one.except {
-                    part.push_str(&format!(" !{low}-{high}"));
-                }
-                part
-            })
-            .collect();
-        parts.extend(found.unread.iter().map(|unread| format!("UNREAD {unread}")));
+        let minimum = |one: &Minimum| {
+            let mark = if one.optional { "?" } else { "" };
+            let below = one
+                .below
+                .as_ref()
+                .map_or_else(String::new, |below| format!(" <{below}"));
+            let except = one
+                .except
+                .iter()
+                .map(|(low, high)| format!(" !{low}-{high}"));
+            let except: String = except.collect();
+            format!("{}{mark} >={}{below}{except}", one.software, one.at_least)
+        };
+        let unread = found.unread.iter().map(|unread| format!("UNREAD {unread}"));
+        let parts: Vec<String> = found.minimums.iter().map(minimum).chain(unread).collect();
         parts.join("; ")
     }
 
