@@ -61,15 +61,17 @@ impl SecuritySignals {
         };
         let any = !found.why().is_empty();
         let of_mastodon = ids.iter().any(|id| id.starts_with("GHSA-"));
-        found.container_only = any && !of_mastodon && is_about_the_container(blocks);
+        let container_alone = found.why().len() == 1 && found.container;
+        found.container_only =
+            any && !of_mastodon && (container_alone || is_about_the_container(blocks));
         found
     }
 }
 
 /// What may stand behind "security" in a sentence that means a repair.
-const BEHIND_SECURITY: &str = "advisories advisory bug bugs bypass concern concerns fix fixed fixes flaw flaws hardening hole holes \
+const BEHIND_SECURITY: &str = "advisories advisory critical bug bugs bypass concern concerns fix fixed fixes flaw flaws hardening hole holes \
     hotfix hotfixes impact implications improvement improvements incident issue issues patch patches problem problems reason reasons \
-    related release releases relevant risk risks update updates upgrade upgrades vulnerabilities vulnerability weakness weaknesses";
+    related release releases relevant sensitive risk risks update updates upgrade upgrades vulnerabilities vulnerability weakness weaknesses";
 
 /// Words that may stand between "no" and what it denies.
 const BETWEEN: &str = "a additional an any bring brings brought be been being considered contain contained containing contains critical \
@@ -215,7 +217,7 @@ fn only_changes_the_container(blocks: &[Block]) -> bool {
     if !changes.is_empty() {
         return changes
             .iter()
-            .all(|block| changes_the_container(&block.text));
+            .all(|block| carries_container_words(&words(&block.text)));
     }
     // Without a list of changes under a heading: the list there is, or else any sentence.
     let of = |kind: &Kind| -> Vec<&Block> {
@@ -279,9 +281,9 @@ fn changes(blocks: &[Block]) -> Vec<&Block> {
 
 /// "Update `FFmpeg` in the Docker images", "base image rebuilt".
 fn changes_the_container(text: &str) -> bool {
-    const CHANGES: [&str; 16] = [
+    const CHANGES: [&str; 17] = [
         "updat", "upgrad", "bump", "rebuil", "switch", "swap", "replac", "disabl", "remov",
-        "patch", "downgrad", "pin", "refresh", "drop", "reject", "block",
+        "patch", "downgrad", "pin", "refresh", "drop", "hotfix", "reject", "block",
     ];
     let words = words(text);
     words
@@ -289,6 +291,10 @@ fn changes_the_container(text: &str) -> bool {
         .any(|word| CHANGES.iter().any(|change| word.starts_with(change)))
         && carries_container_words(&words)
 }
+
+/// Formats of media that decoders have had holes in, or may have.
+const FORMATS: &str = "av1 avi avif bmp flac gif h264 h265 heic heif hevc jpegxl jxl mkv mov mp3 mp4 ogg opus pdf psd svg tiff wav \
+    webm webp";
 
 /// "Disable processing of AVIF files".
 fn switches_a_format_off(text: &str) -> bool {
@@ -328,7 +334,10 @@ fn switches_a_format_off(text: &str) -> bool {
         "attachments",
         "uploads",
     ]) || carries_container_words(&words);
-    off && has(&HANDLING) && of_media
+    let phrase = Phrase::of(text);
+    let off = off || phrase.has("switch off|switched off|switches off|turn off|turned off");
+    let support = phrase.has("support|handling") && words.iter().any(|word| listed(FORMATS, word));
+    off && (support || (has(&HANDLING) && of_media))
 }
 
 fn carries_container_words(words: &[String]) -> bool {
@@ -457,6 +466,9 @@ mod tests {
             "## Changelog\n### Changed\n- Update FFmpeg to 7.1.3 in the container images",
             "## Changelog\n- Update base image to Debian trixie\n- Bump libvips to 8.17.2",
             "## Changelog\n- Disable decoding of HEIC files",
+            "## Changelog\n- Switch off AVIF support\n- Fix a typo",
+            "## Changelog\n- Container image: FFmpeg 7.1.2",
+            "This is a hotfix for the container image only: FFmpeg 7.1.2",
             "This release only updates FFmpeg in the Docker images.",
             "> [!IMPORTANT]\n> This is a security release.\n## Changelog\n### Security\n- Bump ffmpeg in Docker (CVE-2026-1234)",
         ] {

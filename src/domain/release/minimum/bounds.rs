@@ -19,13 +19,19 @@ enum Atom {
 }
 
 /// What is said of one program; `None` when no bound can be made of it.
-pub(super) fn minimum(segment: &[Token], phrase: &Phrase) -> Option<Bounds> {
+///
+/// `goes_on` is whether the same program is named again: then what is refused is said there.
+pub(super) fn minimum(segment: &[Token], phrase: &Phrase, goes_on: bool) -> Option<Bounds> {
     let has = |rows: &str| phrase.has(rows);
     let dropped = has("no longer|dropped|removed|not supported anymore|end-of-life");
     let refused = has("not supported|unsupported|excluded|incompatible|not compatible|not work");
     let raised = has("raised|bumped|increased|changed|updated|goes|moved");
     let (wanted, excepted) = atoms(&without_asides(segment), raised);
-    if dropped || refused {
+    let words: Vec<&str> = segment.iter().filter_map(Token::word).collect();
+    let own = Phrase::of(&words.join(" "));
+    // "Redis 7 is required, PostgreSQL 13 is no longer supported": each has its own verb.
+    let demanded = own.has("required|needed") && !own.has("no longer|not|dropped|removed");
+    if (dropped || refused) && !goes_on && !demanded {
         return refusal(wanted, excepted, dropped);
     }
     // "The recommended PostgreSQL is 16", "support for PostgreSQL 17 was added": no demand.

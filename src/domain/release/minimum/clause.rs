@@ -91,9 +91,14 @@ fn sentence_of(sentence: &str, last: &mut Option<Software>) -> (Vec<Minimum>, bo
         }
     }
     let mut minimums = Vec::new();
-    for (software, segment, alternative) in segments {
+    let programs: Vec<Software> = segments.iter().map(|(one, _, _)| one.clone()).collect();
+    for (at, (software, segment, alternative)) in segments.into_iter().enumerate() {
+        let goes_on = programs
+            .iter()
+            .skip(at.saturating_add(1))
+            .any(|one| *one == software);
         *last = Some(software.clone());
-        match minimum(segment, &phrase) {
+        match minimum(segment, &phrase, goes_on) {
             Some((at_least, below, except, sure)) => {
                 understood &= sure;
                 // PostgreSQL and Redis are what every instance has; another program in their place changes nothing for them.
@@ -281,6 +286,10 @@ mod tests {
             (
                 "PostgreSQL: 12+. Versions 14.0\u{2013}14.3 are not supported.",
                 "PostgreSQL >=12; PostgreSQL >=0 !14.0-14.3",
+            ),
+            (
+                "PostgreSQL \u{2265} 12 (\u{2260} 14.0\u{2013}14.3)",
+                "PostgreSQL >=12 !14.0-14.3",
             ),
             ("Ruby 3.0 to 3.2", "Ruby >=3.0 <3.3"),
             ("Ruby 2.7-3.0", "Ruby >=2.7 <3.1"),

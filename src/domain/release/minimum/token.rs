@@ -60,6 +60,7 @@ pub(super) fn tokens(sentence: &str) -> Vec<Token> {
                     found.push(Token::Dash);
                 }
             }
+            '\u{2260}' | '!' => found.push(Token::Word("except".to_owned())),
             ',' => found.push(Token::Comma),
             ':' => found.push(Token::Colon),
             '(' | '[' => found.push(Token::Open),
