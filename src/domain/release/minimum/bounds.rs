@@ -52,7 +52,7 @@ fn refusal(mut wanted: Vec<Atom>, mut excepted: Vec<Atom>, dropped: bool) -> Opt
         [] | [_, ..] => !excepted.is_empty(),
     };
     if first_is_wanted {
-        excepted.extend(wanted.drain(1..));
+        excepted.extend(wanted.split_off(wanted.len().min(1)));
         return demand(&wanted, excepted);
     }
     match wanted.as_slice() {

@@ -291,6 +291,14 @@ mod tests {
                 "PostgreSQL \u{2265} 12 (\u{2260} 14.0\u{2013}14.3)",
                 "PostgreSQL >=12 !14.0-14.3",
             ),
+        ] {
+            assert_eq!(short(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_lines_lists_and_alternatives_are_read() {
+        for (text, expected) in [
             ("Ruby 3.0 to 3.2", "Ruby >=3.0 <3.3"),
             ("Ruby 2.7-3.0", "Ruby >=2.7 <3.1"),
             ("Node 14 to <18", "Node >=14 <18"),
