@@ -6,6 +6,7 @@ mod minimum;
 mod notes;
 mod security;
 mod step;
+mod words;
 
 use std::collections::BTreeSet;
 

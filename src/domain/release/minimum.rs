@@ -1,6 +1,8 @@
 //! What a release demands of the software around it: "`PostgreSQL` 12+ but not 14.0-14.3".
 
+mod bounds;
 mod clause;
+mod token;
 
 use std::cmp::Ordering;
 use std::fmt;

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::markdown::{Block, Kind, Part};
 use super::minimum::{self, Minimum, Numbers, Software};
 use super::step::{self, Phase, StepKind, UpdateStep, Verdict};
+use super::words::listed;
 use crate::domain::version::ReleaseVersion;
 
 /// What a release's text says about upgrading to it from the version just before.
@@ -161,16 +162,14 @@ impl Reader {
 
     /// Sets what a line of the overview names; says whether there was anything.
     fn marks(&mut self, lower: &str) -> bool {
-        let has = |phrases: &[&str]| phrases.iter().any(|phrase| lower.contains(phrase));
-        let migration = has(&["database migration", "db migration", "migrations"]);
-        let long = (migration || has(&["migration"]))
-            && has(&["unusually long", "long time", "take long", "hours"]);
-        let two_step = migration && has(&["two-step", "two step", "post-deployment"]);
-        let assets = has(&["asset"]) && has(&["compil"]);
-        let streaming = has(&["streaming"]) && has(&["restart"]);
-        let ruby = has(&["ruby version"])
-            && has(&["updated", "changed"])
-            && has(&["default", "recommended"]);
+        let has = |parts: &str| parts.split('|').any(|part| lower.contains(part));
+        let migration = has("database migration|db migration|migrations");
+        let long =
+            (migration || has("migration")) && has("unusually long|long time|take long|hours");
+        let two_step = migration && has("two-step|two step|post-deployment");
+        let assets = has("asset") && has("compil");
+        let streaming = has("streaming") && has("restart");
+        let ruby = has("ruby version") && has("updated|changed") && has("default|recommended");
         self.notes.migrations |= migration || long || two_step;
         self.notes.long_migrations |= long;
         self.notes.two_step |= two_step;
@@ -307,10 +306,7 @@ fn is_mark_alone(lower: &str) -> bool {
     lower
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
-        .all(|word| {
-            WORDS.split_whitespace().any(|known| known == word)
-                || word.bytes().all(|byte| byte.is_ascii_digit())
-        })
+        .all(|word| listed(WORDS, word) || word.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 fn cut(text: &str) -> String {
@@ -431,15 +427,12 @@ mod tests {
         let notes = notes(
             "## Update steps\n\nThe following environment variables are now mandatory:\n\n- `FIRST_KEY`\n- `SECOND_KEY`\n\n1. Set:\n   - THIRD_KEY (required)\n",
         );
-        let keys: Vec<&str> = notes
-            .steps
-            .iter()
-            .filter_map(|step| match &step.kind {
-                StepKind::NewKey { keys } => Some(keys.iter().map(String::as_str)),
-                _ => None,
-            })
-            .flatten()
-            .collect();
+        let mut keys = Vec::new();
+        for step in &notes.steps {
+            if let StepKind::NewKey { keys: new } = &step.kind {
+                keys.extend(new.iter().map(String::as_str));
+            }
+        }
         assert_eq!(keys, ["FIRST_KEY", "SECOND_KEY", "THIRD_KEY"]);
     }
 
@@ -448,7 +441,7 @@ mod tests {
         use std::fmt::Write as _;
         let mut body = "## Upgrade overview\n".to_owned();
         for n in 0..500 {
-            write!(body, "- Odd {n} {}\n", "x".repeat(2_000)).unwrap();
+            writeln!(body, "- Odd {n} {}", "x".repeat(2_000)).unwrap();
         }
         let notes = notes(&body);
         assert_eq!(notes.unread.len(), MOST_ENTRIES + 1);

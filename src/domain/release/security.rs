@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::advisory_ids;
 use super::markdown::{Block, Kind, Part};
+use super::words::{Phrase, listed};
 
 /// Signs of a security release. Any one of them is enough: advisories follow days later, or never.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,15 +61,17 @@ impl SecuritySignals {
         };
         let any = !found.why().is_empty();
         let of_mastodon = ids.iter().any(|id| id.starts_with("GHSA-"));
-        found.container_only = any && !of_mastodon && is_about_the_container(blocks);
+        let container_alone = found.why().len() == 1 && found.container;
+        found.container_only =
+            any && !of_mastodon && (container_alone || is_about_the_container(blocks));
         found
     }
 }
 
 /// What may stand behind "security" in a sentence that means a repair.
-const BEHIND_SECURITY: &str = "advisories advisory bug bugs bypass concern concerns fix fixed fixes flaw flaws hardening hole holes \
+const BEHIND_SECURITY: &str = "advisories advisory critical bug bugs bypass concern concerns fix fixed fixes flaw flaws hardening hole holes \
     hotfix hotfixes impact implications improvement improvements incident issue issues patch patches problem problems reason reasons \
-    related release releases relevant risk risks update updates upgrade upgrades vulnerabilities vulnerability weakness weaknesses";
+    related release releases relevant sensitive risk risks update updates upgrade upgrades vulnerabilities vulnerability weakness weaknesses";
 
 /// Words that may stand between "no" and what it denies.
 const BETWEEN: &str = "a additional an any bring brings brought be been being considered contain contained containing contains critical \
@@ -147,10 +150,7 @@ fn speaks_of_security(text: &str) -> bool {
     let words = words(text);
     let single = words.iter().enumerate().any(|(at, word)| {
         let next = words.get(at.saturating_add(1)).map_or("", String::as_str);
-        let repair = word == "security"
-            && BEHIND_SECURITY
-                .split_whitespace()
-                .any(|known| known == next);
+        let repair = word == "security" && listed(BEHIND_SECURITY, next);
         (repair || is_hole(word)) && !is_denied(&words, at)
     });
     single
@@ -172,9 +172,7 @@ fn is_hole(word: &str) -> bool {
 /// Whether "no" or its like stands before the word, with nothing in between but words that carry it on.
 fn is_denied(words: &[String], at: usize) -> bool {
     let before = words.get(..at).unwrap_or(&[]);
-    let denier = before
-        .iter()
-        .rposition(|word| !BETWEEN.split_whitespace().any(|between| between == word));
+    let denier = before.iter().rposition(|word| !listed(BETWEEN, word));
     let Some(denier) = denier else {
         return false;
     };
@@ -192,59 +190,19 @@ fn urges(block: &Block) -> bool {
     if matches!(block.part, Part::Changelog | Part::Security) {
         return false;
     }
-    let text = format!(" {} ", words(&block.text).join(" "));
-    let has = |phrases: &[&str]| {
-        phrases
-            .iter()
-            .any(|phrase| text.contains(&format!(" {phrase} ")))
-    };
+    let phrase = Phrase::of(&block.text);
+    let has = |rows: &str| phrase.has(rows);
     // What was shipped before is not in this release.
-    let looks_back = has(&[
-        "were shipped",
-        "was shipped",
-        "were released",
-        "was released",
-        "were published",
-    ]) && has(&["before", "earlier", "previously"]);
-    has(&[
-        "upgrade",
-        "upgrading",
-        "update",
-        "updating",
-        "upgraded",
-        "updated",
-        "patch",
-        "install",
-    ]) && has(&[
-        "as soon as possible",
-        "immediately",
-        "at once",
-        "asap",
-        "without delay",
-        "right away",
-        "urgently",
-        "promptly",
-        "as soon as you can",
-        "as quickly as possible",
-    ]) && has(&[
-        "recommend",
-        "recommended",
-        "recommends",
-        "advise",
-        "advised",
-        "urge",
-        "urged",
-        "encourage",
-        "encouraged",
-        "should",
-        "must",
-        "please",
-        "everyone",
-        "everybody",
-        "all servers",
-        "all administrators",
-        "all admins",
-    ]) && !looks_back
+    let looks_back = has("were shipped|was shipped|were released|was released|were published")
+        && has("before|earlier|previously");
+    has("upgrade|upgrading|update|updating|upgraded|updated|patch|install")
+        && has(
+            "as soon as possible|immediately|at once|asap|without delay|right away|urgently|promptly|as soon as you can|as quickly as possible",
+        )
+        && has(
+            "recommend|recommended|recommends|advise|advised|urge|urged|encourage|encouraged|should|must|please|everyone|everybody|all servers|all administrators|all admins",
+        )
+        && !looks_back
 }
 
 /// Whether the list of changes (or, where there is none, the text) holds nothing but changes to the image.
@@ -256,16 +214,26 @@ fn only_changes_the_container(blocks: &[Block]) -> bool {
     {
         return true;
     }
-    if changes.is_empty() {
-        return blocks.iter().any(|block| {
-            block.part == Part::Other
-                && !matches!(block.kind, Kind::Heading { .. })
-                && (changes_the_container(&block.text) || switches_a_format_off(&block.text))
-        });
+    if !changes.is_empty() {
+        return changes
+            .iter()
+            .all(|block| carries_container_words(&words(&block.text)));
     }
-    changes
-        .iter()
-        .all(|block| changes_the_container(&block.text))
+    // Without a list of changes under a heading: the list there is, or else any sentence.
+    let of = |kind: &Kind| -> Vec<&Block> {
+        blocks
+            .iter()
+            .filter(|block| block.part == Part::Other && block.kind == *kind)
+            .collect()
+    };
+    let container =
+        |block: &&Block| changes_the_container(&block.text) || switches_a_format_off(&block.text);
+    let items = of(&Kind::Item);
+    if items.is_empty() {
+        of(&Kind::Paragraph).iter().any(container)
+    } else {
+        items.iter().all(container)
+    }
 }
 
 /// Whether all that bears on security is about the image: the entries under Security, or else those that speak of it.
@@ -311,11 +279,11 @@ fn changes(blocks: &[Block]) -> Vec<&Block> {
         .collect()
 }
 
-/// "Update FFmpeg in the Docker images", "base image rebuilt".
+/// "Update `FFmpeg` in the Docker images", "base image rebuilt".
 fn changes_the_container(text: &str) -> bool {
-    const CHANGES: [&str; 16] = [
+    const CHANGES: [&str; 17] = [
         "updat", "upgrad", "bump", "rebuil", "switch", "swap", "replac", "disabl", "remov",
-        "patch", "downgrad", "pin", "refresh", "drop", "reject", "block",
+        "patch", "downgrad", "pin", "refresh", "drop", "hotfix", "reject", "block",
     ];
     let words = words(text);
     words
@@ -323,6 +291,10 @@ fn changes_the_container(text: &str) -> bool {
         .any(|word| CHANGES.iter().any(|change| word.starts_with(change)))
         && carries_container_words(&words)
 }
+
+/// Formats of media that decoders have had holes in, or may have.
+const FORMATS: &str = "av1 avi avif bmp flac gif h264 h265 heic heif hevc jpegxl jxl mkv mov mp3 mp4 ogg opus pdf psd svg tiff wav \
+    webm webp";
 
 /// "Disable processing of AVIF files".
 fn switches_a_format_off(text: &str) -> bool {
@@ -362,7 +334,10 @@ fn switches_a_format_off(text: &str) -> bool {
         "attachments",
         "uploads",
     ]) || carries_container_words(&words);
-    off && has(&HANDLING) && of_media
+    let phrase = Phrase::of(text);
+    let off = off || phrase.has("switch off|switched off|switches off|turn off|turned off");
+    let support = phrase.has("support|handling") && words.iter().any(|word| listed(FORMATS, word));
+    off && (support || (has(&HANDLING) && of_media))
 }
 
 fn carries_container_words(words: &[String]) -> bool {
@@ -491,6 +466,9 @@ mod tests {
             "## Changelog\n### Changed\n- Update FFmpeg to 7.1.3 in the container images",
             "## Changelog\n- Update base image to Debian trixie\n- Bump libvips to 8.17.2",
             "## Changelog\n- Disable decoding of HEIC files",
+            "## Changelog\n- Switch off AVIF support\n- Fix a typo",
+            "## Changelog\n- Container image: FFmpeg 7.1.2",
+            "This is a hotfix for the container image only: FFmpeg 7.1.2",
             "This release only updates FFmpeg in the Docker images.",
             "> [!IMPORTANT]\n> This is a security release.\n## Changelog\n### Security\n- Bump ffmpeg in Docker (CVE-2026-1234)",
         ] {
@@ -514,6 +492,8 @@ mod tests {
         let usual = signals(
             "## Changelog\n### Changed\n- Update FFmpeg in the Docker images\n### Fixed\n- Fix a typo",
         );
+        assert_eq!(usual.why(), Vec::<&str>::new());
+        let usual = signals("- Update FFmpeg in the Docker images\n- Fix a typo");
         assert_eq!(usual.why(), Vec::<&str>::new());
     }
 }

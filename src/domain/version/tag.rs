@@ -332,9 +332,11 @@ mod tests {
         ];
         let nightlies: Vec<Nightly> = order
             .iter()
-            .map(|text| match tag(text) {
-                ImageTag::Nightly(nightly) => nightly,
-                other => panic!("{text} is {other:?}"),
+            .map(|text| {
+                let ImageTag::Nightly(nightly) = tag(text) else {
+                    panic!("{text}")
+                };
+                nightly
             })
             .collect();
         assert!(nightlies.is_sorted_by(|a, b| a < b), "{nightlies:?}");
