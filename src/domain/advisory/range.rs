@@ -68,6 +68,8 @@ enum Item {
     Exactly(Bound),
     /// `4.5.0`, which may mean this one, all up to it, or all before it.
     Bare(Bound),
+    /// `4.2.0 - 4.2.8`, "4.2.x before 4.2.8"
+    Between(Vec<Bound>),
     /// `4.2.x`, `4.x`, and with a lower bound `~> 4.2.1`, `^4.2`.
     Series {
         lower: Option<Bound>,
@@ -174,6 +176,7 @@ impl VersionRange {
             Set::Within(bounds) => bounds.iter().any(begins),
             Set::AnyOf(items) => items.iter().any(|item| match item {
                 Item::Exactly(bound) => begins(bound),
+                Item::Between(bounds) => bounds.iter().any(begins),
                 Item::Series { lower, .. } => lower.as_ref().is_some_and(begins),
                 Item::Everything | Item::Bare(_) => false,
             }),
@@ -232,6 +235,7 @@ impl Item {
         match self {
             Self::Everything => Some(true),
             Self::Exactly(bound) => bound.holds(version),
+            Self::Between(bounds) => within(bounds, version),
             Self::Bare(bound) => bound.holds(version).filter(|held| *held),
             Self::Series { lower, of, reach } => {
                 let lower = lower

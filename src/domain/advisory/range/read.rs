@@ -264,8 +264,15 @@ fn alternative(text: &str, tokens: &[Token]) -> Result<Set, Undecidable> {
         }
     }
     match (bounds.is_empty(), items.is_empty()) {
-        (true, _) => Ok(Set::AnyOf(items)),
-        (false, true) => sensible(text, bounds),
+        (true, _) => {
+            for item in &items {
+                if let Item::Between(bounds) = item {
+                    sensible(text, bounds)?;
+                }
+            }
+            Ok(Set::AnyOf(items))
+        }
+        (false, true) => sensible(text, &bounds).map(|()| Set::Within(bounds)),
         (false, false) => Err(Undecidable::Mixed(text.to_owned())),
     }
 }
@@ -289,17 +296,11 @@ fn take<'a>(
         }
         [
             Version(first),
-            Compare(Operator::LessOrEqual) | Through | Dash,
+            end @ (Compare(Operator::Less | Operator::LessOrEqual) | Through | Dash | UpTo),
             Version(last),
             rest @ ..,
         ] => {
-            bounds.push(bound(Operator::GreaterOrEqual, first));
-            bounds.push(bound(Operator::LessOrEqual, last));
-            rest
-        }
-        [Version(first), UpTo, Version(last), rest @ ..] => {
-            bounds.push(bound(Operator::GreaterOrEqual, first));
-            bounds.push(bound(Operator::UpTo, last));
+            items.push(between(first, end, last));
             rest
         }
         [UpTo, Version(point), rest @ ..] => {
@@ -321,12 +322,11 @@ fn take<'a>(
         // "4.2.x before 4.2.8"
         [
             Series(of),
-            Compare(operator @ (Operator::Less | Operator::LessOrEqual)),
+            end @ Compare(Operator::Less | Operator::LessOrEqual),
             Version(last),
             rest @ ..,
         ] if of.0.line() == last.0.line() => {
-            bounds.push(bound(Operator::GreaterOrEqual, of));
-            bounds.push(bound(*operator, last));
+            items.push(between(of, end, last));
             rest
         }
         [Compare(Operator::Equal), Series((of, precision)), rest @ ..]
@@ -359,6 +359,30 @@ fn bound(operator: Operator, (version, precision): &Point) -> Bound {
     }
 }
 
+/// From one version on to another; a dash and "through" include the last.
+fn between(first: &Point, end: &Token, last: &Point) -> Item {
+    let operator = match end {
+        Token::Compare(operator) => *operator,
+        Token::UpTo => Operator::UpTo,
+        Token::CompareBehind(_)
+        | Token::Tilde
+        | Token::Caret
+        | Token::Through
+        | Token::Dash
+        | Token::Or
+        | Token::And
+        | Token::All
+        | Token::Series(_)
+        | Token::Version(_)
+        | Token::Filler
+        | Token::Unknown(_) => Operator::LessOrEqual,
+    };
+    Item::Between(vec![
+        bound(Operator::GreaterOrEqual, first),
+        bound(operator, last),
+    ])
+}
+
 fn from_on(point: &Point, with_two_numbers: Reach) -> Item {
     let (version, precision) = point;
     Item::Series {
@@ -380,8 +404,8 @@ const fn reach(precision: Precision, otherwise: Reach) -> Reach {
     }
 }
 
-/// Refuses bounds between which there is nothing.
-fn sensible(text: &str, bounds: Vec<Bound>) -> Result<Set, Undecidable> {
+/// Refuses bounds between which there is no version.
+fn sensible(text: &str, bounds: &[Bound]) -> Result<(), Undecidable> {
     let lower = bounds
         .iter()
         .filter(|bound| bound.is_lower())
@@ -390,16 +414,24 @@ fn sensible(text: &str, bounds: Vec<Bound>) -> Result<Set, Undecidable> {
         .iter()
         .filter(|bound| bound.is_upper())
         .min_by(|a, b| a.version.cmp_precedence(&b.version));
-    if let (Some(lower), Some(upper)) = (lower, upper) {
-        match lower.version.cmp_precedence(&upper.version) {
-            Ordering::Greater => return Err(Undecidable::Inverted(text.to_owned())),
-            Ordering::Equal if !bounds.iter().all(|bound| bound.admits(&lower.version)) => {
-                return Err(Undecidable::Empty(text.to_owned()));
-            }
-            Ordering::Equal | Ordering::Less => {}
-        }
+    let (Some(lower), Some(upper)) = (lower, upper) else {
+        return Ok(());
+    };
+    let (low, high) = (&lower.version, &upper.version);
+    // Between 4.5.2 and 4.5.3 there is nothing.
+    let neighbours = low.line() == high.line()
+        && low.patch().checked_add(1) == Some(high.patch())
+        && !high.is_pre_release()
+        && (lower.operator, upper.operator) == (Operator::Greater, Operator::Less);
+    let none_left = match low.cmp_precedence(high) {
+        Ordering::Greater => return Err(Undecidable::Inverted(text.to_owned())),
+        Ordering::Equal => !bounds.iter().all(|bound| bound.admits(low)),
+        Ordering::Less => neighbours,
+    };
+    if none_left {
+        return Err(Undecidable::Empty(text.to_owned()));
     }
-    Ok(Set::Within(bounds))
+    Ok(())
 }
 
 /// The word of a part that is not understood, or all of the part, for people.
