@@ -45,8 +45,12 @@ struct Host {
     path: PathBuf,
     github: LocalGitHub,
     now: Timestamp,
-    timeout: Duration,
+    runtime: tokio::runtime::Runtime,
+    clients: (GitHub, UpdateChecker),
 }
+
+const LONG: Duration = Duration::from_secs(10);
+const SHORT: Duration = Duration::from_millis(400);
 
 impl Host {
     /// All captured releases are published, and the first look at them was good.
@@ -69,13 +73,27 @@ impl Host {
 
     fn unasked(tags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let github = LocalGitHub::with_releases(tags);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let clients = runtime.block_on(async { clients(&github, LONG) });
         Self {
             path: folder.path().join("state.db"),
             _folder: folder,
-            github: LocalGitHub::with_releases(tags),
+            github,
             now: noon(),
-            timeout: Duration::from_secs(10),
+            runtime,
+            clients,
         }
+    }
+
+    /// From now on an answer may take this long.
+    fn patience(&mut self, timeout: Duration) {
+        self.clients = self
+            .runtime
+            .block_on(async { clients(&self.github, timeout) });
     }
 
     /// A new process: opens the state file, asks what is due, and ends.
@@ -98,23 +116,16 @@ impl Host {
         &self,
         work: impl AsyncFnOnce(&Poller<'_, GitHub, UpdateChecker>, Timestamp) -> T,
     ) -> T {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        runtime.block_on(async {
+        self.runtime.block_on(async {
             let store = self.store();
-            let token = Some("tk_1".to_owned().into());
-            let base_url = self.github.base_url();
-            let github = GitHub::new(&base_url, REPOSITORY, self.timeout, token).unwrap();
-            let check = UpdateChecker::new(&self.github.update_check_url(), self.timeout).unwrap();
             let places = Places {
-                base_url,
+                base_url: self.github.base_url(),
                 repository: REPOSITORY.to_owned(),
                 instances: vec!["social.example".to_owned()],
             };
+            let (github, check) = &self.clients;
             let poll = SignedDuration::from_mins(10);
-            let poller = Poller::new(&store, &github, Some(&check), places, poll);
+            let poller = Poller::new(&store, github, Some(check), places, poll);
             work(&poller, self.now).await
         })
     }
@@ -150,6 +161,14 @@ impl Host {
     }
 }
 
+fn clients(github: &LocalGitHub, timeout: Duration) -> (GitHub, UpdateChecker) {
+    let token = Some("tk_1".to_owned().into());
+    (
+        GitHub::new(&github.base_url(), REPOSITORY, timeout, token).unwrap(),
+        UpdateChecker::new(&github.update_check_url(), timeout).unwrap(),
+    )
+}
+
 fn kinds(known: &Known) -> Vec<AlarmKind> {
     known.alarms.iter().map(|alarm| alarm.kind).collect()
 }
@@ -174,7 +193,7 @@ fn survives(fault: Fault, words: &[&str], kind: AlarmKind, minutes: std::ops::Ra
     let mut host = Host::new();
     let before = host.poll().1;
     if [Fault::Silence, Fault::Drip].contains(&fault) {
-        host.timeout = Duration::from_millis(400);
+        host.patience(SHORT);
     }
     host.wait();
     host.github.fail_with(Some(fault));
@@ -208,7 +227,9 @@ fn survives(fault: Fault, words: &[&str], kind: AlarmKind, minutes: std::ops::Ra
     assert_eq!(host.releases_asked().len(), 0, "{fault:?}");
 
     host.github.fail_with(None);
-    host.timeout = Duration::from_secs(10);
+    if [Fault::Silence, Fault::Drip].contains(&fault) {
+        host.patience(LONG);
+    }
     host.wait();
     let (round, known) = host.poll();
     assert!(round.failures.is_empty(), "{fault:?}: {:?}", round.failures);
@@ -717,6 +738,7 @@ fn another_address_is_asked_at_once_and_its_shorter_memory_takes_nothing_away() 
     host.wait().poll();
     let mirror = LocalGitHub::with_releases(&["v4.5.6", "v4.5.7"]);
     drop(std::mem::replace(&mut host.github, mirror));
+    host.patience(LONG);
     let (round, known) = host.poll();
     assert!(round.asked.contains(&Feed::Releases));
     assert!(round.failures.is_empty());
