@@ -3,6 +3,7 @@
 //! Every page is asked for with the mark (`ETag`) of the state that the caller knows, so an unchanged list costs nothing
 //! of the hourly allowance. One release that cannot be read does not take the others with it; it is reported.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::time::Duration;
 
@@ -60,12 +61,13 @@ impl GitHub {
         reach: Reach,
         kind: &Kind,
     ) -> Result<Pages, ReleaseSourceError> {
-        let all = reach == Reach::All || !is_whole(known, first);
-        match self.walk(first, known, reach, all, kind).await? {
+        let known = Readable::of(known);
+        let all = reach == Reach::All || !known.is_whole(first);
+        match self.walk(first, &known, reach, all, kind).await? {
             Some(pages) => Ok(pages),
             // Something moved behind the first page: what was not asked for can no longer be relied on.
             None => {
-                let again = self.walk(first, known, reach, true, kind).await?;
+                let again = self.walk(first, &known, reach, true, kind).await?;
                 again.ok_or_else(|| ReleaseSourceError::NothingKnown {
                     url: first.to_owned(),
                 })
@@ -77,7 +79,7 @@ impl GitHub {
     async fn walk(
         &self,
         first: &str,
-        known: &CachedPages,
+        known: &Readable,
         reach: Reach,
         mut all: bool,
         kind: &Kind,
@@ -85,30 +87,34 @@ impl GitHub {
         let mut pages = Pages::default();
         let mut url = first.to_owned();
         for number in 0..MOST_PAGES {
-            let old = usable(known, &url);
-            let asked = all || number == 0 || reach == Reach::FirstAnd(number);
-            let (page, items) = match old.clone() {
-                Some(old) if !asked => old,
-                old => {
-                    let (page, items) = self.page(&url, old.as_ref().map(|(page, _)| page)).await?;
-                    pages.asked = pages.asked.saturating_add(1);
-                    (page, items)
-                }
+            let old = known.pages.get(&url);
+            let asked = old.is_none() || all || number == 0 || reach == Reach::FirstAnd(number);
+            let new = if asked {
+                pages.asked = pages.asked.saturating_add(1);
+                self.page(&url, old.map(|(page, _)| page)).await?
+            } else {
+                None
             };
-            let same = old.as_ref().is_some_and(|(old, read)| {
-                old.next == page.next && kind.digests(read) == kind.digests(&items)
+            let differs = new.as_ref().is_some_and(|(new, items)| {
+                old.is_none_or(|(old, read)| {
+                    old.next != new.next || kind.digests(read) != kind.digests(items)
+                })
             });
-            if !same && !all {
+            if differs && !all {
                 if number > 0 {
                     return Ok(None);
                 }
                 all = true;
             }
-            pages.changed = pages.changed || old.is_none_or(|(old, _)| old != page);
+            pages.changed = pages.changed || new.is_some();
+            let Some((page, items)) = new.or_else(|| old.cloned()) else {
+                return Err(ReleaseSourceError::NothingKnown { url });
+            };
             match pages.take(page, items)? {
                 Some(next) => url = next,
                 None => {
-                    pages.changed = pages.changed || pages.cached.pages.len() != known.pages.len();
+                    let count = pages.cached.pages.len();
+                    pages.changed = pages.changed || count != known.count;
                     return Ok(Some(pages));
                 }
             }
@@ -119,46 +125,46 @@ impl GitHub {
         })
     }
 
+    /// Asks for one page; none if it is the known one.
     async fn page(
         &self,
         url: &str,
         known: Option<&CachedPage>,
-    ) -> Result<(CachedPage, Vec<Value>), ReleaseSourceError> {
+    ) -> Result<Option<(CachedPage, Vec<Value>)>, ReleaseSourceError> {
         let garbage = |source: Box<dyn Error + Send + Sync>| ReleaseSourceError::Garbage {
             url: url.to_owned(),
             source,
         };
         let etag = known.and_then(|page| page.etag.as_deref());
-        let page = match (self.client.get(url, etag).await?, known) {
-            (Answer::Unchanged, Some(known)) if etag.is_some() => known.clone(),
-            (Answer::Unchanged, _) => {
+        let (headers, body) = match self.client.get(url, etag).await? {
+            Answer::Unchanged if etag.is_some() => return Ok(None),
+            Answer::Unchanged => {
                 return Err(ReleaseSourceError::NothingKnown {
                     url: url.to_owned(),
                 });
             }
-            (Answer::Full { headers, body }, _) => {
-                let next = next_page(&headers);
-                if let Some(next) = next.as_ref().filter(|next| !self.client.is_ours(next)) {
-                    return Err(ReleaseSourceError::ForeignPage {
-                        url: url.to_owned(),
-                        next: next.clone(),
-                    });
-                }
-                let body = String::from_utf8(body).map_err(|err| garbage(err.into()))?;
-                let etag = headers
-                    .get(ETAG)
-                    .and_then(|etag| etag.to_str().ok())
-                    .map(ToOwned::to_owned);
-                CachedPage {
-                    url: url.to_owned(),
-                    etag,
-                    next,
-                    body,
-                }
-            }
+            Answer::Full { headers, body } => (headers, body),
         };
-        let items = wire::items(&page.body).map_err(|err| not_json(url, err))?;
-        Ok((page, items))
+        let next = next_page(&headers);
+        if let Some(next) = next.as_ref().filter(|next| !self.client.is_ours(next)) {
+            return Err(ReleaseSourceError::ForeignPage {
+                url: url.to_owned(),
+                next: next.clone(),
+            });
+        }
+        let body = String::from_utf8(body).map_err(|err| garbage(err.into()))?;
+        let items = wire::items(&body).map_err(|err| not_json(url, err))?;
+        let etag = headers
+            .get(ETAG)
+            .and_then(|etag| etag.to_str().ok())
+            .map(ToOwned::to_owned);
+        let page = CachedPage {
+            url: url.to_owned(),
+            etag,
+            next,
+            body,
+        };
+        Ok(Some((page, items)))
     }
 }
 
@@ -244,6 +250,40 @@ fn parse<T>(
     Ok((items.collect(), fetched.problems))
 }
 
+/// The known pages that can still be read, by their address, with what stands on them.
+struct Readable {
+    pages: BTreeMap<String, (CachedPage, Vec<Value>)>,
+    count: usize,
+}
+
+impl Readable {
+    fn of(known: &CachedPages) -> Self {
+        let read = |page: &CachedPage| {
+            let items = wire::items(&page.body).ok()?;
+            Some((page.url.clone(), (page.clone(), items)))
+        };
+        Self {
+            pages: known.pages.iter().filter_map(read).collect(),
+            count: known.pages.len(),
+        }
+    }
+
+    /// Whether they lead from the first to the last one.
+    fn is_whole(&self, first: &str) -> bool {
+        let mut url = first;
+        for _ in 0..MOST_PAGES {
+            match self.pages.get(url) {
+                None => return false,
+                Some((page, _)) => match &page.next {
+                    None => return true,
+                    Some(next) => url = next,
+                },
+            }
+        }
+        false
+    }
+}
+
 /// All pages of one list.
 #[derive(Default)]
 struct Pages {
@@ -305,28 +345,6 @@ impl Pages {
             pages: self.cached,
         }
     }
-}
-
-/// A known page that can still be read, with its items.
-fn usable(known: &CachedPages, url: &str) -> Option<(CachedPage, Vec<Value>)> {
-    let page = known.pages.iter().find(|page| page.url == url)?;
-    let items = wire::items(&page.body).ok()?;
-    Some((page.clone(), items))
-}
-
-/// Whether the known pages lead from the first to the last one.
-fn is_whole(known: &CachedPages, first: &str) -> bool {
-    let mut url = Some(first.to_owned());
-    for _ in 0..MOST_PAGES {
-        match &url {
-            None => return true,
-            Some(wanted) => match usable(known, wanted) {
-                None => return false,
-                Some((page, _)) => url = page.next,
-            },
-        }
-    }
-    url.is_none()
 }
 
 fn not_json(url: &str, err: serde_json::Error) -> ReleaseSourceError {

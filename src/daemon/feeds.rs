@@ -87,9 +87,9 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
     /// Asks what is due by the timetable, and nothing else. Failures are states; only the state file can fail this.
     pub async fn poll(&self, now: Timestamp) -> Result<Round, StoreError> {
         let states = self.states()?;
-        let (pages, ledger) = (self.page_counts()?, self.ledger()?);
+        let ledger = self.ledger()?;
         let mut round = Round::default();
-        for ask in self.timetable.due(&states, pages, &ledger, now) {
+        for ask in self.timetable.due(&states, &ledger, now) {
             self.ask(&ask, now, false, &mut round).await?;
         }
         Ok(round)
@@ -115,8 +115,7 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
 
     /// When something can be due next.
     pub fn wake(&self, now: Timestamp) -> Result<Timestamp, StoreError> {
-        let (states, pages) = (self.states()?, self.page_counts()?);
-        Ok(self.timetable.wake(&states, pages, &self.ledger()?, now))
+        Ok(self.timetable.wake(&self.states()?, &self.ledger()?, now))
     }
 
     /// Ends all waits that failures made: a person changed something, and wants to see whether it helps.
@@ -446,11 +445,6 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
         Ok(cached
             .and_then(|answer| serde_json::from_slice(&answer.body).ok())
             .unwrap_or_default())
-    }
-
-    fn page_counts(&self) -> Result<(usize, usize), StoreError> {
-        let count = |feed| self.pages(&feed).map(|known| known.pages.len());
-        Ok((count(Feed::Releases)?, count(Feed::Advisories)?))
     }
 
     fn keep(&self, feed: &Feed, body: Vec<u8>, now: Timestamp) -> Result<(), StoreError> {

@@ -52,6 +52,8 @@ pub struct FeedState {
     pub last_error: Option<String>,
     /// Whether only a person can end the failures: a wrong address, name or token.
     pub needs_person: bool,
+    /// How many pages it has, as far as is known.
+    pub pages: usize,
     /// When all pages were last asked for.
     pub swept_at: Option<Timestamp>,
     /// The page at which the sweep goes on; 0 where none is under way.

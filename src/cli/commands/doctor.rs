@@ -1,10 +1,7 @@
 //! `doctor`: what runs, and what would stop an update on this host, before it matters.
 
-use std::collections::BTreeMap;
-
-use jiff::civil::Date;
-
 use super::Call;
+use super::check::ask_github;
 use crate::cli::failure::Failure;
 use crate::cli::render::{self, Diagnosis, Findings, Verdict};
 use crate::config::Instance;
@@ -12,7 +9,6 @@ use crate::daemon::knowledge::{self, Known};
 use crate::daemon::world::World;
 use crate::domain::installed::Origin;
 use crate::domain::path::{Path, lines, path};
-use crate::domain::version::ReleaseLine;
 use crate::engine::planner::{Depth, look};
 use crate::engine::{StepError, chain};
 use crate::exit::Exit;
@@ -24,7 +20,11 @@ pub(super) async fn doctor(call: &Call<'_>) -> Result<Exit, Failure> {
         call.chosen()?;
     }
     let world = World::open(call.settings, call.clock).await?;
-    let known = known(call, &world).await;
+    // The host is worth a look without GitHub.
+    let known = ask_github(call, world.store()).await;
+    let known = known
+        .map(|asked| asked.known)
+        .map_err(|failure| chain(failure.error.as_ref()));
     let mut diagnoses = Vec::new();
     for instance in &call.settings.instances {
         if call.instance.is_none_or(|name| name == instance.name) {
@@ -44,17 +44,6 @@ pub(super) async fn doctor(call: &Call<'_>) -> Result<Exit, Failure> {
     })
 }
 
-/// The releases, or why they are not known. The host is worth a look without them.
-async fn known(call: &Call<'_>, world: &World) -> Result<Known, String> {
-    let github = call
-        .github()
-        .map_err(|failure| chain(failure.error.as_ref()))?;
-    let repository = &call.settings.github.repository;
-    knowledge::refresh(world.store(), &github, repository, call.clock.now())
-        .await
-        .map_err(|err| chain(&err))
-}
-
 async fn diagnose(
     call: &Call<'_>,
     world: &World,
@@ -72,8 +61,11 @@ async fn diagnose(
         }
         Ok(seen) => seen,
     };
-    // As far as this host has been told; what this program knows by itself is joined by the domain.
-    let ends: BTreeMap<ReleaseLine, Date> = BTreeMap::new();
+    // What this program knows by itself is joined by the domain.
+    let ends = known
+        .as_ref()
+        .map(|known| known.end_of_support.clone())
+        .unwrap_or_default();
     let version = &seen.installed.version;
     // From somebody else's build no way of Mastodon's own releases leads on.
     let is_foreign = matches!(

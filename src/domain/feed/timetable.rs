@@ -88,15 +88,7 @@ impl Timetable {
     }
 
     /// What is asked at `now`, most urgent first.
-    ///
-    /// `pages` tells how many pages the releases and the advisories have, as far as is known.
-    pub fn due(
-        &self,
-        states: &States,
-        pages: (usize, usize),
-        ledger: &Ledger,
-        now: Timestamp,
-    ) -> Vec<Ask> {
+    pub fn due(&self, states: &States, ledger: &Ledger, now: Timestamp) -> Vec<Ask> {
         let first = |feed: &&Feed| matches!(feed, Feed::Releases | Feed::Advisories);
         let due = states.iter().filter(|(_, state)| state.is_due(now));
         let mut asks: Vec<Ask> = due
@@ -107,7 +99,7 @@ impl Timetable {
                 page: None,
             })
             .collect();
-        match extra(states, pages, now) {
+        match extra(states, now) {
             Some(Extra::Ask(feed)) if ledger.is_free(now) => asks.push(Ask { feed, page: None }),
             // A page is asked for along with the first one, and waits for it.
             Some(Extra::Page(feed, page)) if ledger.is_free(now) => {
@@ -121,14 +113,8 @@ impl Timetable {
     }
 
     /// The first instant after `now` at which something can become due. Feeds without a state are due at once.
-    pub fn wake(
-        &self,
-        states: &States,
-        pages: (usize, usize),
-        ledger: &Ledger,
-        now: Timestamp,
-    ) -> Timestamp {
-        let extra = extra(states, pages, now);
+    pub fn wake(&self, states: &States, ledger: &Ledger, now: Timestamp) -> Timestamp {
+        let extra = extra(states, now);
         let next = states.iter().filter_map(|(feed, state)| {
             let due = state.due_at(now);
             match feed {
@@ -164,12 +150,14 @@ enum Extra {
 }
 
 /// What has been due for the longest time.
-fn extra(states: &States, pages: (usize, usize), now: Timestamp) -> Option<Extra> {
+fn extra(states: &States, now: Timestamp) -> Option<Extra> {
     let mut due: Vec<(Timestamp, Extra)> = Vec::new();
     for (feed, state) in states {
-        let pages = match feed {
-            Feed::Releases => pages.0,
-            Feed::Advisories => pages.1,
+        match feed {
+            Feed::Releases | Feed::Advisories => {
+                let page = sweep(state, now);
+                due.extend(page.map(|(at, page)| (at, Extra::Page(feed.clone(), page))));
+            }
             Feed::UpdateCheck(_) => {
                 // What was never asked has waited for the longest time.
                 let never = state.asked_at.is_none();
@@ -179,12 +167,8 @@ fn extra(states: &States, pages: (usize, usize), now: Timestamp) -> Option<Extra
                     state.due_at(now)
                 };
                 due.push((at, Extra::Ask(feed.clone())));
-                continue;
             }
-            Feed::Commits => continue,
-        };
-        if let Some((at, page)) = sweep(state, pages, now) {
-            due.push((at, Extra::Page(feed.clone(), page)));
+            Feed::Commits => {}
         }
     }
     let due = due.into_iter().filter(|(at, _)| *at <= now);
@@ -192,17 +176,18 @@ fn extra(states: &States, pages: (usize, usize), now: Timestamp) -> Option<Extra
 }
 
 /// The page at which a sweep begins or goes on, and when.
-fn sweep(state: &FeedState, pages: usize, now: Timestamp) -> Option<(Timestamp, usize)> {
+fn sweep(state: &FeedState, now: Timestamp) -> Option<(Timestamp, usize)> {
     let due = match state.swept_at {
         Some(at) if at <= now => plus(at, SWEEP),
         Some(_) | None => now,
     };
-    (pages > 1).then_some((due, state.sweep_page.max(1)))
+    (state.pages > 1).then_some((due, state.sweep_page.max(1)))
 }
 
 impl FeedState {
-    /// Notes what of a feed of `pages` pages was asked for.
+    /// Notes that it has `pages` pages, and which of them were asked for: one beside the first, or all.
     pub fn swept(&mut self, page: Option<usize>, all: bool, pages: usize, now: Timestamp) {
+        self.pages = pages;
         let last = page.is_some_and(|page| page.saturating_add(1) >= pages);
         if all || last {
             self.swept_at = Some(now);

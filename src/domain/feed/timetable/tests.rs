@@ -48,10 +48,10 @@ impl Host {
     /// Lives until `end`; every question is answered with "nothing changed".
     fn live(&mut self, mut now: Timestamp, end: Timestamp) {
         while now < end {
-            for ask in self.table.due(&self.states, self.pages, &self.ledger, now) {
+            for ask in self.table.due(&self.states, &self.ledger, now) {
                 self.answer(&ask, now);
             }
-            let wake = self.table.wake(&self.states, self.pages, &self.ledger, now);
+            let wake = self.table.wake(&self.states, &self.ledger, now);
             assert!(wake > now, "asked again at once at {now}");
             now = wake;
         }
@@ -229,15 +229,17 @@ fn a_clock_that_was_set_back_does_not_silence_a_feed() {
 #[test]
 fn a_sweep_takes_one_page_at_a_time_and_begins_again_a_day_later() {
     let mut state = FeedState::default();
-    assert_eq!(sweep(&state, 1, start()), None);
-    assert_eq!(sweep(&state, 3, start()), Some((start(), 1)));
+    state.pages = 1;
+    assert_eq!(sweep(&state, start()), None);
+    state.pages = 3;
+    assert_eq!(sweep(&state, start()), Some((start(), 1)));
     state.swept(Some(1), false, 3, start());
-    assert_eq!(sweep(&state, 3, start()), Some((start(), 2)));
+    assert_eq!(sweep(&state, start()), Some((start(), 2)));
     state.swept(None, false, 3, start());
-    assert_eq!(sweep(&state, 3, start()), Some((start(), 2)));
+    assert_eq!(sweep(&state, start()), Some((start(), 2)));
     state.swept(Some(2), false, 3, start());
     let tomorrow = plus(start(), SWEEP);
-    assert_eq!(sweep(&state, 3, start()), Some((tomorrow, 1)));
+    assert_eq!(sweep(&state, start()), Some((tomorrow, 1)));
     state.swept(None, true, 3, tomorrow);
-    assert_eq!(sweep(&state, 3, tomorrow), Some((plus(tomorrow, SWEEP), 1)));
+    assert_eq!(sweep(&state, tomorrow), Some((plus(tomorrow, SWEEP), 1)));
 }
