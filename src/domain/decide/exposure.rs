@@ -3,13 +3,12 @@
 use std::fmt;
 
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::{Advisory, Affected, Severity};
 use crate::domain::decide::{About, Facts, Reason};
-use crate::domain::path::lines::end_of_support;
+use crate::domain::path::lines::{Support, support};
 use crate::domain::policy::Policy;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
@@ -33,7 +32,9 @@ pub struct Exposure {
     pub taken_back: Vec<ReleaseVersion>,
     /// Security releases of other lines that came out well after the last release of the installed line.
     pub other_lines: Vec<ReleaseVersion>,
-    /// The last day of support of the installed line, where it is over: nobody says any more whether a new hole is in it.
+    /// Whether the support of the installed line is over: nobody says any more whether a new hole is in it.
+    pub support_over: bool,
+    /// Its last day, where it is over and the day is known.
     pub support_ended: Option<Date>,
     /// Ids of advisories that list the running version and were withdrawn: not counted.
     pub withdrawn: Vec<String>,
@@ -99,7 +100,7 @@ impl Exposure {
                 .map(|release| release.version.clone())
                 .collect()
         };
-        let today = now.to_zoned(TimeZone::UTC).date();
+        let support = support(line, now, published.ends());
         let mut exposure = Self {
             standing: Standing::CannotTell,
             listed: Vec::new(),
@@ -111,7 +112,11 @@ impl Exposure {
             } else {
                 Vec::new()
             },
-            support_ended: end_of_support(line, published.ends()).filter(|end| *end < today),
+            support_over: matches!(support, Support::Over(_) | Support::LongOver),
+            support_ended: match support {
+                Support::Over(end) => Some(end),
+                Support::Open | Support::Until(_) | Support::LongOver => None,
+            },
             withdrawn: Vec::new(),
             set_aside: Vec::new(),
         };
@@ -172,7 +177,7 @@ impl Exposure {
             && published.problems().is_empty()
             && facts.installed.disagreements.is_empty()
             && self.taken_back.is_empty()
-            && self.support_ended.is_none()
+            && !self.support_over
             && !published.advisories().is_empty();
         if !self.listed.is_empty() {
             Standing::ListedAsAffected
@@ -241,9 +246,12 @@ impl Exposure {
                 join(&self.other_lines)
             ));
         }
-        if let Some(end) = self.support_ended {
+        if self.support_over {
+            let since = self
+                .support_ended
+                .map_or_else(|| "for years".to_owned(), |end| format!("since {end}"));
             texts.push(format!(
-                "Line {line} has had no support since {end}: nobody says any more whether a new hole is in it."
+                "Line {line} has had no support {since}: nobody says any more whether a new hole is in it."
             ));
         }
         if !self.withdrawn.is_empty() {
