@@ -245,7 +245,7 @@ impl<'a> Chooser<'a> {
                 "{newest} is passed over, because {} pinned this instance to {}{}: {}.",
                 pin.by,
                 pin.to,
-                super::until(pin.until, self.policy),
+                super::case::until(pin.until, self.policy),
                 pin.reason
             ));
         }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Case;
+use super::case::Case;
 use crate::domain::decide::{About, Reason, Target, When};
 use crate::domain::policy::{OutsideWindows, Policy, Rule};
 use crate::domain::window::{Opening, Window};
