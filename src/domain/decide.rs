@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::advisory::Advisory;
 use crate::domain::policy::Policy;
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 
@@ -53,7 +54,13 @@ pub fn decide(facts: &Facts, policy: &Policy, now: Timestamp, needed: SignedDura
         Choice::Nothing => {}
         Choice::Blocked => decision.when = When::Blocked,
         Choice::Go(release, kind) => {
-            let mut target = choice::target(facts, release, kind);
+            let listed: Vec<&Advisory> = decision
+                .exposure
+                .listed
+                .iter()
+                .filter_map(|item| facts.published.advisory(&item.id))
+                .collect();
+            let mut target = choice::target(facts, release, kind, &listed);
             reasons.push(Reason::new(
                 About::Choice,
                 describe(&target, facts.version(), policy),

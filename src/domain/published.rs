@@ -27,8 +27,8 @@ pub struct Published {
     finals: BTreeMap<ReleaseLine, Vec<usize>>,
     /// Places of advisories, by every id they have.
     ids: BTreeMap<String, usize>,
-    /// Places of releases by the ids that they name.
-    naming: BTreeMap<String, Vec<usize>>,
+    /// For each advisory, by its place: places of the releases that name it, oldest version first.
+    naming: Vec<Vec<usize>>,
 }
 
 impl Published {
@@ -37,11 +37,11 @@ impl Published {
         releases.sort_by(|a, b| (&a.version, &a.tag).cmp(&(&b.version, &b.tag)));
         advisories.sort_by(|a, b| a.id.cmp(&b.id));
         let mut finals: BTreeMap<ReleaseLine, Vec<usize>> = BTreeMap::new();
-        let mut naming: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        let mut named: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let mut last: Option<&ReleaseVersion> = None;
         for (place, release) in releases.iter().enumerate() {
             for id in &release.ids {
-                naming.entry(id.clone()).or_default().push(place);
+                named.entry(id).or_default().push(place);
             }
             let usable = !release.pre_release
                 && release.version.build().is_none()
@@ -55,10 +55,16 @@ impl Published {
             }
         }
         let mut ids = BTreeMap::new();
+        let mut naming = Vec::new();
         for (place, advisory) in advisories.iter().enumerate() {
+            let mut places: Vec<usize> = Vec::new();
             for id in advisory.names() {
                 ids.entry(id.to_owned()).or_insert(place);
+                places.extend(named.get(id).into_iter().flatten());
             }
+            places.sort_unstable();
+            places.dedup();
+            naming.push(places);
         }
         Self {
             releases,
@@ -145,18 +151,16 @@ impl Published {
     }
 
     /// Every release that names the advisory, oldest version first.
-    pub fn naming<'a>(&'a self, advisory: &'a Advisory) -> impl Iterator<Item = &'a Release> {
-        let mut places: Vec<usize> = advisory
-            .names()
-            .filter_map(|id| self.naming.get(id))
-            .flatten()
-            .copied()
-            .collect();
-        places.sort_unstable();
-        places.dedup();
-        places
+    pub fn naming(&self, advisory: &Advisory) -> impl Iterator<Item = &Release> {
+        let place = self
+            .advisories
+            .binary_search_by(|known| known.id.cmp(&advisory.id));
+        place
+            .ok()
+            .and_then(|place| self.naming.get(place))
             .into_iter()
-            .filter_map(|place| self.releases.get(place))
+            .flatten()
+            .filter_map(|place| self.releases.get(*place))
     }
 
     /// Whether anything says that a release closes security holes.

@@ -115,7 +115,13 @@ pub fn target_of(
             return Err(NotATarget::PreRelease(wanted.clone()));
         }
     }
-    Ok(target(facts, release, kind))
+    let listed: Vec<&Advisory> = facts
+        .published
+        .advisories()
+        .iter()
+        .filter(|advisory| matches!(advisory.affects(runs), Affected::Listed(_)))
+        .collect();
+    Ok(target(facts, release, kind, &listed))
 }
 
 pub(super) fn choose<'a>(
@@ -265,15 +271,20 @@ fn follows(line: ReleaseLine, next: ReleaseLine, facts: &Facts) -> bool {
     line.major.checked_add(1) == Some(next.major) && next.minor == 0 && none_between
 }
 
-/// Describes `release` as a target; the rule is left open.
-pub(super) fn target(facts: &Facts, release: &Release, kind: UpdateKind) -> Target {
+/// Describes `release` as a target; the rule is left open. `listed` are the advisories that list what runs.
+pub(super) fn target(
+    facts: &Facts,
+    release: &Release,
+    kind: UpdateKind,
+    listed: &[&Advisory],
+) -> Target {
     let published = &facts.published;
     let crossed = crossed(facts, &release.version, kind);
     let secure: Vec<&&Release> = crossed
         .iter()
         .filter(|crossed| published.is_security(crossed))
         .collect();
-    let closed = closed(facts, &crossed, &release.version);
+    let closed = closed(facts, &crossed, &release.version, listed);
     let known: Vec<&Advisory> = closed
         .iter()
         .filter_map(|id| published.advisory(id))
@@ -330,7 +341,12 @@ fn crossed<'a>(facts: &'a Facts, to: &ReleaseVersion, kind: UpdateKind) -> Vec<&
     }
 }
 
-fn closed(facts: &Facts, crossed: &[&Release], to: &ReleaseVersion) -> BTreeSet<String> {
+fn closed(
+    facts: &Facts,
+    crossed: &[&Release],
+    to: &ReleaseVersion,
+    listed: &[&Advisory],
+) -> BTreeSet<String> {
     let published = &facts.published;
     let named = crossed.iter().flat_map(|release| &release.ids);
     let named = named.map(|id| {
@@ -338,11 +354,8 @@ fn closed(facts: &Facts, crossed: &[&Release], to: &ReleaseVersion) -> BTreeSet<
             .advisory(id)
             .map_or_else(|| id.clone(), |advisory| advisory.id.clone())
     });
-    let listed = published.advisories().iter().filter(|advisory| {
-        let hit = matches!(advisory.affects(facts.version()), Affected::Listed(_));
-        let gone =
-            || advisory.affects(to) == Affected::NotListed || advisory.repaired_at(to).is_some();
-        hit && gone()
+    let listed = listed.iter().filter(|advisory| {
+        advisory.affects(to) == Affected::NotListed || advisory.repaired_at(to).is_some()
     });
     named
         .chain(listed.map(|advisory| advisory.id.clone()))

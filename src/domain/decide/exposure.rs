@@ -121,13 +121,13 @@ impl Exposure {
             set_aside: Vec::new(),
         };
         for advisory in published.advisories() {
-            exposure.weigh(facts, advisory, &newer);
+            exposure.weigh(facts, advisory);
         }
         exposure.standing = exposure.standing(facts, &newer);
         exposure
     }
 
-    fn weigh(&mut self, facts: &Facts, advisory: &Advisory, newer: &[&Release]) {
+    fn weigh(&mut self, facts: &Facts, advisory: &Advisory) {
         let installed = facts.version();
         if advisory.withdrawn {
             if advisory.would_list(installed) {
@@ -135,9 +135,16 @@ impl Exposure {
             }
             return;
         }
-        let named = newer
-            .iter()
-            .find(|release| names(release, advisory))
+        let line = installed.line();
+        let named = facts
+            .published
+            .naming(advisory)
+            .find(|release| {
+                release.version.line() == line
+                    && !release.pre_release
+                    && release.version.build().is_none()
+                    && installed.precedes(&release.version)
+            })
             .map(|release| release.version.clone());
         match (advisory.affects(installed), &named) {
             (Affected::Listed(range), _) => {
@@ -336,10 +343,6 @@ fn exposed(advisory: &Advisory, mut why: String, repaired_in: Option<ReleaseVers
         why,
         repaired_in,
     }
-}
-
-fn names(release: &Release, advisory: &Advisory) -> bool {
-    release.ids.iter().any(|id| advisory.is_called(id))
 }
 
 /// The first version of the installed line, newer than what runs, that the advisory itself names as repaired.
