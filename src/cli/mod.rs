@@ -92,7 +92,8 @@ enum Command {
     /// List security advisories, and what each says about the version that runs
     Advisories {
         /// Speak of this version instead of the one that runs; looks at no container
-        #[arg(long = "for", value_name = "VERSION")]
+        // Not `version`: that is the id of the flag --version.
+        #[arg(long = "for", id = "spoken_of", value_name = "VERSION")]
         version: Option<String>,
         /// List all of them, not only those that count for the version
         #[arg(long)]

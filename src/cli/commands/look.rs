@@ -23,6 +23,8 @@ pub(super) fn status(call: &Call<'_>) -> Result<Exit, Failure> {
             name: instance.name.clone(),
             quarantined: store.quarantined(&instance.name)?,
             approvals: store.approvals(&instance.name)?,
+            hold: store.hold(&instance.name)?,
+            pin: store.pin(&instance.name)?,
             last,
         });
     }
