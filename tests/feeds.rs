@@ -438,10 +438,6 @@ fn a_day_without_news_costs_at_most_ten_questions_an_hour_and_looks_at_every_pag
             .count()
     });
     let most = counts.max().unwrap();
-    println!(
-        "{} questions in 26 hours, at most {most} in an hour",
-        sent.len()
-    );
     assert!(most <= 10, "{most} questions in one hour");
     let log = host.github.log();
     let of = |part: &str| {
