@@ -370,10 +370,18 @@ fn an_approval_needs_somebody_to_look_at_the_plan() {
 fn a_hold_and_a_pin_are_kept_with_their_reason_and_shown_until_they_are_taken_back() {
     let case = Case::new();
     let ended = case
-        .run(&["hold", "--reason", "election  week", "--until", "9999-01-01"])
+        .run(&[
+            "hold",
+            "--reason",
+            "election  week",
+            "--until",
+            "9999-01-01",
+        ])
         .expect(Exit::Done);
     assert!(
-        ended.stdout.starts_with("Nothing starts by itself on social.example until Fri 9999-01-01"),
+        ended
+            .stdout
+            .starts_with("Nothing starts by itself on social.example until Fri 9999-01-01"),
         "{}",
         ended.stdout
     );
@@ -384,18 +392,31 @@ fn a_hold_and_a_pin_are_kept_with_their_reason_and_shown_until_they_are_taken_ba
     assert_eq!(status["instances"][0]["pin"]["to"], "4.5");
     case.run(&["status"]).expect(Exit::Done);
     let text = case.run(&["status"]).stdout;
-    assert!(text.contains("ON HOLD until") && text.contains("election week"), "{text}");
+    assert!(
+        text.contains("ON HOLD until") && text.contains("election week"),
+        "{text}"
+    );
     assert!(text.contains("pinned to 4.5"), "{text}");
     case.run(&["unhold"]).expect(Exit::Done);
     case.run(&["unpin"]).expect(Exit::Done);
     let status = case.json(&["status", "--json"]);
     assert_eq!(status["instances"][0]["hold"], Value::Null);
     let again = case.run(&["unhold"]).expect(Exit::Done);
-    assert!(again.stdout.contains("had no such hold"), "{}", again.stdout);
+    assert!(
+        again.stdout.contains("had no such hold"),
+        "{}",
+        again.stdout
+    );
     for (args, sentence) in [
         (&["hold", "--reason", " "][..], "give a reason"),
-        (&["hold", "--reason", "x", "--until", "yesterday"], "is no end"),
-        (&["hold", "--reason", "x", "--until", "2020-01-01"], "is over already"),
+        (
+            &["hold", "--reason", "x", "--until", "yesterday"],
+            "is no end",
+        ),
+        (
+            &["hold", "--reason", "x", "--until", "2020-01-01"],
+            "is over already",
+        ),
         (&["pin", "edge", "--reason", "x"], "neither a line"),
     ] {
         case.run(args).expect(Exit::Usage).says(&[sentence]);

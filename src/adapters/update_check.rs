@@ -141,8 +141,8 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn day(text: &str) -> Option<Date> {
-        Some(text.parse().unwrap())
+    fn day(text: &str) -> Date {
+        text.parse().unwrap()
     }
 
     #[test]
@@ -156,7 +156,7 @@ mod tests {
         });
         let check = read(&version("4.5.8"), &answer);
         assert_eq!(check.problems, Vec::<String>::new());
-        assert_eq!(check.current_end_of_support, day("2027-02-20"));
+        assert_eq!(check.current_end_of_support, Some(day("2027-02-20")));
         let first = Offered {
             version: version("4.5.20"),
             urgent: true,
@@ -169,7 +169,7 @@ mod tests {
             urgent: false,
             kind: Some("minor".to_owned()),
             release_notes: None,
-            end_of_support: day("2027-08-01"),
+            end_of_support: Some(day("2027-08-01")),
         };
         assert_eq!(check.available, [first, second]);
     }

@@ -155,7 +155,7 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
         policy,
         docker: docker?,
         github: github?,
-        update_check: update_check?,
+        update_check: update_check.ok()?,
         instances: instances?,
         run: run?,
         mail: mail?,
@@ -241,10 +241,10 @@ fn check_github(
 fn check_update_check(
     file: File<'_>,
     update_check: &fragments::UpdateCheck,
-) -> Option<Option<String>> {
-    let url = or(file, &update_check.url, UPDATE_CHECK, values::http_url)?;
+) -> Result<Option<String>, Reported> {
+    let url = or(file, &update_check.url, UPDATE_CHECK, values::http_url).ok_or(Reported)?;
     let enabled = update_check.enabled.as_ref().is_none_or(|flag| flag.value);
-    Some(enabled.then_some(url))
+    Ok(enabled.then_some(url))
 }
 
 fn check_instances(

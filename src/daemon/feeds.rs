@@ -12,8 +12,8 @@ use crate::adapters::store::{CachedAnswer, Store};
 use crate::adapters::update_check::UpdateChecker;
 use crate::config::Settings;
 use crate::domain::feed::{
-    Ask, Failure, Feed, FeedState, Ledger, Listing, Memorable, Outlook, States, Timetable,
-    UpdateCheck, alarms,
+    Ask, Failure, Feed, FeedState, Ledger, Listing, Memorable, Outlook, Remembered, States,
+    Timetable, UpdateCheck, alarms,
 };
 use crate::domain::version::ReleaseVersion;
 use crate::engine::chain;
@@ -350,7 +350,7 @@ impl<'a, S: ReleaseSource + Sync, U: UpdateCheckSource + Sync> Poller<'a, S, U> 
 
     fn recall<T: Memorable>(&self) -> Result<Vec<T>, StoreError> {
         let memory = self.store.memory::<T>(&self.places.repository)?;
-        Ok(memory.iter().filter_map(|one| one.recall()).collect())
+        Ok(memory.iter().filter_map(Remembered::recall).collect())
     }
 
     /// Takes what the update check offers into `known`, and gives since when.

@@ -29,7 +29,7 @@ const MOST_REDIRECTS: usize = 3;
 /// Asks one place, and no other.
 #[derive(Debug, Clone)]
 pub(in crate::adapters) struct Client {
-    client: Octocrab,
+    http: Octocrab,
     base: Uri,
     timeout: Duration,
     asked: Arc<AtomicU64>,
@@ -87,7 +87,7 @@ impl Client {
             .build()
             .map_err(|_err| refused("no client can be made for it"))?;
         Ok(Self {
-            client,
+            http: client,
             base,
             timeout,
             asked: Arc::default(),
@@ -130,7 +130,7 @@ impl Client {
         for _ in 0..=MOST_REDIRECTS {
             self.asked.fetch_add(1, Ordering::Relaxed);
             let response = self
-                .client
+                .http
                 ._get_with_headers(place.as_str(), Some(headers.clone()))
                 .await
                 .map_err(|err| ReleaseSourceError::Unreachable {

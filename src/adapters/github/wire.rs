@@ -108,8 +108,13 @@ impl Kind {
             let text = item.get(field).map(Value::to_string).unwrap_or_default();
             hash.update(format!("{field}={text}\n"));
         }
-        let hex = hash.finalize();
-        hex.iter().map(|byte| format!("{byte:02x}")).collect()
+        let mut hex = String::new();
+        for byte in hash.finalize() {
+            for half in [byte >> 4, byte & 15] {
+                hex.extend(char::from_digit(u32::from(half), 16));
+            }
+        }
+        hex
     }
 
     pub(super) fn digests(&self, items: &[Value]) -> Vec<String> {

@@ -65,14 +65,14 @@ fn instance(status: &InstanceStatus) -> String {
     };
     if let Some(hold) = &status.hold {
         let (by, reason) = (clean(&hold.by), clean(&hold.reason));
-        lines.push(format!(
-            "  ON HOLD {} by {by}: {reason}",
-            end(hold.until)
-        ));
+        lines.push(format!("  ON HOLD {} by {by}: {reason}", end(hold.until)));
     }
     if let Some(pin) = &status.pin {
         let (to, by, reason) = (clean(&pin.to), clean(&pin.by), clean(&pin.reason));
-        lines.push(format!("  pinned to {to} {} by {by}: {reason}", end(pin.until)));
+        lines.push(format!(
+            "  pinned to {to} {} by {by}: {reason}",
+            end(pin.until)
+        ));
     }
     for row in &status.quarantined {
         let reason = clean(&row.reason);

@@ -165,8 +165,8 @@ pub fn remember<T: Memorable>(
         }
     }
     update.look_back(&known, &listed, listed_newest, back, now);
-    let believed = update.back.is_none() || update.missing(&known, &listed).len() <= BELIEVED;
-    for id in update.missing(&known, &listed) {
+    let believed = update.back.is_none() || missing(&known, &listed).len() <= BELIEVED;
+    for id in missing(&known, &listed) {
         if let (true, Some(one)) = (believed, known.get_mut(&id)) {
             one.entry.gone_since = Some(now);
             one.entry.last_seen = listing.before.unwrap_or(one.entry.last_seen);
@@ -243,18 +243,6 @@ impl<T: Memorable> Update<T> {
         });
     }
 
-    /// What is known, not gone and not listed.
-    fn missing(
-        &self,
-        known: &BTreeMap<String, Remembered<T>>,
-        listed: &BTreeSet<String>,
-    ) -> Vec<String> {
-        let missing = known
-            .values()
-            .filter(|one| one.entry.gone_since.is_none() && !listed.contains(&one.id));
-        missing.map(|one| one.id.clone()).collect()
-    }
-
     fn look_back(
         &mut self,
         known: &BTreeMap<String, Remembered<T>>,
@@ -268,7 +256,7 @@ impl<T: Memorable> Update<T> {
             .map_or(self.newest, |back| back.newest)
             .filter(|at| *at <= now);
         let moved_on = back.is_some() && listed_newest > newest;
-        let count = self.missing(known, listed).len();
+        let count = missing(known, listed).len();
         let cut = count > BELIEVED;
         if moved_on || !(listed_newest < newest || cut) {
             return;
@@ -292,6 +280,17 @@ impl<T: Memorable> Update<T> {
             newest: newest.max(listed_newest),
         });
     }
+}
+
+/// What is known, not gone and not listed.
+fn missing<T: Memorable>(
+    known: &BTreeMap<String, Remembered<T>>,
+    listed: &BTreeSet<String>,
+) -> Vec<String> {
+    let missing = known
+        .values()
+        .filter(|one| one.entry.gone_since.is_none() && !listed.contains(&one.id));
+    missing.map(|one| one.id.clone()).collect()
 }
 
 impl<T: Memorable> Remembered<T> {

@@ -1,4 +1,9 @@
 //! When what is alarming.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests may fail loudly"
+)]
 
 use super::*;
 use crate::domain::feed::{Back, Failure};

@@ -1,4 +1,9 @@
 //! What must never be forgotten.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests may fail loudly"
+)]
 
 use super::*;
 use crate::domain::advisory::AdvisoryParts;
@@ -38,7 +43,7 @@ fn advisory(severity: Option<&str>, withdrawn: bool) -> (Advisory, String) {
 
 /// A memory that takes in one list after the other.
 struct Memory<T> {
-    memory: Vec<Remembered<T>>,
+    entries: Vec<Remembered<T>>,
     newest: Option<Timestamp>,
     back: Option<Back>,
     before: Option<Timestamp>,
@@ -49,7 +54,7 @@ struct Memory<T> {
 impl<T: Memorable> Memory<T> {
     fn new() -> Self {
         Self {
-            memory: Vec::new(),
+            entries: Vec::new(),
             newest: None,
             back: None,
             before: None,
@@ -68,9 +73,9 @@ impl<T: Memorable> Memory<T> {
             unread: unread.iter().map(|&id| id.to_owned()).collect(),
             before: self.before,
         };
-        let memory = std::mem::take(&mut self.memory);
+        let memory = std::mem::take(&mut self.entries);
         let update = remember(memory, listing, self.newest, self.back.take(), day(at));
-        self.memory = update.memory;
+        self.entries = update.memory;
         self.newest = update.newest;
         self.back = update.back;
         self.before = Some(day(at));
@@ -80,7 +85,7 @@ impl<T: Memorable> Memory<T> {
     }
 
     fn recalls(&self, id: &str) -> T {
-        let one = self.memory.iter().find(|one| one.id == id).unwrap();
+        let one = self.entries.iter().find(|one| one.id == id).unwrap();
         one.recall().unwrap()
     }
 }
@@ -193,7 +198,7 @@ fn an_empty_or_much_shorter_list_is_not_believed_until_it_moves_on() {
         assert_eq!(memory.back.as_ref().unwrap().since, day(11));
         // The list is whole again: all is as before.
         let mut healed = Memory {
-            memory: memory.memory.clone(),
+            entries: memory.entries.clone(),
             newest: memory.newest,
             back: memory.back.clone(),
             before: memory.before,
@@ -274,7 +279,7 @@ fn an_entry_that_is_listed_twice_counts_at_its_worst() {
 fn what_this_program_cannot_read_is_a_problem_until_it_is_listed_again() {
     let mut memory = Memory::new();
     memory.sees(1, seven());
-    memory.memory[0].parsed = None;
+    memory.entries[0].parsed = None;
     let mut fewer = seven();
     fewer.remove(0);
     memory.sees(2, fewer);
