@@ -166,6 +166,8 @@ pub(crate) fn seen() -> Host {
             service("sidekiq", Role::Sidekiq),
         ],
         not_seen: Vec::new(),
+        no_way_back: Vec::new(),
+        unapplied: Vec::new(),
     }
 }
 
