@@ -16,7 +16,7 @@ use mastopatch::exit::Exit;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-const POLICY: &str = include_str!("../policies/standard.toml");
+const POLICY: &str = include_str!("data/policies/sunday.toml");
 
 /// A configuration in a folder of its own. Its engine's socket does not exist.
 struct Case {
@@ -127,15 +127,26 @@ fn run(args: &[&str]) -> Ended {
 #[test]
 fn every_command_has_help_that_names_its_flags() {
     let everywhere = ["--config", "--instance", "--json", "--help"];
-    let commands: [(&[&str], &[&str]); 11] = [
+    let commands: [(&[&str], &[&str]); 19] = [
         (
             &[],
             &["check", "plan", "apply", "approve", "daemon", "Exit codes"],
         ),
         (&["check"], &[]),
+        (
+            &["doctor"],
+            &["Exit codes: 0 nothing stands in the way, 11"],
+        ),
         (&["plan"], &["--to", "--force"]),
         (&["apply"], &["--to", "--force", "--yes"]),
-        (&["approve"], &["<VERSION>"]),
+        (&["explain"], &[]),
+        (&["advisories"], &["--for", "--all"]),
+        (&["releases"], &["--line", "--all"]),
+        (&["approve"], &["[VERSION]", "--withdraw", "--yes"]),
+        (&["hold"], &["--reason", "--until"]),
+        (&["unhold"], &[]),
+        (&["pin"], &["<LINE|VERSION>", "--reason", "--until"]),
+        (&["unpin"], &[]),
         (&["status"], &[]),
         (&["history"], &["--limit"]),
         (&["show"], &["[RUN]"]),
@@ -169,12 +180,13 @@ fn the_version_is_printed() {
 
 #[test]
 fn wrong_usage_ends_with_2_and_a_hint_on_standard_error() {
-    let wrong: [&[&str]; 6] = [
+    let wrong: [&[&str]; 7] = [
         &[],
         &["updat"],
         &["plan", "--too", "4.5.8"],
         &["apply", "--force"],
-        &["approve"],
+        &["hold"],
+        &["pin", "4.5"],
         &["history", "--limit", "many"],
     ];
     for args in wrong {
@@ -188,6 +200,9 @@ fn wrong_usage_ends_with_2_and_a_hint_on_standard_error() {
 fn an_instance_or_a_version_that_is_none_is_wrong_usage() {
     let case = Case::new();
     case.run(&["--instance", "other.example", "show"])
+        .expect(Exit::Usage)
+        .says(&["other.example", "social.example"]);
+    case.run(&["--instance", "other.example", "doctor"])
         .expect(Exit::Usage)
         .says(&["other.example", "social.example"]);
     case.run(&["approve", "newest"])
@@ -253,7 +268,7 @@ fn a_mistake_in_the_policy_is_told_with_its_own_file() {
 fn an_engine_that_does_not_answer_is_told_with_its_socket() {
     let case = Case::new();
     let socket = case.path("no-engine.sock");
-    for command in [&["check"][..], &["plan"], &["apply", "--yes"]] {
+    for command in [&["check"][..], &["plan"], &["doctor"], &["apply", "--yes"]] {
         let ended = case
             .run(command)
             .expect(Exit::Unreachable)
@@ -313,7 +328,7 @@ fn an_empty_state_as_json_has_a_format_and_no_runs() {
     assert_eq!(status["format"], 1);
     assert_eq!(
         status["instances"],
-        json!([{ "name": "social.example", "last_run": null, "quarantined": [], "approvals": [] }])
+        json!([{ "name": "social.example", "hold": null, "last_run": null, "pin": null, "quarantined": [], "approvals": [] }])
     );
     assert_eq!(status["mail"]["waiting"], 0);
 }
@@ -336,16 +351,74 @@ fn an_error_is_json_too_where_json_was_asked_for() {
 }
 
 #[test]
-fn an_approval_is_kept_and_shown() {
+fn an_approval_needs_somebody_to_look_at_the_plan() {
     let case = Case::new();
-    let ended = case.run(&["approve", "v4.5.8"]).expect(Exit::Done);
+    case.run(&["approve"])
+        .expect(Exit::Usage)
+        .says(&["nobody is at the terminal", "--yes"]);
+    case.run(&["approve", "--yes"])
+        .expect(Exit::Unreachable)
+        .says(&["no-engine.sock"]);
+    case.run(&["approve", "--withdraw"])
+        .expect(Exit::Usage)
+        .says(&["approve --withdraw VERSION"]);
+    let json = case.json(&["approve", "--withdraw", "4.5.8", "--json"]);
+    assert_eq!(json["taken_back"]["was_there"], false);
+}
+
+#[test]
+fn a_hold_and_a_pin_are_kept_with_their_reason_and_shown_until_they_are_taken_back() {
+    let case = Case::new();
+    let ended = case
+        .run(&[
+            "hold",
+            "--reason",
+            "election  week",
+            "--until",
+            "9999-01-01",
+        ])
+        .expect(Exit::Done);
     assert!(
         ended
             .stdout
-            .contains("4.5.8 is approved for social.example"),
+            .starts_with("Nothing starts by itself on social.example until Fri 9999-01-01"),
         "{}",
         ended.stdout
     );
+    let json = case.json(&["pin", "4.5", "--reason", "themes", "--json"]);
+    assert_eq!(json["pin"]["to"], "4.5");
     let status = case.json(&["status", "--json"]);
-    assert_eq!(status["instances"][0]["approvals"][0]["version"], "4.5.8");
+    assert_eq!(status["instances"][0]["hold"]["reason"], "election week");
+    assert_eq!(status["instances"][0]["pin"]["to"], "4.5");
+    case.run(&["status"]).expect(Exit::Done);
+    let text = case.run(&["status"]).stdout;
+    assert!(
+        text.contains("ON HOLD until") && text.contains("election week"),
+        "{text}"
+    );
+    assert!(text.contains("pinned to 4.5"), "{text}");
+    case.run(&["unhold"]).expect(Exit::Done);
+    case.run(&["unpin"]).expect(Exit::Done);
+    let status = case.json(&["status", "--json"]);
+    assert_eq!(status["instances"][0]["hold"], Value::Null);
+    let again = case.run(&["unhold"]).expect(Exit::Done);
+    assert!(
+        again.stdout.contains("had no such hold"),
+        "{}",
+        again.stdout
+    );
+    for (args, sentence) in [
+        (&["hold", "--reason", " "][..], "give a reason"),
+        (
+            &["hold", "--reason", "x", "--until", "yesterday"],
+            "is no end",
+        ),
+        (
+            &["hold", "--reason", "x", "--until", "2020-01-01"],
+            "is over already",
+        ),
+        (&["pin", "edge", "--reason", "x"], "neither a line"),
+    ] {
+        case.run(args).expect(Exit::Usage).says(&[sentence]);
+    }
 }

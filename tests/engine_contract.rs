@@ -305,6 +305,25 @@ async fn files_of_an_image_are_listed_and_nothing_is_left_behind() {
 }
 
 #[tokio::test]
+async fn files_of_a_container_are_listed_whether_it_runs_or_not() {
+    let corner = corner("inside").await;
+    let engine = &corner.engine;
+    let spec = corner.spec("new", FOR_EVER);
+    let name = corner.object("new");
+    let id = engine.ensure_created(&name, &spec).await.unwrap();
+    for runs in [false, true] {
+        if runs {
+            engine.ensure_running(&id).await.unwrap();
+        }
+        let files = engine.files_in_container(&id, "/etc").await.unwrap();
+        assert!(files.iter().any(|name| name == "passwd"), "{files:?}");
+        let none = engine.files_in_container(&id, "/no/such").await.unwrap();
+        assert!(none.is_empty(), "{none:?}");
+        assert_eq!(corner.look(&id).await.state.running, runs);
+    }
+}
+
+#[tokio::test]
 async fn a_missing_image_and_a_dead_registry_are_told_apart() {
     let corner = corner("noimage").await;
     let engine = &corner.engine;

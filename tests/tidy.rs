@@ -223,11 +223,6 @@ fn the_example_configuration_is_right_and_shows_the_defaults() {
     let dir = tempfile::tempdir().unwrap();
     let password = dir.path().join("password");
     fs::write(&password, "secret\n").unwrap();
-    fs::copy(
-        root().join("policies/standard.toml"),
-        dir.path().join("policy.toml"),
-    )
-    .unwrap();
     let file = dir.path().join("mastopatch.toml");
     let load = |text: &str| {
         let text = text.replace("/etc/mastopatch/smtp-password", password.to_str().unwrap());

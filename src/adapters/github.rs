@@ -3,49 +3,37 @@
 //! Every page is asked for with the mark (`ETag`) of the state that the caller knows, so an unchanged list costs nothing
 //! of the hourly allowance. One release that cannot be read does not take the others with it; it is reported.
 
+use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::IpAddr;
 use std::time::Duration;
 
-use http::header::{ETAG, IF_NONE_MATCH, LINK, RETRY_AFTER};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Uri};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use jiff::Timestamp;
-use octocrab::Octocrab;
+use http::HeaderMap;
+use http::header::{ETAG, LINK};
 use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::domain::advisory::Advisory;
 use crate::domain::release::Release;
 use crate::ports::release_source::{
-    AskAgain, CachedPage, CachedPages, CommitId, Fetched, ReleaseSource, ReleaseSourceError,
+    CachedPage, CachedPages, CommitId, Fetched, Listed, Reach, ReleaseSource, ReleaseSourceError,
 };
 
+use client::{Answer, Client};
+use wire::Kind;
+
+pub(super) mod client;
 mod wire;
 
 /// All releases of Mastodon fill about three pages of 100; twenty leave room for years and stop a loop.
 const MOST_PAGES: usize = 20;
-/// A page of 100 releases with long notes is below 2 MiB.
-const LARGEST_BODY: usize = 16 * 1024 * 1024;
-/// The text of a refusal is only looked at for one phrase.
-const LARGEST_REFUSAL: usize = 64 * 1024;
-/// Connecting takes far less than this, or never happens.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// What GitHub asks for after a secondary limit that names no time.
-const SECONDARY_LIMIT_PAUSE: Duration = Duration::from_secs(60);
 
 /// A repository on GitHub, or on something that speaks like it.
 #[derive(Debug, Clone)]
 pub struct GitHub {
-    client: Octocrab,
-    base: Uri,
+    client: Client,
     base_url: String,
     repository: String,
-    timeout: Duration,
 }
-
-type Body = http_body_util::combinators::BoxBody<hyper::body::Bytes, octocrab::Error>;
 
 impl GitHub {
     /// Sets up a client; asks nothing yet. Must be called inside a Tokio runtime.
@@ -58,177 +46,151 @@ impl GitHub {
         token: Option<SecretString>,
     ) -> Result<Self, ReleaseSourceError> {
         let base_url = base_url.trim_end_matches('/').to_owned();
-        let refused = |why| ReleaseSourceError::Address {
-            url: base_url.clone(),
-            why,
-        };
-        let base: Uri = base_url
-            .parse()
-            .map_err(|_err| refused("it is not an address"))?;
-        match base.scheme_str() {
-            Some("https") => {}
-            Some("http") if is_loopback(&base) => {}
-            Some("http") => return Err(refused("without encryption only this host is asked")),
-            Some(_) | None => return Err(refused("it is neither https nor http")),
-        }
-        // No read timeout here: the limit on the whole answer, in `page`, includes it and gives a clear error.
-        let builder = Octocrab::builder().set_connect_timeout(Some(CONNECT_TIMEOUT));
-        // The client puts the path of its base before every address, so it gets none; our addresses are complete.
-        let mut parts = base.clone().into_parts();
-        parts.path_and_query = Some(PathAndQuery::from_static("/"));
-        let host_only = Uri::from_parts(parts).map_err(|_err| refused("it is not an address"))?;
-        let builder = builder
-            .base_uri(host_only)
-            .map_err(|_err| refused("it is not an address"))?;
-        let builder = match token {
-            Some(token) => builder.personal_token(token),
-            None => builder,
-        };
-        let client = builder
-            .build()
-            .map_err(|_err| refused("no client can be made for it"))?;
         Ok(Self {
-            client,
-            base,
+            client: Client::new(&base_url, timeout, token)?,
             base_url,
             repository: repository.to_owned(),
-            timeout,
         })
     }
 
-    /// Reads all pages from `first` on.
-    async fn pages(&self, first: String, known: &CachedPages) -> Result<Pages, ReleaseSourceError> {
+    /// Reads all pages from `first` on, and asks for as many of them as `reach` says.
+    async fn pages(
+        &self,
+        first: &str,
+        known: &CachedPages,
+        reach: Reach,
+        kind: &Kind,
+    ) -> Result<Pages, ReleaseSourceError> {
+        let known = Readable::of(known);
+        let all = reach == Reach::All || !known.is_whole(first);
+        match self.walk(first, &known, reach, all, kind).await? {
+            Some(pages) => Ok(pages),
+            // Something moved behind the first page: what was not asked for can no longer be relied on.
+            None => {
+                let again = self.walk(first, &known, reach, true, kind).await?;
+                again.ok_or_else(|| ReleaseSourceError::NothingKnown {
+                    url: first.to_owned(),
+                })
+            }
+        }
+    }
+
+    /// One way through the pages; none if a page differs while pages before it were not asked for.
+    async fn walk(
+        &self,
+        first: &str,
+        known: &Readable,
+        reach: Reach,
+        mut all: bool,
+        kind: &Kind,
+    ) -> Result<Option<Pages>, ReleaseSourceError> {
         let mut pages = Pages::default();
-        let mut url = first.clone();
-        for _ in 0..MOST_PAGES {
-            let usable = known
-                .pages
-                .iter()
-                .find(|page| page.url == url && wire::items(&page.body).is_ok());
-            let (page, items) = self.page(&url, usable).await?;
-            pages.changed = pages.changed || usable != Some(&page);
-            pages.items.extend(items);
-            let next = page.next.clone();
-            pages.cached.pages.push(page);
-            let Some(next) = next else {
-                pages.changed = pages.changed || pages.cached.pages.len() != known.pages.len();
-                return Ok(pages);
+        let mut url = first.to_owned();
+        for number in 0..MOST_PAGES {
+            let old = known.pages.get(&url);
+            let asked = old.is_none() || all || number == 0 || reach == Reach::FirstAnd(number);
+            let new = if asked {
+                pages.asked = pages.asked.saturating_add(1);
+                self.page(&url, old.map(|(page, _)| page)).await?
+            } else {
+                None
             };
-            url = next;
+            let differs = new.as_ref().is_some_and(|(new, items)| {
+                old.is_none_or(|(old, read)| {
+                    old.next != new.next || kind.digests(read) != kind.digests(items)
+                })
+            });
+            if differs && !all {
+                if number > 0 {
+                    return Ok(None);
+                }
+                all = true;
+            }
+            pages.changed = pages.changed || new.is_some();
+            let Some((page, items)) = new.or_else(|| old.cloned()) else {
+                return Err(ReleaseSourceError::NothingKnown { url });
+            };
+            match pages.take(page, items)? {
+                Some(next) => url = next,
+                None => {
+                    let count = pages.cached.pages.len();
+                    pages.changed = pages.changed || count != known.count;
+                    return Ok(Some(pages));
+                }
+            }
         }
         Err(ReleaseSourceError::TooManyPages {
-            url: first,
+            url: first.to_owned(),
             limit: MOST_PAGES,
         })
     }
 
+    /// Asks for one page; none if it is the known one.
     async fn page(
         &self,
         url: &str,
         known: Option<&CachedPage>,
-    ) -> Result<(CachedPage, Vec<Value>), ReleaseSourceError> {
+    ) -> Result<Option<(CachedPage, Vec<Value>)>, ReleaseSourceError> {
         let garbage = |source: Box<dyn Error + Send + Sync>| ReleaseSourceError::Garbage {
             url: url.to_owned(),
             source,
         };
         let etag = known.and_then(|page| page.etag.as_deref());
-        let page = match (self.get(url, etag).await?, known) {
-            (Answer::Unchanged, Some(known)) => known.clone(),
-            (Answer::Unchanged, None) => {
+        let (headers, body) = match self.client.get(url, etag).await? {
+            Answer::Unchanged if etag.is_some() => return Ok(None),
+            Answer::Unchanged => {
                 return Err(ReleaseSourceError::NothingKnown {
                     url: url.to_owned(),
                 });
             }
-            (Answer::Full { headers, body }, _) => {
-                let next = next_page(&headers);
-                if let Some(next) = next.as_ref().filter(|next| !self.is_ours(next)) {
-                    return Err(ReleaseSourceError::ForeignPage {
-                        url: url.to_owned(),
-                        next: next.clone(),
-                    });
-                }
-                let body = String::from_utf8(body).map_err(|err| garbage(err.into()))?;
-                let etag = headers
-                    .get(ETAG)
-                    .and_then(|etag| etag.to_str().ok())
-                    .map(ToOwned::to_owned);
-                CachedPage {
-                    url: url.to_owned(),
-                    etag,
-                    next,
-                    body,
-                }
-            }
+            Answer::Full { headers, body } => (headers, body),
         };
-        let items = wire::items(&page.body).map_err(|err| not_json(url, err))?;
-        Ok((page, items))
-    }
-
-    /// One question, answered completely or not at all.
-    async fn get(&self, url: &str, etag: Option<&str>) -> Result<Answer, ReleaseSourceError> {
-        let limit = self.timeout;
-        tokio::time::timeout(limit, self.get_without_limit(url, etag))
-            .await
-            .unwrap_or_else(|_elapsed| {
-                Err(ReleaseSourceError::TimedOut {
-                    url: url.to_owned(),
-                    limit,
-                })
-            })
-    }
-
-    async fn get_without_limit(
-        &self,
-        url: &str,
-        etag: Option<&str>,
-    ) -> Result<Answer, ReleaseSourceError> {
-        let mut headers = HeaderMap::new();
-        // A mark that cannot be sent is as good as none.
-        if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
-            headers.insert(IF_NONE_MATCH, etag);
-        }
-        let response = self
-            .client
-            ._get_with_headers(url, Some(headers))
-            .await
-            .map_err(|err| ReleaseSourceError::Unreachable {
+        let next = next_page(&headers);
+        if let Some(next) = next.as_ref().filter(|next| !self.client.is_ours(next)) {
+            return Err(ReleaseSourceError::ForeignPage {
                 url: url.to_owned(),
-                source: Box::new(err),
-            })?;
-        match response.status() {
-            StatusCode::NOT_MODIFIED => Ok(Answer::Unchanged),
-            StatusCode::OK => {
-                let headers = response.headers().clone();
-                let body = read_body(url, response, LARGEST_BODY).await?;
-                Ok(Answer::Full { headers, body })
-            }
-            status => Err(refusal(url, status, response).await),
+                next: next.clone(),
+            });
         }
-    }
-
-    /// Whether an address lies on the host, port and scheme we were told to ask.
-    fn is_ours(&self, url: &str) -> bool {
-        url.parse::<Uri>()
-            .is_ok_and(|uri| origin(&uri) == origin(&self.base) && origin(&uri).is_some())
+        let body = String::from_utf8(body).map_err(|err| garbage(err.into()))?;
+        let items = wire::items(&body).map_err(|err| not_json(url, err))?;
+        let etag = headers
+            .get(ETAG)
+            .and_then(|etag| etag.to_str().ok())
+            .map(ToOwned::to_owned);
+        let page = CachedPage {
+            url: url.to_owned(),
+            etag,
+            next,
+            body,
+        };
+        Ok(Some((page, items)))
     }
 }
 
 impl ReleaseSource for GitHub {
-    async fn releases(&self, known: &CachedPages) -> Result<Fetched<Release>, ReleaseSourceError> {
+    async fn releases(
+        &self,
+        known: &CachedPages,
+        reach: Reach,
+    ) -> Result<Fetched<Release>, ReleaseSourceError> {
         let url = format!(
             "{}/repos/{}/releases?per_page=100",
             self.base_url, self.repository
         );
-        Ok(self.pages(url, known).await?.read(wire::release))
+        let pages = self.pages(&url, known, reach, &wire::RELEASE).await?;
+        Ok(pages.read(&wire::RELEASE, wire::release))
     }
 
     async fn advisories(
         &self,
         known: &CachedPages,
+        reach: Reach,
     ) -> Result<Fetched<Advisory>, ReleaseSourceError> {
         let query = "security-advisories?per_page=100&state=published";
         let url = format!("{}/repos/{}/{query}", self.base_url, self.repository);
-        Ok(self.pages(url, known).await?.read(wire::advisory))
+        let pages = self.pages(&url, known, reach, &wire::ADVISORY).await?;
+        Ok(pages.read(&wire::ADVISORY, wire::advisory))
     }
 
     async fn commit_of(&self, tag: &str) -> Result<CommitId, ReleaseSourceError> {
@@ -243,7 +205,7 @@ impl ReleaseSource for GitHub {
                 why: "the tag has letters that no release tag has",
             });
         }
-        let Answer::Full { body, .. } = self.get(&url, None).await? else {
+        let Answer::Full { body, .. } = self.client.get(&url, None).await? else {
             return Err(ReleaseSourceError::NothingKnown { url });
         };
         let sha = wire::commit(&body).map_err(|err| not_json(&url, err))?;
@@ -255,22 +217,27 @@ impl ReleaseSource for GitHub {
                 },
             )
     }
+
+    fn asked(&self) -> u64 {
+        self.client.asked()
+    }
 }
 
 /// Reads a list of releases as GitHub sends it: the releases, and as sentences everything that could not be read.
 ///
 /// An error only if the text is no list at all.
 pub fn parse_releases(body: &str) -> Result<(Vec<Release>, Vec<String>), serde_json::Error> {
-    parse(body, wire::release)
+    parse(body, &wire::RELEASE, wire::release)
 }
 
 /// Reads a list of advisories; see [`parse_releases`].
 pub fn parse_advisories(body: &str) -> Result<(Vec<Advisory>, Vec<String>), serde_json::Error> {
-    parse(body, wire::advisory)
+    parse(body, &wire::ADVISORY, wire::advisory)
 }
 
 fn parse<T>(
     body: &str,
+    kind: &Kind,
     read: impl Fn(&Value, &mut Vec<String>) -> Option<T>,
 ) -> Result<(Vec<T>, Vec<String>), serde_json::Error> {
     let items = wire::items(body)?;
@@ -278,14 +245,43 @@ fn parse<T>(
         items,
         ..Pages::default()
     };
-    let fetched = pages.read(read);
-    Ok((fetched.items, fetched.problems))
+    let fetched = pages.read(kind, read);
+    let items = fetched.items.into_iter().map(|item| item.value);
+    Ok((items.collect(), fetched.problems))
 }
 
-/// What came back for one question.
-enum Answer {
-    Unchanged,
-    Full { headers: HeaderMap, body: Vec<u8> },
+/// The known pages that can still be read, by their address, with what stands on them.
+struct Readable {
+    pages: BTreeMap<String, (CachedPage, Vec<Value>)>,
+    count: usize,
+}
+
+impl Readable {
+    fn of(known: &CachedPages) -> Self {
+        let read = |page: &CachedPage| {
+            let items = wire::items(&page.body).ok()?;
+            Some((page.url.clone(), (page.clone(), items)))
+        };
+        Self {
+            pages: known.pages.iter().filter_map(read).collect(),
+            count: known.pages.len(),
+        }
+    }
+
+    /// Whether they lead from the first to the last one.
+    fn is_whole(&self, first: &str) -> bool {
+        let mut url = first;
+        for _ in 0..MOST_PAGES {
+            match self.pages.get(url) {
+                None => return false,
+                Some((page, _)) => match &page.next {
+                    None => return true,
+                    Some(next) => url = next,
+                },
+            }
+        }
+        false
+    }
 }
 
 /// All pages of one list.
@@ -293,104 +289,62 @@ enum Answer {
 struct Pages {
     items: Vec<Value>,
     changed: bool,
+    asked: usize,
     cached: CachedPages,
 }
 
 impl Pages {
-    fn read<T>(self, read: impl Fn(&Value, &mut Vec<String>) -> Option<T>) -> Fetched<T> {
+    /// Takes a page in, and gives the address of the next one.
+    fn take(
+        &mut self,
+        page: CachedPage,
+        items: Vec<Value>,
+    ) -> Result<Option<String>, ReleaseSourceError> {
+        let next = page.next.clone();
+        let url = page.url.clone();
+        self.items.extend(items);
+        self.cached.pages.push(page);
+        if let Some(next) = next
+            .as_ref()
+            .filter(|next| self.cached.pages.iter().any(|page| page.url == **next))
+        {
+            return Err(ReleaseSourceError::PagesInACircle {
+                url,
+                next: next.clone(),
+            });
+        }
+        Ok(next)
+    }
+
+    fn read<T>(
+        self,
+        kind: &Kind,
+        read: impl Fn(&Value, &mut Vec<String>) -> Option<T>,
+    ) -> Fetched<T> {
         let mut problems = Vec::new();
-        let items = self
-            .items
-            .iter()
-            .filter_map(|item| read(item, &mut problems))
-            .collect();
+        let mut items = Vec::new();
+        let mut unread = Vec::new();
+        for item in &self.items {
+            let told = problems.len();
+            match read(item, &mut problems) {
+                Some(value) => items.push(Listed {
+                    value,
+                    digest: kind.digest(item),
+                }),
+                // A draft is left out without a problem: it is not published.
+                None if problems.len() > told => unread.extend(kind.name(item)),
+                None => {}
+            }
+        }
         Fetched {
             items,
+            unread,
             problems,
             changed: self.changed,
+            all_asked: self.asked >= self.cached.pages.len(),
             pages: self.cached,
         }
     }
-}
-
-async fn read_body(
-    url: &str,
-    response: Response<Body>,
-    limit: usize,
-) -> Result<Vec<u8>, ReleaseSourceError> {
-    match Limited::new(response.into_body(), limit).collect().await {
-        Ok(body) => Ok(body.to_bytes().to_vec()),
-        Err(err) if err.is::<LengthLimitError>() => Err(ReleaseSourceError::TooLarge {
-            url: url.to_owned(),
-            limit,
-        }),
-        Err(source) => Err(ReleaseSourceError::CutOff {
-            url: url.to_owned(),
-            source,
-        }),
-    }
-}
-
-/// The error that a status other than "here it is" and "nothing changed" stands for.
-async fn refusal(url: &str, status: StatusCode, response: Response<Body>) -> ReleaseSourceError {
-    let url = url.to_owned();
-    match status {
-        StatusCode::UNAUTHORIZED => ReleaseSourceError::Unauthorized { url },
-        StatusCode::NOT_FOUND => ReleaseSourceError::NotFound { url },
-        StatusCode::FORBIDDEN | StatusCode::TOO_MANY_REQUESTS => {
-            let said = ask_again(response.headers());
-            let too_many = status == StatusCode::TOO_MANY_REQUESTS;
-            let again = match said {
-                Some(again) => Some(again),
-                None => speaks_of_a_limit(&url, response)
-                    .await
-                    .then_some(AskAgain::After(SECONDARY_LIMIT_PAUSE)),
-            };
-            match again {
-                Some(again) => ReleaseSourceError::RateLimited { url, again },
-                None if too_many => ReleaseSourceError::RateLimited {
-                    url,
-                    again: AskAgain::Unknown,
-                },
-                None => ReleaseSourceError::Forbidden { url },
-            }
-        }
-        _ if status.is_server_error() => ReleaseSourceError::Server {
-            url,
-            status: status.as_u16(),
-        },
-        _ => ReleaseSourceError::UnexpectedStatus {
-            url,
-            status: status.as_u16(),
-        },
-    }
-}
-
-/// When the headers of a refusal allow the next question; `None` if they do not speak of a limit.
-fn ask_again(headers: &HeaderMap) -> Option<AskAgain> {
-    let text = |name: &str| headers.get(name)?.to_str().ok();
-    let number = |name: &str| text(name)?.trim().parse::<i64>().ok();
-    if let Some(seconds) = headers.get(RETRY_AFTER).and_then(|_| number("retry-after")) {
-        return Some(u64::try_from(seconds).map_or(AskAgain::Unknown, |seconds| {
-            AskAgain::After(Duration::from_secs(seconds))
-        }));
-    }
-    if number("x-ratelimit-remaining") != Some(0) {
-        return headers
-            .contains_key(RETRY_AFTER)
-            .then_some(AskAgain::Unknown);
-    }
-    let reset = number("x-ratelimit-reset").and_then(|reset| Timestamp::from_second(reset).ok());
-    Some(reset.map_or(AskAgain::Unknown, AskAgain::At))
-}
-
-async fn speaks_of_a_limit(url: &str, response: Response<Body>) -> bool {
-    let body = read_body(url, response, LARGEST_REFUSAL)
-        .await
-        .unwrap_or_default();
-    String::from_utf8_lossy(&body)
-        .to_ascii_lowercase()
-        .contains("rate limit")
 }
 
 fn not_json(url: &str, err: serde_json::Error) -> ReleaseSourceError {
@@ -420,23 +374,6 @@ fn next_page(headers: &HeaderMap) -> Option<String> {
     links
         .find(|(_, parameters)| next(parameters))
         .map(|(url, _)| url.to_owned())
-}
-
-fn origin(uri: &Uri) -> Option<(String, String, u16)> {
-    let scheme = uri.scheme_str()?.to_ascii_lowercase();
-    let port = uri
-        .port_u16()
-        .unwrap_or(if scheme == "https" { 443 } else { 80 });
-    Some((scheme, uri.host()?.to_ascii_lowercase(), port))
-}
-
-fn is_loopback(uri: &Uri) -> bool {
-    let host = uri.host().unwrap_or_default();
-    let address = host
-        .trim_start_matches('[')
-        .trim_end_matches(']')
-        .parse::<IpAddr>();
-    host.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]

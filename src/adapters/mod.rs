@@ -12,3 +12,4 @@ pub mod recreate;
 pub mod redis;
 pub mod store;
 mod toolbox;
+pub mod update_check;

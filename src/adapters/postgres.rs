@@ -256,6 +256,20 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         Ok(answer.lines().map(ToOwned::to_owned).collect())
     }
 
+    async fn duplicate_accounts(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        limit: Duration,
+    ) -> DataResult<u64> {
+        // Accounts of this server have an empty address, or none.
+        let sql = "SELECT count(*) FROM (SELECT uri FROM accounts WHERE uri <> '' GROUP BY uri HAVING count(*) > 1) twice";
+        let answer = self
+            .ask_within(database, password, &database.name, sql, limit)
+            .await?;
+        answer.trim().parse().map_err(|_err| unexpected(&answer))
+    }
+
     async fn row_counts(
         &self,
         database: &DatabaseRef,

@@ -41,7 +41,8 @@ struct Cli {
 const AFTER: &str = "\
 A first look, which changes nothing:
   mastopatch config check    is the configuration right?
-  mastopatch check           does my instance need an update, and why?
+  mastopatch explain         does my instance need an update, when does it come, and why?
+  mastopatch doctor          what would stop an update on this host?
   mastopatch plan            what exactly would be done?
 Then:
   mastopatch apply           do it now, and watch
@@ -50,10 +51,21 @@ Then:
 Exit codes: 0 done, 10 update available, 11 available but waiting, 20 rolled back, 21 an operator is
 needed, 22 refused and nothing changed, 69 something cannot be reached, 75 busy, 78 configuration invalid.";
 
+/// Shown under the help of `doctor`.
+const DOCTOR: &str = "\
+It asks every witness for the version that runs, boots `tootctl` once for that, and looks at the whole way to the newest
+line: each release to stop at, and what stands before it.
+
+Exit codes: 0 nothing stands in the way, 11 a person must look at something, 22 something must be changed first or
+mastopatch would refuse to update, 69 Docker does not answer.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Ask GitHub whether the instance needs an update, which one, how urgently, and when it would start
     Check,
+    /// Show what runs, what would stop an update on this host, and what to do about it; changes nothing
+    #[command(after_help = DOCTOR)]
+    Doctor,
     /// Show exactly what an update would do; changes nothing
     Plan {
         /// Plan for this version instead of the one the policy chooses
@@ -75,13 +87,68 @@ enum Command {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Agree to a version that the policy wants a person's consent for
+    /// Say in plain words how the instance stands, what happens when, and why: every rule that spoke
+    Explain,
+    /// List security advisories, and what each says about the version that runs
+    Advisories {
+        /// Speak of this version instead of the one that runs; looks at no container
+        // Not `version`: that is the id of the flag --version.
+        #[arg(long = "for", id = "spoken_of", value_name = "VERSION")]
+        version: Option<String>,
+        /// List all of them, not only those that count for the version
+        #[arg(long)]
+        all: bool,
+    },
+    /// List releases: the newest of each line, or all
+    Releases {
+        /// Only this line, with all its releases
+        #[arg(long, value_name = "LINE")]
+        line: Option<String>,
+        /// List every release of every line
+        #[arg(long)]
+        all: bool,
+    },
+    /// Agree to the plan of an update that the policy wants a person's consent for
+    ///
+    /// Shows the plan first. The approval is for this very plan: when an image, a file or a service changes before it
+    /// starts, it is asked for again. It ends after the time that the rule gives.
     Approve {
-        /// The version, for instance 4.5.8
+        /// The version; the one that the policy chose without it
         // Not `version`: that is the id of the flag --version.
         #[arg(id = "approved", value_name = "VERSION")]
-        version: String,
+        version: Option<String>,
+        /// Take an approval back
+        #[arg(long)]
+        withdraw: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
     },
+    /// Let nothing start by itself until taken back, security updates included
+    Hold {
+        /// Why; it is shown wherever the hold is
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// When it ends: a time from now (36h, 7d), a day (2026-12-01) or a minute (2026-12-01T08:00), in the policy's zone
+        #[arg(long, value_name = "WHEN")]
+        until: Option<String>,
+    },
+    /// Take a hold back
+    Unhold,
+    /// Let updates go no further than a line (4.5) or a version (4.5.8)
+    Pin {
+        /// The line or the version
+        #[arg(value_name = "LINE|VERSION")]
+        to: String,
+        /// Why; it is shown wherever the pin is
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// When it ends, as for `hold`
+        #[arg(long, value_name = "WHEN")]
+        until: Option<String>,
+    },
+    /// Take a pin back
+    Unpin,
     /// Show every instance: version, last run, what waits. Asks nothing outside this host
     Status,
     /// List past runs, newest first

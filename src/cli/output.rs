@@ -66,12 +66,21 @@ impl Out {
 
     /// Why the command did not do what was asked; as JSON too, if results are JSON.
     pub fn failure(&self, failure: &Failure) {
-        let message = message_of(&failure.error);
         if self.json {
-            self.json(&error_json(&message, failure.exit.code()));
+            self.json(&json!({ "error": error_value(failure) }));
         }
-        self.note(&error_text(&message, self.color));
+        self.error_note(failure);
     }
+
+    /// The same on standard error only, where there is a result all the same.
+    pub fn error_note(&self, failure: &Failure) {
+        self.note(&error_text(&message_of(&failure.error), self.color));
+    }
+}
+
+/// A failure as a value to put into a result.
+pub fn error_value(failure: &Failure) -> Value {
+    error_json(&message_of(&failure.error), failure.exit.code())
 }
 
 /// The configuration's mistakes are a line each, with their causes in them; of everything else the whole
@@ -84,7 +93,7 @@ fn message_of(error: &anyhow::Error) -> String {
 }
 
 fn error_json(message: &str, exit_code: u8) -> Value {
-    json!({ "error": { "message": message, "exit_code": exit_code } })
+    json!({ "message": message, "exit_code": exit_code })
 }
 
 fn error_text(message: &str, color: bool) -> String {
@@ -175,7 +184,7 @@ mod tests {
         assert!(error_text(&message, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m failed"));
         assert_eq!(
             error_json(&message, 69),
-            json!({ "error": { "message": "failed to pull: no route", "exit_code": 69 } })
+            json!({ "message": "failed to pull: no route", "exit_code": 69 })
         );
     }
 }

@@ -9,8 +9,10 @@ pub(super) struct Main {
     pub(super) place: Place,
     pub(super) state_dir: Text,
     pub(super) policy: Text,
+    pub(super) changes: PolicyChanges,
     pub(super) docker: Docker,
     pub(super) github: GitHub,
+    pub(super) update_check: UpdateCheck,
     pub(super) instances: Vec<Instance>,
     pub(super) run: Run,
     pub(super) mail: Option<Mail>,
@@ -30,6 +32,12 @@ pub(super) struct GitHub {
     pub(super) token_file: Text,
 }
 
+#[derive(Debug, Default)]
+pub(super) struct UpdateCheck {
+    pub(super) enabled: Option<Located<bool>>,
+    pub(super) url: Text,
+}
+
 #[derive(Debug)]
 pub(super) struct Instance {
     pub(super) place: Place,
@@ -37,6 +45,7 @@ pub(super) struct Instance {
     pub(super) project: Text,
     pub(super) main_image: Text,
     pub(super) streaming_image: Text,
+    pub(super) policy: Text,
 }
 
 #[derive(Debug, Default)]
@@ -71,11 +80,20 @@ pub(super) struct Recipient {
 pub(super) struct PolicyFile {
     pub(super) place: Place,
     pub(super) zone: Text,
+    pub(super) pre_releases: Option<Located<bool>>,
     pub(super) windows: Vec<Window>,
     pub(super) rules: Vec<Rule>,
 }
 
-#[derive(Debug)]
+/// What the main file changes in every policy it names.
+#[derive(Debug, Default, Clone)]
+pub(super) struct PolicyChanges {
+    pub(super) zone: Text,
+    pub(super) windows: Vec<Window>,
+    pub(super) rules: Vec<Rule>,
+}
+
+#[derive(Debug, Clone)]
 pub(super) struct Window {
     pub(super) place: Place,
     pub(super) id: Text,
@@ -84,15 +102,27 @@ pub(super) struct Window {
     pub(super) allow: Option<Vec<Located<String>>>,
 }
 
-#[derive(Debug)]
+/// A rule; in the main file, its name says which rule of the policy gets the other keys.
+#[derive(Debug, Clone)]
 pub(super) struct Rule {
     pub(super) place: Place,
     pub(super) name: Text,
+    pub(super) matches: Option<Match>,
+    pub(super) action: Text,
+    pub(super) outside_windows: Text,
+    pub(super) approval: Text,
+    pub(super) approval_expires: Text,
+    pub(super) min_age: Text,
+    pub(super) deadline: Text,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Match {
     pub(super) class: Option<Vec<Located<String>>>,
     pub(super) severity: Option<Vec<Located<String>>>,
-    pub(super) when: Text,
-    pub(super) approval: Text,
-    pub(super) min_age: Text,
+    pub(super) exploited: Text,
+    pub(super) fork: Text,
+    pub(super) older_than: Text,
 }
 
 impl Main {
@@ -101,8 +131,17 @@ impl Main {
             place: reader.place(),
             state_dir: reader.text("state_dir"),
             policy: reader.text("policy"),
+            changes: PolicyChanges {
+                zone: zone(&mut reader),
+                windows: windows(&mut reader),
+                rules: rules(&mut reader, "override"),
+            },
             docker: reader.table("docker").map(Docker::read).unwrap_or_default(),
             github: reader.table("github").map(GitHub::read).unwrap_or_default(),
+            update_check: reader
+                .table("update_check")
+                .map(UpdateCheck::read)
+                .unwrap_or_default(),
             instances: reader
                 .tables("instance")
                 .into_iter()
@@ -140,6 +179,17 @@ impl GitHub {
     }
 }
 
+impl UpdateCheck {
+    fn read(mut reader: Reader<'_>) -> Self {
+        let update_check = Self {
+            enabled: reader.flag("enabled"),
+            url: reader.text("url"),
+        };
+        reader.finish();
+        update_check
+    }
+}
+
 impl Instance {
     fn read(mut reader: Reader<'_>) -> Self {
         let instance = Self {
@@ -148,6 +198,7 @@ impl Instance {
             project: reader.text("project"),
             main_image: reader.text("main_image"),
             streaming_image: reader.text("streaming_image"),
+            policy: reader.text("policy"),
         };
         reader.finish();
         instance
@@ -203,28 +254,35 @@ impl Recipient {
 
 impl PolicyFile {
     pub(super) fn read(mut reader: Reader<'_>) -> Self {
-        let zone = reader.table("time").and_then(|mut time| {
-            let zone = time.text("zone");
-            time.finish();
-            zone
-        });
         let file = Self {
             place: reader.place(),
-            zone,
-            windows: reader
-                .tables("window")
-                .into_iter()
-                .map(Window::read)
-                .collect(),
-            rules: reader
-                .tables("policy")
-                .into_iter()
-                .map(Rule::read)
-                .collect(),
+            zone: zone(&mut reader),
+            pre_releases: reader.flag("pre_releases"),
+            windows: windows(&mut reader),
+            rules: rules(&mut reader, "policy"),
         };
         reader.finish();
         file
     }
+}
+
+fn zone(reader: &mut Reader<'_>) -> Text {
+    let mut time = reader.table("time")?;
+    let zone = time.text("zone");
+    time.finish();
+    zone
+}
+
+fn windows(reader: &mut Reader<'_>) -> Vec<Window> {
+    reader
+        .tables("window")
+        .into_iter()
+        .map(Window::read)
+        .collect()
+}
+
+fn rules(reader: &mut Reader<'_>, key: &'static str) -> Vec<Rule> {
+    reader.tables(key).into_iter().map(Rule::read).collect()
 }
 
 impl Window {
@@ -243,22 +301,27 @@ impl Window {
 
 impl Rule {
     fn read(mut reader: Reader<'_>) -> Self {
-        let (class, severity) = match reader.table("match") {
-            Some(mut matches) => {
-                let found = (matches.texts("class"), matches.texts("severity"));
-                matches.finish();
-                found
-            }
-            None => (None, None),
-        };
+        let matches = reader.table("match").map(|mut matches| {
+            let found = Match {
+                class: matches.texts("class"),
+                severity: matches.texts("severity"),
+                exploited: matches.text("exploited"),
+                fork: matches.text("fork"),
+                older_than: matches.text("older_than"),
+            };
+            matches.finish();
+            found
+        });
         let rule = Self {
             place: reader.place(),
             name: reader.text("name"),
-            class,
-            severity,
-            when: reader.text("when"),
+            matches,
+            action: reader.text("action"),
+            outside_windows: reader.text("outside_windows"),
             approval: reader.text("approval"),
+            approval_expires: reader.text("approval_expires"),
             min_age: reader.text("min_age"),
+            deadline: reader.text("deadline"),
         };
         reader.finish();
         rule

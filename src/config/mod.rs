@@ -17,6 +17,8 @@ mod reader;
 mod validate;
 mod values;
 
+pub use policy::SHIPPED as SHIPPED_POLICIES;
+
 /// Where the configuration is expected when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/mastopatch/mastopatch.toml";
 
@@ -27,14 +29,16 @@ pub struct Settings {
     pub file: PathBuf,
     /// Where journal, snapshots and reports are kept.
     pub state_dir: PathBuf,
-    /// The file the policy was read from.
+    /// The file the policy was read from, or the name of a shipped one.
     pub policy_file: PathBuf,
-    /// When what may be updated.
+    /// When what may be updated, on instances without a policy of their own.
     pub policy: Policy,
     /// The container engine.
     pub docker: Docker,
     /// The source of releases.
     pub github: GitHub,
+    /// The address of Mastodon's own update check, the second source; not asked if absent.
+    pub update_check: Option<String>,
     /// What is kept patched; at least one, with unique names and projects.
     pub instances: Vec<Instance>,
     /// Limits of a run.
@@ -76,6 +80,10 @@ pub struct Instance {
     pub main_image: String,
     /// The repository of the streaming image, without a tag.
     pub streaming_image: String,
+    /// The policy's file, or the name of a shipped one.
+    pub policy_file: PathBuf,
+    /// When what may be updated here.
+    pub policy: Policy,
 }
 
 /// Limits of a run.
@@ -227,8 +235,14 @@ pub fn parse(
 /// Reads and checks a policy. `name` is the file named in errors.
 pub fn parse_policy(name: &Path, text: &str) -> Result<Policy, ConfigErrors> {
     let problems = reader::Problems::default();
-    let policy = policy::parse(name, text, &problems);
+    let policy = policy::parse(name, text, None, &problems);
     policy.ok_or_else(|| problems.into_errors())
+}
+
+/// A length of time as the configuration writes it, `36h`; longer than nothing.
+pub fn span(text: &str) -> Option<jiff::SignedDuration> {
+    let span = values::span(text).ok().filter(|span| !span.is_zero())?;
+    jiff::SignedDuration::try_from(span).ok()
 }
 
 impl ConfigErrors {

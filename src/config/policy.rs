@@ -1,4 +1,7 @@
-//! The policy file: windows and rules as written become a [`Policy`].
+//! Policies: windows and rules as written become a [`Policy`].
+//!
+//! A policy is a file: one that is shipped, or the operator's own. The main file may change it: another zone, other
+//! windows, single keys of single rules.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -8,18 +11,85 @@ use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
 use crate::config::Problem;
-use crate::config::fragments::{PolicyFile, Rule as RuleFragment, Window as WindowFragment};
+use crate::config::fragments::{
+    Match, PolicyChanges, PolicyFile, Rule as RuleFragment, Text, Window as WindowFragment,
+};
 use crate::config::reader::{File, Located, Place, Problems, Reader};
-use crate::config::values;
+use crate::config::values::{self, show_span};
 use crate::domain::advisory::Severity;
-use crate::domain::policy::{Approvals, Class, Matches, Policy, PolicyError, Rule, StartRule};
+use crate::domain::policy::{
+    Action, Approvals, Class, Matches, OutsideWindows, Policy, PolicyError, Rule,
+};
 use crate::domain::window::Window;
 
-/// The oldest a release may be asked to be: beyond this, a policy means "never", and should say so with an approval.
-const LONGEST_MIN_AGE: SignedDuration = SignedDuration::from_hours(90 * 24);
+/// The policies that are part of the program, by name; the same files are installed for reading and copying.
+pub const SHIPPED: [(&str, &str); 4] = [
+    (
+        "security-first",
+        include_str!("../../policies/security-first.toml"),
+    ),
+    (
+        "conservative",
+        include_str!("../../policies/conservative.toml"),
+    ),
+    (
+        "notify-only",
+        include_str!("../../policies/notify-only.toml"),
+    ),
+    ("canary", include_str!("../../policies/canary.toml")),
+];
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const QUARTER: SignedDuration = SignedDuration::from_hours(90 * 24);
+const YEAR: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// How long an approval holds where the rule does not say: a week has every window of a weekly calendar.
+const APPROVAL_HOLDS: SignedDuration = SignedDuration::from_hours(7 * 24);
+
+/// A policy's parts, each of them good, not yet checked against each other.
+#[derive(Debug, Clone)]
+pub(super) struct Draft {
+    zone: TimeZone,
+    pre_releases: bool,
+    windows: Vec<Window>,
+    rules: Vec<Rule>,
+}
+
+/// What the main file changes, each part of it good.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Changes {
+    zone: Option<TimeZone>,
+    windows: Vec<Window>,
+    rules: Vec<(Located<String>, RuleKeys)>,
+    places: Vec<(Named, Place)>,
+}
+
+/// The keys of a rule that are there.
+#[derive(Debug, Clone, Default)]
+struct RuleKeys {
+    matches: Option<Matches>,
+    action: Option<Action>,
+    outside_windows: Option<OutsideWindows>,
+    approval: Option<Approvals>,
+    approval_expires: Option<SignedDuration>,
+    min_age: Option<SignedDuration>,
+    deadline: Option<SignedDuration>,
+}
+
+/// What a problem of a whole policy is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Named {
+    Rule(String),
+    Window(String),
+}
 
 /// Parses and checks a policy; `None` when a problem was reported.
-pub(super) fn parse(name: &Path, text: &str, problems: &Problems) -> Option<Policy> {
+pub(super) fn parse(
+    name: &Path,
+    text: &str,
+    changes: Option<(&Path, &Changes)>,
+    problems: &Problems,
+) -> Option<Policy> {
     let mine = Problems::default();
     let file = File {
         name,
@@ -30,7 +100,8 @@ pub(super) fn parse(name: &Path, text: &str, problems: &Problems) -> Option<Poli
     };
     let policy = file.parse().and_then(|table| {
         let fragment = PolicyFile::read(Reader::root(file, &table));
-        check(file, &fragment)
+        let draft = draft(file, &fragment)?;
+        complete(file, &fragment, draft, changes)
     });
     let clean = mine.is_empty();
     mine.into_errors()
@@ -40,8 +111,43 @@ pub(super) fn parse(name: &Path, text: &str, problems: &Problems) -> Option<Poli
     policy.filter(|_| clean)
 }
 
-fn check(file: File<'_>, fragment: &PolicyFile) -> Option<Policy> {
-    let zone = zone(file, fragment);
+/// Checks what the main file changes by itself; `None` when a problem was reported.
+pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges) -> Option<Changes> {
+    let zone = match &fragment.zone {
+        None => Some(None),
+        Some(name) => zone(file, name).map(Some),
+    };
+    let checked_in = zone.clone().flatten().unwrap_or(TimeZone::UTC);
+    let windows: Vec<Option<Window>> = fragment
+        .windows
+        .iter()
+        .map(|window| check_window(file, window, &checked_in))
+        .collect();
+    let rules: Vec<Option<(Located<String>, RuleKeys)>> = fragment
+        .rules
+        .iter()
+        .map(|rule| {
+            let name = required(file, &rule.place, "name", rule.name.as_ref());
+            let keys = rule_keys(file, rule);
+            Some((name?.clone(), keys?))
+        })
+        .collect();
+    Some(Changes {
+        zone: zone?,
+        windows: windows.into_iter().collect::<Option<_>>()?,
+        rules: rules.into_iter().collect::<Option<_>>()?,
+        places: places(&fragment.windows, &fragment.rules),
+    })
+}
+
+fn draft(file: File<'_>, fragment: &PolicyFile) -> Option<Draft> {
+    let zone = match &fragment.zone {
+        Some(name) => zone(file, name),
+        None => {
+            missing(file, &fragment.place, "time.zone");
+            None
+        }
+    };
     // Windows are checked even without a usable zone, so that all mistakes come out at once.
     let checked_in = zone.clone().unwrap_or(TimeZone::UTC);
     let windows: Vec<Option<Window>> = fragment
@@ -54,24 +160,86 @@ fn check(file: File<'_>, fragment: &PolicyFile) -> Option<Policy> {
         .iter()
         .map(|rule| check_rule(file, rule))
         .collect();
-    let windows = windows.into_iter().collect::<Option<Vec<_>>>()?;
-    let rules = rules.into_iter().collect::<Option<Vec<_>>>()?;
-    match Policy::new(zone?, windows, rules) {
-        Ok(policy) => Some(policy),
-        Err(errors) => {
-            for error in errors {
-                file.refuse(&place_of(fragment, &error), &error);
-            }
-            None
-        }
-    }
+    Some(Draft {
+        windows: windows.into_iter().collect::<Option<_>>()?,
+        rules: rules.into_iter().collect::<Option<_>>()?,
+        pre_releases: fragment
+            .pre_releases
+            .as_ref()
+            .is_some_and(|flag| flag.value),
+        zone: zone?,
+    })
 }
 
-fn zone(file: File<'_>, fragment: &PolicyFile) -> Option<TimeZone> {
-    let Some(name) = &fragment.zone else {
-        missing(file, &fragment.place, "time.zone");
-        return None;
+/// Applies the changes and checks everything against everything.
+fn complete(
+    file: File<'_>,
+    fragment: &PolicyFile,
+    mut draft: Draft,
+    changes: Option<(&Path, &Changes)>,
+) -> Option<Policy> {
+    let foreign = changes.map(|(name, changes)| (File { name, ..file }, changes));
+    if let Some((main, changes)) = foreign {
+        if let Some(zone) = &changes.zone {
+            draft.zone = zone.clone();
+        }
+        if !changes.windows.is_empty() {
+            draft.windows.clone_from(&changes.windows);
+        }
+        let zone = draft.zone.clone();
+        draft.windows = draft
+            .windows
+            .into_iter()
+            .map(|window| window.in_zone(zone.clone()))
+            .collect();
+        for (name, keys) in &changes.rules {
+            match draft.rules.iter_mut().find(|rule| rule.name == name.value) {
+                Some(rule) => keys.change(rule),
+                None => {
+                    let names: Vec<String> = draft
+                        .rules
+                        .iter()
+                        .map(|rule| format!("`{}`", rule.name))
+                        .collect();
+                    main.refuse(
+                        &name.place,
+                        &format!(
+                            "the policy {} has no rule `{}` to change; it has {}",
+                            file.name.display(),
+                            name.value,
+                            names.join(", ")
+                        ),
+                    );
+                }
+            }
+        }
+    }
+    let mine = places(&fragment.windows, &fragment.rules);
+    let errors = match Policy::new(draft.zone, draft.windows, draft.rules, draft.pre_releases) {
+        Ok(policy) => return Some(policy),
+        Err(errors) => errors,
     };
+    for error in errors {
+        let about = about(&error);
+        let place = |places: &[(Named, Place)]| {
+            let mut named = places
+                .iter()
+                .filter(|(named, _)| Some(named) == about.as_ref());
+            named.next_back().map(|(_, place)| place.clone())
+        };
+        let changed = foreign.and_then(|(main, changes)| Some((main, place(&changes.places)?)));
+        match changed {
+            Some((main, place)) => main.refuse(&place, &error),
+            None => file.refuse(
+                &place(&mine).unwrap_or_else(|| fragment.place.clone()),
+                &error,
+            ),
+        }
+    }
+    None
+}
+
+fn zone(file: File<'_>, name: &Located<String>) -> Option<TimeZone> {
     let text = name.value.as_str();
     let named = text.starts_with(|c: char| c.is_ascii_alphabetic())
         && !text.eq_ignore_ascii_case("localtime");
@@ -110,41 +278,100 @@ fn check_window(file: File<'_>, fragment: &WindowFragment, zone: &TimeZone) -> O
 fn check_rule(file: File<'_>, fragment: &RuleFragment) -> Option<Rule> {
     let name = required(file, &fragment.place, "name", fragment.name.as_ref())
         .and_then(|name| file.check(name, values::name));
+    let keys = rule_keys(file, fragment);
+    let notifies = keys
+        .as_ref()
+        .is_some_and(|keys| keys.action == Some(Action::Notify));
+    if fragment.approval.is_none() && !notifies {
+        missing(file, &fragment.place, "approval");
+    }
+    let mut rule = Rule {
+        name: name?,
+        matches: Matches::default(),
+        action: Action::Update,
+        outside_windows: OutsideWindows::Never,
+        approval: Approvals::One,
+        approval_expires: APPROVAL_HOLDS,
+        min_age: SignedDuration::ZERO,
+        deadline: None,
+    };
+    keys?.change(&mut rule);
+    Some(rule)
+}
+
+/// Reads every key before giving up on any; `None` when a problem was reported.
+fn rule_keys(file: File<'_>, fragment: &RuleFragment) -> Option<RuleKeys> {
+    let matches = optional(fragment.matches.as_ref(), |matches| {
+        check_match(file, matches)
+    });
+    let action = optional(fragment.action.as_ref(), |text| word(file, text, &ACTIONS));
+    let outside = optional(fragment.outside_windows.as_ref(), |text| {
+        outside_windows(file, text)
+    });
+    let approval = optional(fragment.approval.as_ref(), |text| {
+        word(file, text, &APPROVALS)
+    });
+    let expires = bounded(file, &fragment.approval_expires, HOUR, QUARTER);
+    let min_age = match &fragment.min_age {
+        None => Some(None),
+        Some(age) => span(file, age)
+            .filter(|length| {
+                let good = *length <= QUARTER;
+                if !good {
+                    file.refuse(
+                        &age.place,
+                        "a minimum age above 90 days means never; ask for an approval instead",
+                    );
+                }
+                good
+            })
+            .map(Some),
+    };
+    let deadline = bounded(file, &fragment.deadline, HOUR, YEAR);
+    Some(RuleKeys {
+        matches: matches?,
+        action: action?,
+        outside_windows: outside?,
+        approval: approval?,
+        approval_expires: expires?,
+        min_age: min_age?,
+        deadline: deadline?,
+    })
+}
+
+fn check_match(file: File<'_>, fragment: &Match) -> Option<Matches> {
     let classes = set(file, fragment.class.as_deref(), &CLASSES);
     let severities = set(file, fragment.severity.as_deref(), &SEVERITIES);
-    let when = required(file, &fragment.place, "when", fragment.when.as_ref())
-        .and_then(|when| word(file, when, &WHEN));
-    let approval = required(
-        file,
-        &fragment.place,
-        "approval",
-        fragment.approval.as_ref(),
-    )
-    .and_then(|approval| word(file, approval, &APPROVALS));
-    let min_age = match &fragment.min_age {
-        None => Some(SignedDuration::ZERO),
-        Some(age) => span(file, age).filter(|length| {
-            let good = *length <= LONGEST_MIN_AGE;
-            if !good {
-                file.refuse(
-                    &age.place,
-                    "a minimum age above 90 days means never; ask for an approval instead",
-                );
-            }
-            good
-        }),
-    };
-    let matches = Matches {
+    let exploited = optional(fragment.exploited.as_ref(), |text| {
+        word(file, text, &YES_OR_NO)
+    });
+    let fork = optional(fragment.fork.as_ref(), |text| word(file, text, &YES_OR_NO));
+    let older_than = bounded(file, &fragment.older_than, HOUR, YEAR);
+    Some(Matches {
         classes: classes?,
         severities: severities?,
-    };
-    Some(Rule {
-        name: name?,
-        matches,
-        when: when?,
-        approval: approval?,
-        min_age: min_age?,
+        exploited: exploited?.flatten(),
+        fork: fork?.flatten(),
+        older_than: older_than?,
     })
+}
+
+impl RuleKeys {
+    /// Puts every key that is there over the rule's own.
+    fn change(&self, rule: &mut Rule) {
+        fn put<T: Clone>(new: Option<&T>, old: &mut T) {
+            if let Some(new) = new {
+                old.clone_from(new);
+            }
+        }
+        put(self.matches.as_ref(), &mut rule.matches);
+        put(self.action.as_ref(), &mut rule.action);
+        put(self.outside_windows.as_ref(), &mut rule.outside_windows);
+        put(self.approval.as_ref(), &mut rule.approval);
+        put(self.approval_expires.as_ref(), &mut rule.approval_expires);
+        put(self.min_age.as_ref(), &mut rule.min_age);
+        rule.deadline = self.deadline.or(rule.deadline);
+    }
 }
 
 const CLASSES: [(&str, Class); 4] = [
@@ -159,11 +386,34 @@ const SEVERITIES: [(&str, Severity); 4] = [
     ("high", Severity::High),
     ("critical", Severity::Critical),
 ];
-const WHEN: [(&str, StartRule); 2] = [
-    ("window", StartRule::Window),
-    ("at-once", StartRule::AtOnce),
-];
 const APPROVALS: [(&str, Approvals); 2] = [("none", Approvals::None), ("one", Approvals::One)];
+const ACTIONS: [(&str, Action); 2] = [("update", Action::Update), ("notify", Action::Notify)];
+const YES_OR_NO: [(&str, Option<bool>); 3] =
+    [("any", None), ("yes", Some(true)), ("no", Some(false))];
+
+fn outside_windows(file: File<'_>, text: &Located<String>) -> Option<OutsideWindows> {
+    match text.value.as_str() {
+        "never" => return Some(OutsideWindows::Never),
+        "at-once" => return Some(OutsideWindows::AtOnce),
+        _ => {}
+    }
+    let span = text
+        .value
+        .strip_prefix("after ")
+        .and_then(|rest| values::span(rest.trim()).ok())
+        .and_then(|span| SignedDuration::try_from(span).ok())
+        .filter(|span| *span <= QUARTER);
+    if span.is_none() {
+        file.refuse(
+            &text.place,
+            &format!(
+                "`{}` is none of `never`, `at-once`, `after 4h` (a time up to 90 days)",
+                text.value
+            ),
+        );
+    }
+    span.map(OutsideWindows::After)
+}
 
 fn allowed(file: File<'_>, classes: &[Located<String>]) -> Option<BTreeSet<Class>> {
     match classes {
@@ -183,6 +433,18 @@ fn set<T: Copy + Ord>(
         None => Some(BTreeSet::new()),
         Some(texts) => all(texts.iter().map(|text| word(file, text, words)))
             .map(|list| list.into_iter().collect()),
+    }
+}
+
+/// What is not there is good; what is there has to be.
+#[allow(
+    clippy::option_option,
+    reason = "the outer one says whether a problem was reported"
+)]
+fn optional<F, T>(value: Option<&F>, check: impl FnOnce(&F) -> Option<T>) -> Option<Option<T>> {
+    match value {
+        None => Some(None),
+        Some(value) => check(value).map(Some),
     }
 }
 
@@ -212,6 +474,28 @@ fn span(file: File<'_>, text: &Located<String>) -> Option<SignedDuration> {
         .ok()
 }
 
+#[allow(
+    clippy::option_option,
+    reason = "the outer one says whether a problem was reported"
+)]
+fn bounded(
+    file: File<'_>,
+    text: &Text,
+    least: SignedDuration,
+    most: SignedDuration,
+) -> Option<Option<SignedDuration>> {
+    optional(text.as_ref(), |text| {
+        let length = span(file, text)?;
+        let good = (least..=most).contains(&length);
+        if !good {
+            let show = |length: SignedDuration| show_span(length.unsigned_abs());
+            let bounds = format!("must be from {} to {}", show(least), show(most));
+            file.refuse(&text.place, &bounds);
+        }
+        good.then_some(length)
+    })
+}
+
 /// All or nothing, but only after every item was looked at.
 fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
@@ -239,28 +523,26 @@ pub(super) fn required<'a, T>(
     value
 }
 
-fn place_of(fragment: &PolicyFile, error: &PolicyError) -> Place {
-    let rule = |name: &String| {
-        let mut named = fragment
-            .rules
-            .iter()
-            .filter(|rule| rule.name.as_ref().is_some_and(|text| text.value == *name));
-        named.next_back().map(|rule| rule.place.clone())
-    };
-    let window = |id: &String| {
-        let mut named = fragment
-            .windows
-            .iter()
-            .filter(|window| window.id.as_ref().is_some_and(|text| text.value == *id));
-        named.next_back().map(|window| window.place.clone())
-    };
-    let place = match error {
+fn places(windows: &[WindowFragment], rules: &[RuleFragment]) -> Vec<(Named, Place)> {
+    let windows = windows.iter().filter_map(|window| {
+        let id = window.id.as_ref()?;
+        Some((Named::Window(id.value.clone()), window.place.clone()))
+    });
+    let rules = rules.iter().filter_map(|rule| {
+        let name = rule.name.as_ref()?;
+        Some((Named::Rule(name.value.clone()), rule.place.clone()))
+    });
+    windows.chain(rules).collect()
+}
+
+fn about(error: &PolicyError) -> Option<Named> {
+    match error {
         PolicyError::NoRules => None,
-        PolicyError::WindowTwice(id) => window(id),
+        PolicyError::WindowTwice(id) => Some(Named::Window(id.clone())),
         PolicyError::RuleTwice(name)
         | PolicyError::NegativeAge(name)
+        | PolicyError::DeadlineTooEarly(name)
         | PolicyError::NoWindow { rule: name, .. }
-        | PolicyError::NeverReached { rule: name, .. } => rule(name),
-    };
-    place.unwrap_or_else(|| fragment.place.clone())
+        | PolicyError::NeverReached { rule: name, .. } => Some(Named::Rule(name.clone())),
+    }
 }

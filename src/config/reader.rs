@@ -167,6 +167,12 @@ impl<'a> Reader<'a> {
         })
     }
 
+    pub(super) fn flag(&mut self, key: &'static str) -> Option<Located<bool>> {
+        let (value, place) = self.get(key)?;
+        self.expect("true or false", value, &place, DeValue::as_bool)
+            .map(|value| Located { value, place })
+    }
+
     /// A text or a list of texts.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
         let (value, place) = self.get(key)?;

@@ -4,12 +4,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
+use crate::domain::policy::Approvals;
+use crate::domain::window::Window;
 
-const POLICY: &str = include_str!("../../policies/standard.toml");
+const POLICY: &str = include_str!("../../tests/data/policies/sunday.toml");
 const LEAST: &str =
     "policy = \"policy.toml\"\n[[instance]]\nname = \"social.example\"\nproject = \"mastodon\"\n";
 
@@ -164,17 +167,11 @@ fn every_mistake_is_reported_at_once_with_line_column_and_key() {
 
 #[test]
 fn files_that_are_missing_or_no_toml_are_named() {
-    assert_eq!(
-        mistakes(""),
-        [
-            "mastopatch.toml:1:1: policy: is required",
-            "mastopatch.toml:1:1: instance: is required"
-        ]
-    );
+    assert_eq!(mistakes(""), ["mastopatch.toml:1:1: instance: is required"]);
     let errors = mistakes(&LEAST.replace("policy.toml", "absent.toml"));
     assert!(
         errors.iter().any(
-            |error| error.starts_with("mastopatch.toml:1:1: policy: cannot read `absent.toml`")
+            |error| error.starts_with("mastopatch.toml:1:1: policy: `absent.toml` is none of the policies `security-first`, `conservative`, `notify-only`, `canary`, and the file cannot be read")
         ),
         "{errors:?}"
     );
@@ -217,7 +214,7 @@ fn mistakes_in_the_policy_are_reported_together_with_those_in_the_main_file() {
 #[test]
 fn every_mistake_in_a_policy_is_reported() {
     let text = "[time]\nzone = \"+01:00\"\n[[window]]\nid = \"w\"\nopens = [\"Sun 02:00\", \"Sun *-*-1..7 01:00\"]\nlasts = \"25h\"\n\
-                allow = [\"securty\"]\n[[policy]]\nname = \"p\"\nmatch = { class = \"patch\", severty = [\"low\"] }\nwhen = \"later\"\nmin_age = \"100d\"\n";
+                allow = [\"securty\"]\n[[policy]]\nname = \"p\"\nmatch = { class = \"patch\", severty = [\"low\"] }\noutside_windows = \"later\"\nmin_age = \"100d\"\n";
     assert_eq!(
         policy_mistakes(text),
         [
@@ -226,7 +223,7 @@ fn every_mistake_in_a_policy_is_reported() {
             "policy.toml:7:10: window.allow: `securty` is none of `security`, `patch`, `minor`, `major`",
             "policy.toml:8:1: policy.approval: is required",
             "policy.toml:10:28: policy.match.severty: unknown key, did you mean `severity`?",
-            "policy.toml:11:1: policy.when: `later` is none of `window`, `at-once`",
+            "policy.toml:11:1: policy.outside_windows: `later` is none of `never`, `at-once`, `after 4h` (a time up to 90 days)",
             "policy.toml:12:1: policy.min_age: a minimum age above 90 days means never; ask for an approval instead",
         ]
     );
@@ -235,7 +232,7 @@ fn every_mistake_in_a_policy_is_reported() {
 #[test]
 fn rules_that_contradict_each_other_are_reported_at_the_rule() {
     let rule = |name: &str| {
-        format!("[[policy]]\nname = \"{name}\"\nwhen = \"window\"\napproval = \"none\"\n")
+        format!("[[policy]]\nname = \"{name}\"\noutside_windows = \"never\"\napproval = \"none\"\n")
     };
     let text = format!("[time]\nzone = \"UTC\"\n{}{}", rule("a"), rule("b"));
     assert_eq!(
@@ -251,22 +248,77 @@ fn rules_that_contradict_each_other_are_reported_at_the_rule() {
         ["policy.toml:1:1: the policy has no rule, so nothing would ever be updated"]
     );
     assert_eq!(
-        policy_mistakes(&rule("a").replace("window", "at-once")),
+        policy_mistakes(&rule("a").replace("never", "at-once")),
         ["policy.toml:1:1: time.zone: is required"]
     );
 }
 
 #[test]
-fn every_shipped_policy_is_valid() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-    let mut names: Vec<_> = fs::read_dir(dir)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    names.sort();
-    assert!(names.len() >= 2);
-    for name in names {
-        let text = fs::read_to_string(&name).unwrap();
-        parse_policy(&name, &text).unwrap_or_else(|errors| panic!("{errors}"));
+fn every_shipped_policy_is_valid_and_the_first_is_the_default() {
+    for (name, text) in SHIPPED_POLICIES {
+        parse_policy(Path::new(name), text).unwrap_or_else(|errors| panic!("{errors}"));
     }
+    let instance = "[[instance]]\nname = \"a\"\nproject = \"a\"\n";
+    let settings = read(&written(instance)).unwrap();
+    assert_eq!(settings.policy_file, Path::new("security-first"));
+    let (name, text) = SHIPPED_POLICIES[0];
+    assert_eq!(
+        (name, &settings.policy),
+        (
+            "security-first",
+            &parse_policy(Path::new(name), text).unwrap()
+        )
+    );
+}
+
+#[test]
+fn the_main_file_changes_the_policy_it_names() {
+    let text = "policy = \"conservative\"\n[time]\nzone = \"Asia/Kolkata\"\n\
+                [[window]]\nid = \"noon\"\nopens = \"Sat 12:00\"\nlasts = \"3h\"\nallow = \"*\"\n\
+                [[override]]\nname = \"patch\"\nmin_age = \"2d\"\napproval = \"none\"\n\
+                [[instance]]\nname = \"a\"\nproject = \"a\"\n\
+                [[instance]]\nname = \"b\"\nproject = \"b\"\npolicy = \"policy.toml\"\n";
+    let settings = read(&written(text)).unwrap();
+    let of = |place: usize| {
+        let policy = &settings.instances[place].policy;
+        let rule = policy
+            .rules()
+            .iter()
+            .find(|rule| rule.name == "patch")
+            .unwrap();
+        let windows: Vec<&str> = policy.windows().iter().map(Window::id).collect();
+        (
+            policy.zone().iana_name().unwrap().to_owned(),
+            windows,
+            rule.min_age,
+            rule.approval,
+        )
+    };
+    let wanted = (
+        "Asia/Kolkata".to_owned(),
+        vec!["noon"],
+        SignedDuration::from_hours(48),
+        Approvals::None,
+    );
+    assert_eq!(of(0), wanted);
+    assert_eq!(of(1), wanted);
+    // What is not named keeps what the policy says.
+    assert_eq!(
+        settings.policy.rules()[1].deadline,
+        Some(SignedDuration::from_hours(720))
+    );
+}
+
+#[test]
+fn a_change_that_does_not_fit_is_told_where_it_stands() {
+    let text = "[[override]]\nname = \"pach\"\nmin_age = \"2d\"\n\
+                [[override]]\nname = \"patch\"\ndeadline = \"2h\"\n\
+                [[instance]]\nname = \"a\"\nproject = \"a\"\n";
+    assert_eq!(
+        mistakes(text),
+        [
+            "mastopatch.toml:2:1: override.name: the policy security-first.toml has no rule `pach` to change; it has `exploited`, `critical`, `security-high`, `security`, `patch`, `way-out`, `next-line`",
+            "mastopatch.toml:4:1: override: rule `patch` has a deadline before its minimum age is over",
+        ]
+    );
 }

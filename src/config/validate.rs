@@ -7,7 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use crate::config::fragments::{self, Main, Text};
-use crate::config::policy::{self, missing, required, word};
+use crate::config::policy::{self, Changes, SHIPPED, missing, required, word};
 use crate::config::reader::{File, Located, Place, Problems, ReadFile, Reader};
 use crate::config::values::{self, show_span};
 use crate::config::{
@@ -27,6 +27,8 @@ const POLL: Bounds = Bounds {
     most: DAY,
     usual: Duration::from_secs(600),
 };
+/// Where every Mastodon server asks for itself, too.
+const UPDATE_CHECK: &str = "https://api.joinmastodon.org/update-check";
 const TIMEOUT: Bounds = Bounds {
     least: SECOND,
     most: Duration::from_secs(300),
@@ -62,6 +64,8 @@ const SETTLE: Bounds = Bounds {
     most: Duration::from_secs(600),
     usual: Duration::from_secs(15),
 };
+/// The policy where none is named.
+const DEFAULT_POLICY: &str = "security-first";
 /// Every snapshot is as large as the database; more than this many is a full disk.
 const MOST_SNAPSHOTS: u32 = 100;
 /// A secret is one line; anything longer is a wrong file.
@@ -123,8 +127,10 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
         "/var/lib/mastopatch",
         values::absolute,
     );
-    let policy = required(file, &written.place, "policy", written.policy.as_ref())
-        .and_then(|name| read_policy(file, name));
+    let changes = policy::changes(file, &written.changes);
+    // Without good changes, the policy is still checked by itself, so that all mistakes come out at once.
+    let applied = changes.clone().unwrap_or_default();
+    let policy = read_policy(file, written.policy.as_ref(), &applied);
     let docker = or(
         file,
         &written.docker.socket,
@@ -133,12 +139,14 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
     )
     .map(|socket| Docker { socket });
     let github = check_github(file, &written.github, credentials);
-    let instances = check_instances(file, &written);
+    let update_check = check_update_check(file, &written.update_check);
+    let instances = check_instances(file, &written, &applied, policy.as_ref());
     let run = check_run(file, &written.run);
     let mail = match &written.mail {
         None => Some(None),
         Some(mail) => check_mail(file, mail, credentials).map(Some),
     };
+    changes?;
     let (policy_file, policy) = policy?;
     Some(Settings {
         file: file.name.to_owned(),
@@ -147,24 +155,48 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
         policy,
         docker: docker?,
         github: github?,
+        update_check: update_check.ok()?,
         instances: instances?,
         run: run?,
         mail: mail?,
     })
 }
 
-fn read_policy(file: File<'_>, name: &Located<String>) -> Option<(PathBuf, Policy)> {
+/// The policy of this name or in this file, with the changes of the main file; the default one where none is named.
+fn read_policy(
+    file: File<'_>,
+    named: Option<&Located<String>>,
+    changes: &Changes,
+) -> Option<(PathBuf, Policy)> {
+    let name = named.map_or(DEFAULT_POLICY, |name| name.value.as_str());
+    let changes = Some((file.name, changes));
+    if let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+        let path = PathBuf::from(format!("{name}.toml"));
+        let policy = policy::parse(&path, text, changes, file.problems)?;
+        return Some((PathBuf::from(name), policy));
+    }
+    let place = named.map(|name| name.place.clone())?;
     let path = file
         .name
         .parent()
         .unwrap_or_else(|| Path::new(""))
-        .join(&name.value);
+        .join(name);
     match (file.read)(&path) {
-        Ok(text) => policy::parse(&path, &text, file.problems).map(|policy| (path, policy)),
+        Ok(text) => {
+            policy::parse(&path, &text, changes, file.problems).map(|policy| (path, policy))
+        }
         Err(err) => {
+            let shipped: Vec<String> = SHIPPED
+                .iter()
+                .map(|(name, _)| format!("`{name}`"))
+                .collect();
             file.refuse(
-                &name.place,
-                &format!("cannot read `{}`: {err}", path.display()),
+                &place,
+                &format!(
+                    "`{name}` is none of the policies {}, and the file cannot be read: `{}`: {err}",
+                    shipped.join(", "),
+                    path.display()
+                ),
             );
             None
         }
@@ -206,7 +238,21 @@ fn check_github(
     })
 }
 
-fn check_instances(file: File<'_>, main: &Main) -> Option<Vec<Instance>> {
+fn check_update_check(
+    file: File<'_>,
+    update_check: &fragments::UpdateCheck,
+) -> Result<Option<String>, Reported> {
+    let url = or(file, &update_check.url, UPDATE_CHECK, values::http_url).ok_or(Reported)?;
+    let enabled = update_check.enabled.as_ref().is_none_or(|flag| flag.value);
+    Ok(enabled.then_some(url))
+}
+
+fn check_instances(
+    file: File<'_>,
+    main: &Main,
+    changes: &Changes,
+    usual: Option<&(PathBuf, Policy)>,
+) -> Option<Vec<Instance>> {
     if main.instances.is_empty() {
         missing(file, &main.place, "instance");
         return None;
@@ -239,12 +285,21 @@ fn check_instances(file: File<'_>, main: &Main) -> Option<Vec<Instance>> {
         {
             twice(&fragment.project, "project");
         }
-        checked.push(check_instance(file, fragment));
+        checked.push(check_instance(file, fragment, changes, usual));
     }
     checked.into_iter().collect()
 }
 
-fn check_instance(file: File<'_>, fragment: &fragments::Instance) -> Option<Instance> {
+fn check_instance(
+    file: File<'_>,
+    fragment: &fragments::Instance,
+    changes: &Changes,
+    usual: Option<&(PathBuf, Policy)>,
+) -> Option<Instance> {
+    let policy = match &fragment.policy {
+        Some(name) => read_policy(file, Some(name), changes),
+        None => usual.cloned(),
+    };
     let name = required(file, &fragment.place, "name", fragment.name.as_ref())
         .and_then(|name| file.check(name, values::name));
     let project = required(file, &fragment.place, "project", fragment.project.as_ref())
@@ -266,6 +321,8 @@ fn check_instance(file: File<'_>, fragment: &fragments::Instance) -> Option<Inst
         project: project?,
         main_image: main_image?,
         streaming_image: streaming_image?,
+        policy_file: policy.as_ref().map(|(file, _)| file.clone())?,
+        policy: policy?.1,
     })
 }
 

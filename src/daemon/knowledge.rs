@@ -1,16 +1,25 @@
-//! What is known: GitHub's answers, kept in the store, and what follows for an instance.
+//! What is known of the outside, and what follows for an instance.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use crate::adapters::store::{CachedAnswer, Store};
+use jiff::SignedDuration;
+use jiff::civil::Date;
+
+use super::feeds;
+use crate::adapters::store::Store;
 use crate::config::{Instance, Settings};
 use crate::domain::advisory::Advisory;
-use crate::domain::decide::{Approval, Attempt, Facts, Quarantined};
+use crate::domain::decide::{Approval, Attempt, Facts, Hold, Pin, Quarantined};
 use crate::domain::event::{Event, Outcome, Step};
+use crate::domain::feed::{Alarm, Offered};
+use crate::domain::installed::Installed;
+use crate::domain::path::Host;
+use crate::domain::published::Published;
 use crate::domain::release::Release;
-use crate::domain::version::ReleaseVersion;
-use crate::engine::planner::InstanceRef;
-use crate::ports::release_source::{CachedPages, ReleaseSource, ReleaseSourceError};
+use crate::domain::version::{ReleaseLine, ReleaseVersion};
+use crate::engine::planner::{InstanceRef, Look};
+use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::store::{Journal, StoreError};
 
 /// Time that a run and its way back need together as long as nothing was measured on this host. A small
@@ -19,15 +28,43 @@ const UNMEASURED: SignedDuration = SignedDuration::from_mins(45);
 /// Nothing starts with less left in a window, however fast the last runs were.
 const FLOOR: SignedDuration = SignedDuration::from_mins(15);
 
-/// What GitHub says.
-#[derive(Debug, Clone)]
+/// Everything that is known of the outside.
+#[derive(Debug, Clone, Default)]
 pub struct Known {
-    /// Releases.
+    /// Every release that was ever seen, at its worst; also those that are gone.
     pub releases: Vec<Release>,
-    /// Advisories.
+    /// Every advisory that was ever seen, at its worst; also those that are withdrawn or gone.
     pub advisories: Vec<Advisory>,
     /// What could not be read.
     pub problems: Vec<String>,
+    /// What is wrong with the sources themselves, worst first.
+    pub alarms: Vec<Alarm>,
+    /// What Mastodon's own update check offers to the versions that run here.
+    pub offered: Vec<Offered>,
+    /// Versions that it ever called urgent: each of them closes a security hole.
+    pub urgent: BTreeSet<ReleaseVersion>,
+    /// When lines get no more repairs, as it says; the earliest day where it says several.
+    pub end_of_support: BTreeMap<ReleaseLine, Date>,
+}
+
+impl Known {
+    /// What keeps anybody from saying that all is well, as sentences for [`Facts::problems`].
+    pub fn obstacles(&self) -> Vec<String> {
+        let mut sentences = self.problems.clone();
+        for alarm in self.alarms.iter().filter(|it| it.kind.hides_news()) {
+            if !sentences.contains(&alarm.sentence) {
+                sentences.push(alarm.sentence.clone());
+            }
+        }
+        sentences
+    }
+
+    pub(super) fn ends(&mut self, line: ReleaseLine, day: Option<Date>) {
+        if let Some(day) = day {
+            let known = self.end_of_support.entry(line).or_insert(day);
+            *known = day.min(*known);
+        }
+    }
 }
 
 /// Why nothing can be said.
@@ -47,73 +84,42 @@ pub enum KnowledgeError {
     Store(#[from] StoreError),
 }
 
-/// Asks GitHub, and keeps its answers. A failed question forgets nothing that was known.
-pub async fn refresh<S: ReleaseSource>(
-    store: &Store,
-    source: &S,
-    repository: &str,
-    now: Timestamp,
-) -> Result<Known, KnowledgeError> {
-    let key = format!("releases of {repository}");
-    let known = pages(store, &key)?;
-    let releases = source
-        .releases(&known)
-        .await
-        .map_err(|source| KnowledgeError::Source {
-            what: "releases",
-            source,
-        })?;
-    keep(store, &key, &releases.pages, now)?;
-    let key = format!("advisories of {repository}");
-    let known = pages(store, &key)?;
-    let advisories = source
-        .advisories(&known)
-        .await
-        .map_err(|source| KnowledgeError::Source {
-            what: "advisories",
-            source,
-        })?;
-    keep(store, &key, &advisories.pages, now)?;
-    for release in &releases.items {
-        store.first_seen("release", &release.tag, now)?;
+impl Known {
+    /// The same, ready to be decided upon by all instances.
+    pub fn published(&self) -> Arc<Published> {
+        let published = Published::new(self.releases.clone(), self.advisories.clone())
+            .with_second_source(self.urgent.clone(), self.end_of_support.clone())
+            .with_problems(self.obstacles());
+        Arc::new(published)
     }
-    let mut problems = releases.problems;
-    problems.extend(advisories.problems);
-    Ok(Known {
-        releases: releases.items,
-        advisories: advisories.items,
-        problems,
-    })
 }
 
-fn pages(store: &Store, key: &str) -> Result<CachedPages, StoreError> {
-    let cached = store.cached(key)?;
-    // Pages that cannot be read any more are as good as none.
-    Ok(cached
-        .and_then(|answer| serde_json::from_slice(&answer.body).ok())
-        .unwrap_or_default())
-}
-
-fn keep(store: &Store, key: &str, pages: &CachedPages, now: Timestamp) -> Result<(), StoreError> {
-    let body = serde_json::to_vec(pages).unwrap_or_default();
-    store.put_cached(
-        key,
-        &CachedAnswer {
-            etag: None,
-            body,
-            fetched_at: now,
-        },
-    )
+/// The facts about a version that runs nowhere.
+pub fn what_if(version: ReleaseVersion, published: &Arc<Published>) -> Facts {
+    Facts {
+        instance: "nobody".to_owned(),
+        installed: Installed::taken_for_granted(version),
+        host: Host::default(),
+        published: Arc::clone(published),
+        quarantined: Vec::new(),
+        approvals: Vec::new(),
+        hold: None,
+        pin: None,
+        attempts: Vec::new(),
+        planned: None,
+        problems: Vec::new(),
+    }
 }
 
 /// Everything `decide` needs about one instance.
 pub fn facts(
     store: &Store,
     instance: &Instance,
-    installed: ReleaseVersion,
-    known: &Known,
+    look: &Look,
+    published: &Arc<Published>,
 ) -> Result<Facts, StoreError> {
-    let mut problems = known.problems.clone();
+    feeds::note_version(store, &instance.name, &look.installed.version)?;
+    let mut problems = Vec::new();
     let mut quarantined = Vec::new();
     for row in store.quarantined(&instance.name)? {
         match row.version.parse() {
@@ -129,6 +135,8 @@ pub fn facts(
         if let Ok(version) = row.version.parse() {
             approvals.push(Approval {
                 version,
+                plan: row.plan_hash,
+                expires_at: row.expires_at,
                 by: row.by,
                 at: row.at,
             });
@@ -136,14 +144,43 @@ pub fn facts(
     }
     Ok(Facts {
         instance: instance.name.clone(),
-        installed,
-        releases: known.releases.clone(),
-        advisories: known.advisories.clone(),
+        installed: look.installed.clone(),
+        host: look.host.clone(),
+        published: Arc::clone(published),
+        hold: store.hold(&instance.name)?.map(|row| Hold {
+            reason: row.reason,
+            by: row.by,
+            at: row.at,
+            until: row.until,
+        }),
+        pin: pin(store, instance, &mut problems)?,
+        planned: None,
         quarantined,
         approvals,
         attempts: attempts(store, &instance.name)?,
         problems,
     })
+}
+
+fn pin(
+    store: &Store,
+    instance: &Instance,
+    problems: &mut Vec<String>,
+) -> Result<Option<Pin>, StoreError> {
+    let Some(row) = store.pin(&instance.name)? else {
+        return Ok(None);
+    };
+    let to = row.to.parse();
+    if to.is_err() {
+        problems.push(format!("A pin is unreadable: {}.", row.to));
+    }
+    Ok(to.ok().map(|to| Pin {
+        to,
+        reason: row.reason,
+        by: row.by,
+        at: row.at,
+        until: row.until,
+    }))
 }
 
 /// Runs since the last one that committed, newest first.

@@ -2,6 +2,7 @@
 //! one update from lock to outcome. The daemon's own loop is in [`supervisor`].
 
 pub mod act;
+pub mod feeds;
 pub mod knowledge;
 pub mod lock;
 pub mod supervisor;

@@ -1,24 +1,29 @@
 //! The daemon: one task owns the state, wakes when something can have changed, and acts by policy.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use sd_notify::NotifyState;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::act::{self, ActError, Order};
+use super::feeds;
 use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
+use crate::adapters::store::Store;
 use crate::config::{self, Instance, Settings};
-use crate::domain::decide::{Decision, When, decide};
+use crate::domain::decide::{Decision, Facts, When, decide};
+use crate::domain::feed::{Alarm, AlarmKind};
 use crate::domain::plan::Asked;
-use crate::engine::planner::survey;
+use crate::domain::published::Published;
+use crate::engine::planner::{Depth, Survey, look};
 use crate::engine::{Progress, StepError, StopFlag, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
@@ -29,6 +34,9 @@ use crate::ports::store::StoreError;
 const MAIL_ROUND: Duration = Duration::from_secs(60);
 /// Wait before the engine or GitHub is tried again after it did not answer.
 const AFTER_TROUBLE: Duration = Duration::from_secs(60);
+
+/// A round that is due again at once would be a circle.
+const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
 
 /// Why the daemon ends, or a round of it comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -81,7 +89,8 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         file: file.to_owned(),
         clock,
         bell,
-        known: None,
+        afresh: false,
+        told: BTreeSet::new(),
     };
     notify(&[NotifyState::Ready, NotifyState::Status("started")]);
     tracing::info!(
@@ -130,8 +139,10 @@ struct Daemon {
     file: PathBuf,
     clock: SystemClock,
     bell: Arc<Bell>,
-    /// GitHub's last answer, and the monotonic time of it.
-    known: Option<(Known, Duration)>,
+    /// Whether waits after failures end, because the configuration may have changed.
+    afresh: bool,
+    /// The alarms that were logged and still hold.
+    told: BTreeSet<(AlarmKind, Timestamp)>,
 }
 
 impl Daemon {
@@ -176,7 +187,7 @@ impl Daemon {
             }
             Ok(settings) => {
                 self.settings = settings;
-                self.known = None;
+                self.afresh = true;
                 tracing::info!("the configuration was read again");
             }
             Err(err) => tracing::error!("the old configuration stays: {err}"),
@@ -184,7 +195,15 @@ impl Daemon {
     }
 
     async fn look(&mut self) -> Result<Duration, DaemonError> {
-        let world = World::open(&self.settings, self.clock).await?;
+        let world = match World::open(&self.settings, self.clock).await {
+            Ok(world) => world,
+            Err(err) => {
+                // Without an engine nothing can be tended; what is published is followed all the same.
+                let store = world::open_store(&self.settings)?;
+                self.follow(&store).await?;
+                return Err(err.into());
+            }
+        };
         // One instance's trouble must not keep the others from being looked after.
         let mut trouble = false;
         for instance in &self.settings.instances {
@@ -196,25 +215,11 @@ impl Daemon {
         if self.bell.stop.is_asked() {
             return Ok(Duration::ZERO);
         }
-        let github = world::github(&self.settings)?;
-        let poll = self.settings.github.poll;
-        let now = self.clock.monotonic();
-        let fresh = self
-            .known
-            .as_ref()
-            .is_some_and(|(_, at)| now.saturating_sub(*at) < poll);
-        if !fresh {
-            let repository = &self.settings.github.repository;
-            let known =
-                knowledge::refresh(world.store(), &github, repository, self.clock.now()).await?;
-            self.known = Some((known, now));
-        }
-        let Some((known, asked_at)) = &self.known else {
-            return Ok(AFTER_TROUBLE);
-        };
-        let mut sleep = poll.saturating_sub(self.clock.monotonic().saturating_sub(*asked_at));
+        let (known, wake) = self.follow(world.store()).await?;
+        let published = known.published();
+        let mut sleep = self.until(wake);
         for instance in &self.settings.instances {
-            let decision = match self.tend(&world, &github, instance, known).await {
+            let decision = match self.tend(&world, instance, &published, &known).await {
                 Ok(decision) => decision,
                 Err(err) => {
                     tracing::error!("{}: {}", instance.name, chain(&err));
@@ -222,7 +227,7 @@ impl Daemon {
                     continue;
                 }
             };
-            notify(&[NotifyState::Status(&status_line(&decision))]);
+            notify(&[NotifyState::Status(&status_line(&decision, &known))]);
             if let When::Wait { not_before, .. } = decision.when {
                 sleep = sleep.min(self.until(not_before));
             }
@@ -230,7 +235,43 @@ impl Daemon {
         if trouble {
             sleep = sleep.min(AFTER_TROUBLE);
         }
-        Ok(sleep)
+        Ok(sleep.max(SHORTEST_SLEEP))
+    }
+
+    /// Asks what is due, and gives everything that is known, with the time of the next question. A source that fails
+    /// is told, and ends nothing.
+    async fn follow(&mut self, store: &Store) -> Result<(Known, Timestamp), DaemonError> {
+        let github = world::github(&self.settings)?;
+        let update_check = world::update_check(&self.settings)?;
+        let poller = feeds::poller(store, &github, update_check.as_ref(), &self.settings);
+        if std::mem::take(&mut self.afresh) {
+            poller.start_afresh()?;
+        }
+        let round = poller.poll(self.clock.now()).await?;
+        for news in &round.news {
+            tracing::info!("{news}");
+        }
+        for (feed, err) in &round.failures {
+            tracing::error!("{feed}: {}", chain(err));
+        }
+        let now = self.clock.now();
+        let known = poller.known(now)?;
+        self.tell(&known.alarms);
+        Ok((known, poller.wake(now)?))
+    }
+
+    /// Logs each alarm once, and that it ended.
+    fn tell(&mut self, alarms: &[Alarm]) {
+        let holding: BTreeSet<_> = alarms.iter().map(|it| (it.kind, it.since)).collect();
+        for alarm in alarms {
+            if !self.told.contains(&(alarm.kind, alarm.since)) {
+                tracing::error!("{}", alarm.sentence);
+            }
+        }
+        if holding.is_empty() && !self.told.is_empty() {
+            tracing::info!("all sources answer again, and nothing about them is odd");
+        }
+        self.told = holding;
     }
 
     fn until(&self, at: Timestamp) -> Duration {
@@ -253,23 +294,43 @@ impl Daemon {
     }
 
     /// Decides about one instance, and acts if it is due.
+    ///
+    /// What is due is looked at a second time, thoroughly, and decided again with the plan that was made: only if that
+    /// still says "now" does anything start.
     async fn tend(
         &self,
         world: &World,
-        github: &crate::adapters::github::GitHub,
         instance: &Instance,
+        published: &Arc<Published>,
         known: &Known,
     ) -> Result<Decision, DaemonError> {
-        let survey = survey(world, &knowledge::instance_ref(instance)).await?;
-        let store = world.store();
-        let facts = knowledge::facts(store, instance, survey.installed.clone(), known)?;
-        let needed = knowledge::time_needed(store, instance)?;
-        let decision = decide(&facts, &self.settings.policy, self.clock.now(), needed);
+        let (_, decision) = self.judge(world, instance, published, Depth::Quick).await?;
+        if !matches!(decision.when, When::Now { .. }) {
+            tracing::debug!("{}: {}", instance.name, status_line(&decision, known));
+            return Ok(decision);
+        }
+        let github = world::github(&self.settings)?;
+        let poller = feeds::poller(world.store(), &github, None, &self.settings);
+        if let Err(at) = poller.may_plan(self.clock.now())? {
+            tracing::warn!(
+                "{}: an update is due, but GitHub cannot say before {at} which commit it is",
+                instance.name
+            );
+            return Ok(decision);
+        }
+        let lock = act::lock(&self.settings, instance)?;
+        let (seen, decision) = self
+            .judge(world, instance, published, Depth::Thorough)
+            .await?;
         let (Some(target), When::Now { until, .. }) = (&decision.target, &decision.when) else {
-            tracing::debug!("{}: {}", instance.name, status_line(&decision));
+            tracing::warn!(
+                "{}: at a closer look it does not start: {}",
+                instance.name,
+                status_line(&decision, known)
+            );
             return Ok(decision);
         };
-        let lock = act::lock(&self.settings, instance)?;
+        let survey = seen.survey?;
         let order = Order {
             target: target.clone(),
             asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
@@ -279,7 +340,7 @@ impl Daemon {
                 .map(|reason| reason.text.clone())
                 .collect(),
             hard_deadline: *until,
-            close_by: until.and_then(|until| until.checked_sub(needed).ok()),
+            close_by: until.and_then(|until| until.checked_sub(seen.needed).ok()),
         };
         tracing::info!(
             "{}: {} -> {} starts",
@@ -287,8 +348,29 @@ impl Daemon {
             survey.installed,
             target.version
         );
-        let (plan, material) =
-            act::plan(world, github, &self.settings, instance, &survey, order).await?;
+        let planned = act::plan(world, &github, &self.settings, instance, &survey, order).await;
+        let asked = match &planned {
+            Err(ActError::Commit { source, .. }) => Err(source),
+            Ok(_) | Err(_) => Ok(()),
+        };
+        poller.planned(asked, planned.is_ok(), self.clock.now())?;
+        let (plan, material) = planned?;
+        let facts = Facts {
+            planned: plan
+                .approval_hash()
+                .ok()
+                .map(|hash| (plan.to.clone(), hash)),
+            ..seen.facts
+        };
+        let decision = decide(&facts, &instance.policy, self.clock.now(), seen.needed);
+        if !matches!(decision.when, When::Now { .. }) {
+            tracing::warn!(
+                "{}: now that it is planned, it does not start: {}",
+                instance.name,
+                status_line(&decision, known)
+            );
+            return Ok(decision);
+        }
         let stop = &self.bell.stop;
         let ended = act::execute(world, plan, &material, &lock, &log_progress, stop).await?;
         tracing::info!(
@@ -298,6 +380,27 @@ impl Daemon {
             ended.because
         );
         Ok(decision)
+    }
+
+    /// Looks at one instance, and decides about it.
+    async fn judge(
+        &self,
+        world: &World,
+        instance: &Instance,
+        published: &Arc<Published>,
+        depth: Depth,
+    ) -> Result<(Seen, Decision), DaemonError> {
+        let look = look(world, &knowledge::instance_ref(instance), depth).await?;
+        let store = world.store();
+        let facts = knowledge::facts(store, instance, &look, published)?;
+        let needed = knowledge::time_needed(store, instance)?;
+        let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
+        let seen = Seen {
+            survey: look.survey,
+            facts,
+            needed,
+        };
+        Ok((seen, decision))
     }
 
     /// Sends what waits; whether something still does.
@@ -335,7 +438,22 @@ impl Daemon {
     }
 }
 
-fn status_line(decision: &Decision) -> String {
+/// What a decision was made of.
+struct Seen {
+    survey: Result<Survey, StepError>,
+    facts: Facts,
+    needed: SignedDuration,
+}
+
+fn status_line(decision: &Decision, known: &Known) -> String {
+    let line = decision_line(decision);
+    match known.alarms.first() {
+        Some(alarm) => format!("{line}; {}", alarm.sentence),
+        None => line,
+    }
+}
+
+fn decision_line(decision: &Decision) -> String {
     let (name, installed) = (&decision.instance, &decision.installed);
     let Some(target) = &decision.target else {
         return format!("{name}: {installed}, nothing to do");
@@ -348,6 +466,7 @@ fn status_line(decision: &Decision) -> String {
             because,
         } => format!("waits until {not_before}: {because}"),
         When::NeedsApproval => "needs approval".to_owned(),
+        When::NotifyOnly => "left to people".to_owned(),
         When::Blocked => "blocked".to_owned(),
     };
     format!("{name}: {installed} -> {}, {when}", target.version)

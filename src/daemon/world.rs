@@ -10,6 +10,7 @@ use crate::adapters::mail::MailReporter;
 use crate::adapters::postgres::Postgres;
 use crate::adapters::redis::RedisTools;
 use crate::adapters::store::Store;
+use crate::adapters::update_check::UpdateChecker;
 use crate::config::{self, Settings};
 use crate::engine::Ports;
 use crate::ports::files::FilesError;
@@ -164,4 +165,11 @@ pub fn github(settings: &Settings) -> Result<GitHub, ReleaseSourceError> {
         github.timeout,
         github.token.clone(),
     )
+}
+
+/// Mastodon's own update check, if it is to be asked.
+pub fn update_check(settings: &Settings) -> Result<Option<UpdateChecker>, ReleaseSourceError> {
+    let url = settings.update_check.as_deref();
+    url.map(|url| UpdateChecker::new(url, settings.github.timeout))
+        .transpose()
 }

@@ -239,6 +239,32 @@ impl Advisory {
             .flat_map(|vulnerable| &vulnerable.patched)
     }
 
+    /// Since when it has been public, as far as is known here.
+    pub fn known_since(&self) -> Option<Timestamp> {
+        [self.published_at, self.first_seen]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Whether it would list `version` if it were not withdrawn.
+    pub fn would_list(&self, version: &ReleaseVersion) -> bool {
+        self.vulnerable
+            .iter()
+            .any(|vulnerable| matches!(vulnerable.range.contains(version), Affected::Listed(_)))
+    }
+
+    /// Whether it is known to be exploited.
+    pub fn is_exploited(&self) -> bool {
+        self.exploited == Exploitation::Reported
+    }
+
+    /// Every id it has.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let others = self.cve.iter().chain(&self.aliases);
+        std::iter::once(self.id.as_str()).chain(others.map(String::as_str))
+    }
+
     /// Whether a range or a repaired version speaks of this line at all. If not, that the line's versions are not listed
     /// says nothing: branches with the same hole have been forgotten before.
     pub fn names_line(&self, line: ReleaseLine) -> bool {
@@ -249,10 +275,7 @@ impl Advisory {
 
     /// Whether `id` is one of this advisory's ids, in any spelling.
     pub fn is_called(&self, id: &str) -> bool {
-        let ids = std::iter::once(&self.id)
-            .chain(&self.cve)
-            .chain(&self.aliases);
-        ids.into_iter().any(|own| own.eq_ignore_ascii_case(id))
+        self.names().any(|own| own.eq_ignore_ascii_case(id))
     }
 
     /// The answer about a version that no range holds and nothing repairs.

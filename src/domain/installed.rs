@@ -1,10 +1,24 @@
 //! Which version runs, and who says so.
 //!
-//! No single witness can be trusted: a tag can be moved, a Compose file edited and not applied, a page cached.
+//! No single witness can be trusted: a tag can be moved, a Compose file edited and not applied, a page cached. So all are
+//! asked, the one nearest to the running code is believed, and whoever contradicts it is named:
+//!
+//! 1. `/api/v2/instance` of the running web: the process itself speaks.
+//! 2. `tootctl --version` in the running web container: the files it was started from.
+//! 3. The tags of the images: what somebody meant to run.
+//!
+//! The image's environment and the database's schema name no version; they fit the others or they do not. `NodeInfo` is
+//! not asked: Mastodon keeps it in Redis across updates.
 
 use serde::{Deserialize, Serialize};
 
 use crate::domain::version::ReleaseVersion;
+
+mod origin;
+mod weigh;
+
+pub use origin::{Builder, ImageName};
+pub use weigh::{BuildSeen, Evidence, ImageSeen, NoVersion, SchemaSeen, read_version};
 
 /// The version that runs, with everything that was said about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,8 +29,11 @@ pub struct Installed {
     pub origin: Origin,
     /// Every witness that was asked, with its answer.
     pub testimonies: Vec<Testimony>,
-    /// Where they disagree, as sentences. While there are any, nothing starts unattended.
+    /// Where they disagree, as sentences that say what to do. While there are any, nothing starts unattended.
     pub disagreements: Vec<String>,
+    /// The commit that the main image was built from, as the image says; to be compared with the tag's.
+    #[serde(default)]
+    pub commit: Option<String>,
 }
 
 /// Whose build runs.
@@ -27,7 +44,7 @@ pub enum Origin {
     Upstream,
     /// A fork: upstream's images must never replace it, so it is only notified about.
     Fork {
-        /// What it is called: `glitch`, or the image's repository.
+        /// What it is called: the mark in its version (`glitch`), or the image's repository.
         name: String,
     },
     /// One container with everything in it, which migrates by itself at each start (`LinuxServer` and the like).
@@ -35,7 +52,7 @@ pub enum Origin {
         /// The image's repository.
         name: String,
     },
-    /// A tag that points to another build from day to day.
+    /// A tag that names no release: it points to another build from day to day, or to one that nobody published.
     Moving {
         /// The tag.
         tag: String,
@@ -93,6 +110,13 @@ pub enum Said {
     },
 }
 
+impl Origin {
+    /// Whether the images are Mastodon's own, with a tag that names one release.
+    pub const fn is_upstream(&self) -> bool {
+        matches!(self, Self::Upstream)
+    }
+}
+
 impl Installed {
     /// A version of Mastodon's own about which nobody was asked: for tests and what-if questions.
     pub const fn taken_for_granted(version: ReleaseVersion) -> Self {
@@ -101,6 +125,61 @@ impl Installed {
             origin: Origin::Upstream,
             testimonies: Vec::new(),
             disagreements: Vec::new(),
+            commit: None,
+        }
+    }
+
+    /// Weighs what was found. The same evidence gives the same answer.
+    ///
+    /// The version is the first that a witness names, in the order of precedence above; every other witness that names
+    /// another version, and every sign that does not fit, is a disagreement. What a fork adds to upstream's number counts
+    /// as the same number only where the image is the fork's own.
+    pub fn weigh(evidence: &Evidence) -> Result<Self, NoVersion> {
+        weigh::weigh(evidence)
+    }
+
+    /// Why nothing of this origin is updated unattended, as a sentence; none for Mastodon's own images.
+    pub fn origin_refusal(&self) -> Option<String> {
+        self.origin.refusal(&self.version)
+    }
+}
+
+impl Origin {
+    /// Why nothing of this origin is updated unattended, as a sentence; none for Mastodon's own images.
+    pub fn refusal(&self, version: &ReleaseVersion) -> Option<String> {
+        match self {
+            Self::Upstream => None,
+            Self::Fork { name } => Some(format!(
+                "What runs is a build of its own, `{name}`: upstream's images must not replace it, so mastopatch only \
+                 tells about releases. If these are Mastodon's own images from a registry of yours, name them with \
+                 main_image and streaming_image."
+            )),
+            Self::AllInOne { name } => Some(format!(
+                "`{name}` is one container with everything in it, which migrates the database by itself at each start: \
+                 there is no moment at which mastopatch could take it back, so it only tells about releases. Update it \
+                 as its publisher says, or move to Mastodon's own images."
+            )),
+            Self::Moving { tag } => Some(format!(
+                "Tag `{tag}` names no release and may point to another build tomorrow; set the tag of the release you \
+                 run ({}) in the Compose file.",
+                version.tag()
+            )),
         }
     }
 }
+
+impl Witness {
+    /// The witness, as a subject.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Api => "the running web",
+            Self::Tootctl => "tootctl in web's container",
+            Self::ImageEnvironment => "the image's environment",
+            Self::ImageTag => "the image's tag",
+            Self::Schema => "the database's schema",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,10 +8,12 @@
 pub mod advisory;
 pub mod decide;
 pub mod event;
+pub mod feed;
 pub mod installed;
 pub mod path;
 pub mod plan;
 pub mod policy;
+pub mod published;
 pub mod release;
 pub mod report;
 pub mod run;

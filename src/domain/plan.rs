@@ -248,6 +248,33 @@ impl Plan {
         Ok(sha256_hex(self.canonical()?.as_bytes()))
     }
 
+    /// What a person agrees to when they approve this plan, as SHA-256 in hex.
+    ///
+    /// It covers what would be done: versions, images by id and digest, the services that are replaced, the files that are
+    /// edited and how, and where the data are. It leaves out what is different each time and changes nothing about that:
+    /// the run's id, dates, reasons, container ids, the database's size. So an approval outlives a restart of the
+    /// containers, and ends when a tag was moved, a file was edited or a service was added.
+    pub fn approval_hash(&self) -> Result<String, serde_json::Error> {
+        let services: Vec<_> = self
+            .services
+            .iter()
+            .map(|service| (&service.service, service.role))
+            .collect();
+        let scope = serde_json::json!({
+            "instance": self.instance,
+            "project": self.project,
+            "from": self.from,
+            "to": self.to,
+            "commit": self.expected_commit,
+            "images": self.images,
+            "services": services,
+            "files": self.files,
+            "database": (&self.database.container, &self.database.host, &self.database.name),
+            "redis": (&self.redis.container, &self.redis.host),
+        });
+        Ok(sha256_hex(serde_json::to_string(&scope)?.as_bytes()))
+    }
+
     /// The services of one role, in the plan's order.
     pub fn services_of(&self, role: Role) -> impl Iterator<Item = &PlannedService> {
         self.services

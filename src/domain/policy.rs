@@ -30,6 +30,7 @@ pub struct Policy {
     zone: TimeZone,
     windows: Vec<Window>,
     rules: Vec<Rule>,
+    pre_releases: bool,
 }
 
 /// One rule. The first rule that matches decides.
@@ -39,29 +40,68 @@ pub struct Rule {
     pub name: String,
     /// What it speaks about.
     pub matches: Matches,
-    /// When a matching update may start.
-    pub when: StartRule,
+    /// What to do.
+    pub action: Action,
+    /// Whether a matching update may start outside of maintenance windows.
+    pub outside_windows: OutsideWindows,
     /// Who must agree first.
     pub approval: Approvals,
-    /// How old the release must be.
+    /// How long an approval holds.
+    pub approval_expires: SignedDuration,
+    /// How old the release must be; an update that closes holes of what runs does not wait for it.
     pub min_age: SignedDuration,
+    /// How long after publication it should be done. Nothing starts because of it; that it is or will be missed is said.
+    pub deadline: Option<SignedDuration>,
 }
 
-/// What a rule speaks about; an empty set means anything.
+/// What a rule speaks about; an empty set or nothing means anything.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matches {
     /// Classes of update.
     pub classes: BTreeSet<Class>,
     /// Severities. A rule that names severities does not match an update that has none.
     pub severities: BTreeSet<Severity>,
+    /// Whether one of the holes it closes is known to be exploited.
+    pub exploited: Option<bool>,
+    /// Whether what runs is a fork.
+    pub fork: Option<bool>,
+    /// How long it must have been public at least.
+    pub older_than: Option<SignedDuration>,
 }
 
-/// When an update may start.
+/// One update, as rules see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Subject {
+    /// Its class.
+    pub class: Class,
+    /// The worst grade among the holes it closes.
+    pub severity: Option<Severity>,
+    /// Whether one of them is known to be exploited.
+    pub exploited: bool,
+    /// Whether what runs is a fork.
+    pub fork: bool,
+    /// How long it has been public.
+    pub age: SignedDuration,
+}
+
+/// What a rule does about an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum StartRule {
-    /// In a maintenance window that allows its class.
-    Window,
+pub enum Action {
+    /// Carry it out, when everything else allows.
+    Update,
+    /// Tell people, and leave it to them.
+    Notify,
+}
+
+/// Whether an update may start outside of maintenance windows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OutsideWindows {
+    /// It waits for a window that allows its class.
+    Never,
+    /// A window comes first; without one, from this long after publication on.
+    After(SignedDuration),
     /// As soon as it is known and old enough.
     AtOnce,
 }
@@ -88,6 +128,9 @@ pub enum PolicyError {
     /// Two rules with the same name.
     #[error("two rules are called `{0}`")]
     RuleTwice(String),
+    /// A deadline that the minimum age makes impossible.
+    #[error("rule `{0}` has a deadline before its minimum age is over")]
+    DeadlineTooEarly(String),
     /// A rule that waits for a window that does not exist.
     #[error("rule `{rule}` waits for a window, but no window allows {class}")]
     NoWindow {
@@ -117,6 +160,7 @@ impl Policy {
         zone: TimeZone,
         windows: Vec<Window>,
         rules: Vec<Rule>,
+        pre_releases: bool,
     ) -> Result<Self, Vec<PolicyError>> {
         let mut problems = Vec::new();
         let mut ids = BTreeSet::new();
@@ -134,7 +178,13 @@ impl Policy {
             if rule.min_age.is_negative() {
                 problems.push(PolicyError::NegativeAge(rule.name.clone()));
             }
-            if rule.when == StartRule::Window {
+            if rule
+                .deadline
+                .is_some_and(|deadline| deadline < rule.min_age)
+            {
+                problems.push(PolicyError::DeadlineTooEarly(rule.name.clone()));
+            }
+            if rule.action == Action::Update && rule.outside_windows == OutsideWindows::Never {
                 let closed = rule
                     .matches
                     .all_classes()
@@ -158,6 +208,7 @@ impl Policy {
                 zone,
                 windows,
                 rules,
+                pre_releases,
             })
         } else {
             Err(problems)
@@ -174,16 +225,19 @@ impl Policy {
         &self.rules
     }
 
+    /// Whether pre-releases may be chosen.
+    pub const fn pre_releases(&self) -> bool {
+        self.pre_releases
+    }
+
     /// The zone in which dates are shown.
     pub const fn zone(&self) -> &TimeZone {
         &self.zone
     }
 
     /// The first rule that matches, if any does.
-    pub fn rule_for(&self, class: Class, severity: Option<Severity>) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .find(|rule| rule.matches.hold(class, severity))
+    pub fn rule_for(&self, subject: &Subject) -> Option<&Rule> {
+        self.rules.iter().find(|rule| rule.matches.hold(subject))
     }
 
     /// An instant as the operator reads it, `Sun 2026-03-29 03:00 CEST`.
@@ -200,12 +254,19 @@ impl Class {
 }
 
 impl Matches {
-    /// Whether an update of this class and severity is meant.
-    pub fn hold(&self, class: Class, severity: Option<Severity>) -> bool {
-        let class_fits = self.classes.is_empty() || self.classes.contains(&class);
-        let severity_fits = self.severities.is_empty()
-            || severity.is_some_and(|severity| self.severities.contains(&severity));
-        class_fits && severity_fits
+    /// Whether this update is meant.
+    pub fn hold(&self, subject: &Subject) -> bool {
+        let class = self.classes.is_empty() || self.classes.contains(&subject.class);
+        let severity = self.severities.is_empty()
+            || subject
+                .severity
+                .is_some_and(|severity| self.severities.contains(&severity));
+        let exploited = self
+            .exploited
+            .is_none_or(|wanted| wanted == subject.exploited);
+        let fork = self.fork.is_none_or(|wanted| wanted == subject.fork);
+        let old = self.older_than.is_none_or(|least| subject.age >= least);
+        class && severity && exploited && fork && old
     }
 
     fn all_classes(&self) -> impl Iterator<Item = Class> {
@@ -220,7 +281,12 @@ impl Matches {
             .all(|class| self.classes.is_empty() || self.classes.contains(&class));
         let severities = self.severities.is_empty()
             || (!other.severities.is_empty() && other.severities.is_subset(&self.severities));
-        classes && severities
+        let exploited = self.exploited.is_none() || self.exploited == other.exploited;
+        let fork = self.fork.is_none() || self.fork == other.fork;
+        let age = self
+            .older_than
+            .is_none_or(|least| other.older_than.is_some_and(|theirs| theirs >= least));
+        classes && severities && exploited && fork && age
     }
 }
 
@@ -245,10 +311,14 @@ mod tests {
             matches: Matches {
                 classes: classes.iter().copied().collect(),
                 severities: severities.iter().copied().collect(),
+                ..Matches::default()
             },
-            when: StartRule::AtOnce,
+            action: Action::Update,
+            outside_windows: OutsideWindows::AtOnce,
             approval: Approvals::None,
+            approval_expires: SignedDuration::from_hours(168),
             min_age: SignedDuration::ZERO,
+            deadline: None,
         }
     }
 
@@ -259,8 +329,17 @@ mod tests {
             rule("security", &[Class::Security], &[]),
             rule("rest", &[], &[]),
         ];
-        let policy = Policy::new(TimeZone::UTC, vec![], rules).unwrap();
-        let name = |class, severity| policy.rule_for(class, severity).unwrap().name.clone();
+        let policy = Policy::new(TimeZone::UTC, vec![], rules, false).unwrap();
+        let name = |class, severity| {
+            let subject = Subject {
+                class,
+                severity,
+                exploited: false,
+                fork: false,
+                age: SignedDuration::ZERO,
+            };
+            policy.rule_for(&subject).unwrap().name.clone()
+        };
         assert_eq!(name(Class::Security, Some(Severity::Critical)), "critical");
         assert_eq!(name(Class::Security, Some(Severity::High)), "security");
         assert_eq!(name(Class::Security, None), "security");
@@ -272,12 +351,12 @@ mod tests {
         let rules = vec![
             rule("all", &[], &[]),
             Rule {
-                when: StartRule::Window,
+                outside_windows: OutsideWindows::Never,
                 ..rule("late", &[Class::Minor], &[])
             },
             rule("all", &[Class::Patch], &[Severity::Low]),
         ];
-        let problems = Policy::new(TimeZone::UTC, vec![], rules).unwrap_err();
+        let problems = Policy::new(TimeZone::UTC, vec![], rules, false).unwrap_err();
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(
             texts,
@@ -289,8 +368,60 @@ mod tests {
             ]
         );
         assert_eq!(
-            Policy::new(TimeZone::UTC, vec![], vec![]).unwrap_err(),
+            Policy::new(TimeZone::UTC, vec![], vec![], false).unwrap_err(),
             [PolicyError::NoRules]
+        );
+    }
+
+    #[test]
+    fn a_rule_may_ask_for_exploitation_forks_and_age() {
+        let base = Subject {
+            class: Class::Security,
+            severity: Some(Severity::Low),
+            exploited: false,
+            fork: false,
+            age: SignedDuration::from_hours(30),
+        };
+        let matches = |matches: Matches, subject: &Subject| matches.hold(subject);
+        let exploited = Matches {
+            exploited: Some(true),
+            ..Matches::default()
+        };
+        assert!(!matches(exploited.clone(), &base));
+        assert!(matches(
+            exploited.clone(),
+            &Subject {
+                exploited: true,
+                ..base
+            }
+        ));
+        let forks = Matches {
+            fork: Some(true),
+            ..Matches::default()
+        };
+        assert!(!matches(forks.clone(), &base));
+        assert!(matches(forks, &Subject { fork: true, ..base }));
+        let old = |hours| Matches {
+            older_than: Some(SignedDuration::from_hours(hours)),
+            ..Matches::default()
+        };
+        assert!(matches(old(30), &base) && !matches(old(31), &base));
+        // What an earlier rule takes, a later one never sees.
+        assert!(Matches::default().covers(&exploited));
+        assert!(old(24).covers(&old(48)) && !old(48).covers(&old(24)));
+        assert!(!exploited.covers(&Matches::default()));
+    }
+
+    #[test]
+    fn a_deadline_before_the_minimum_age_is_refused() {
+        let rules = vec![Rule {
+            min_age: SignedDuration::from_hours(48),
+            deadline: Some(SignedDuration::from_hours(24)),
+            ..rule("late", &[], &[])
+        }];
+        assert_eq!(
+            Policy::new(TimeZone::UTC, vec![], rules, false).unwrap_err(),
+            [PolicyError::DeadlineTooEarly("late".to_owned())]
         );
     }
 }

@@ -1,10 +1,23 @@
 //! Releases as their publisher describes them: version, dates, and what the text says about security and upgrading.
 
+mod ids;
+mod markdown;
+mod minimum;
+mod notes;
+mod security;
+mod step;
+mod words;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use self::ids::advisory_ids;
+pub use self::minimum::{Minimum, NotNumbers, Numbers, Software};
+pub use self::notes::{Callout, UpgradeNotes};
+pub use self::security::SecuritySignals;
+pub use self::step::{Phase, StepKind, UpdateStep};
 use crate::domain::version::{NotAVersion, ReleaseVersion};
 
 /// One published release.
@@ -59,54 +72,6 @@ pub struct ReleaseParts {
     pub body: String,
 }
 
-/// Signs of a security release. Any one of them is enough: advisories follow days later, or never.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(clippy::struct_excessive_bools, reason = "four independent signs")]
-pub struct SecuritySignals {
-    /// The change log has a heading "Security".
-    pub heading: bool,
-    /// The text names an advisory.
-    pub advisory: bool,
-    /// A warning box speaks of security.
-    pub warning: bool,
-    /// A sentence calls it a security release.
-    pub sentence: bool,
-}
-
-/// What a release's text says about upgrading to it from the version just before.
-///
-/// The absence of a mark is not a promise; whoever acts must look at the world as well.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "independent marks of a closed set"
-)]
-pub struct UpgradeNotes {
-    /// Database migrations are due.
-    pub migrations: bool,
-    /// They may take unusually long.
-    pub long_migrations: bool,
-    /// They come in two steps, before and after the switch.
-    pub two_step: bool,
-    /// The streaming server must be restarted.
-    pub streaming_restart: bool,
-    /// Assets must be compiled; without meaning for ready-made images.
-    pub assets: bool,
-    /// "Requires …" and :warning: lines that none of the marks above covers, as they stand.
-    pub other: Vec<String>,
-    /// Boxes such as `> [!WARNING]`.
-    pub callouts: Vec<Callout>,
-}
-
-/// A box in the text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Callout {
-    /// `warning`, `note`, `tip`, `important` or `caution`.
-    pub kind: String,
-    /// The text inside, on one line.
-    pub text: String,
-}
-
 /// Why the parts do not make a release.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ReleaseError {
@@ -147,13 +112,14 @@ impl Release {
             return Err(ReleaseError::NotPublished { tag });
         };
         let ids = advisory_ids(&body);
-        let notes = UpgradeNotes::read(&body);
+        let title = title
+            .filter(|title| !title.trim().is_empty())
+            .unwrap_or_else(|| tag.clone());
+        let blocks = markdown::blocks(&body);
         Ok(Self {
-            security: SecuritySignals::read(&body, &ids, &notes),
+            security: SecuritySignals::read(&title, &blocks, &ids),
             pre_release: pre_release || version.is_pre_release(),
-            title: title
-                .filter(|title| !title.trim().is_empty())
-                .unwrap_or_else(|| tag.clone()),
+            title,
             version,
             tag,
             url,
@@ -161,7 +127,7 @@ impl Release {
             updated_at,
             described: !body.trim().is_empty(),
             ids,
-            notes,
+            notes: UpgradeNotes::read(&blocks),
             first_seen: None,
             gone_since: None,
         })
@@ -180,123 +146,6 @@ impl Release {
     }
 }
 
-impl SecuritySignals {
-    /// The signs that were found, as short phrases.
-    pub fn why(&self) -> Vec<&'static str> {
-        [
-            (self.heading, "its change log has a Security section"),
-            (self.advisory, "it names security advisories"),
-            (self.warning, "a warning box speaks of security"),
-            (self.sentence, "it calls itself a security release"),
-        ]
-        .into_iter()
-        .filter_map(|(found, why)| found.then_some(why))
-        .collect()
-    }
-
-    fn read(body: &str, ids: &BTreeSet<String>, notes: &UpgradeNotes) -> Self {
-        let warning = notes.callouts.iter().any(|callout| {
-            ["warning", "important", "caution"].contains(&callout.kind.as_str())
-                && callout.text.to_ascii_lowercase().contains("security")
-        });
-        let lower = body.to_ascii_lowercase();
-        Self {
-            heading: body
-                .lines()
-                .filter_map(heading)
-                .any(|heading| starts_with_word(heading, "security")),
-            advisory: !ids.is_empty(),
-            warning,
-            sentence: ["security release", "security update"]
-                .iter()
-                .any(|phrase| lower.contains(phrase)),
-        }
-    }
-}
-
-impl UpgradeNotes {
-    fn read(body: &str) -> Self {
-        let mut notes = Self {
-            callouts: callouts(body),
-            ..Self::default()
-        };
-        for line in body.lines() {
-            let line = line.trim().trim_end_matches('\\').trim_end();
-            notes.read_line(line, &line.to_ascii_lowercase());
-        }
-        notes
-    }
-
-    fn read_line(&mut self, line: &str, lower: &str) {
-        let mut known = false;
-        let mut mark = |flag: &mut bool, phrases: &[&str]| {
-            if phrases.iter().any(|phrase| lower.contains(phrase)) {
-                *flag = true;
-                known = true;
-            }
-        };
-        mark(&mut self.assets, &["requires assets recompilation"]);
-        mark(
-            &mut self.streaming_restart,
-            &[
-                "requires streaming server restart",
-                "requires streaming api restart",
-            ],
-        );
-        mark(
-            &mut self.migrations,
-            &[
-                "requires database migration",
-                "requires unusually long database migration",
-            ],
-        );
-        mark(
-            &mut self.long_migrations,
-            &[
-                "unusually long database migration",
-                "migrations may take a long time",
-            ],
-        );
-        mark(
-            &mut self.two_step,
-            &["two-step database migration", "requires two-step"],
-        );
-        mark(
-            &mut self.migrations,
-            &[
-                "two-step database migration",
-                "migrations may take a long time",
-            ],
-        );
-        let warns = lower.contains(":warning:") || line.contains('\u{26a0}');
-        let marked = line.contains('\u{2139}') || lower.starts_with("requires ");
-        if !known && (warns || marked) {
-            self.other.push(line.to_owned());
-        }
-    }
-}
-
-/// Every advisory id in a text, in the usual spelling: `CVE-2026-33868`, `GHSA-xqw8-4j56-5hj6`.
-pub fn advisory_ids(text: &str) -> BTreeSet<String> {
-    let upper = text.to_ascii_uppercase();
-    let mut ids = BTreeSet::new();
-    for word in upper.split(|c: char| !c.is_ascii_alphanumeric() && c != '-') {
-        let mut rest = word;
-        while let Some(at) = [rest.find("GHSA-"), rest.find("CVE-")]
-            .into_iter()
-            .flatten()
-            .min()
-        {
-            let (before, candidate) = rest.split_at_checked(at).unwrap_or((rest, ""));
-            if !before.ends_with(|c: char| c.is_ascii_alphanumeric()) {
-                ids.extend(ghsa(candidate).or_else(|| cve(candidate)));
-            }
-            rest = candidate.get(1..).unwrap_or("");
-        }
-    }
-    ids
-}
-
 /// Two-number tags exist on the oldest releases only; later ones would be a moving tag, and no release.
 fn version_of_tag(tag: &str) -> Result<ReleaseVersion, NotAVersion> {
     match ReleaseVersion::parse_partial(tag) {
@@ -306,70 +155,6 @@ fn version_of_tag(tag: &str) -> Result<ReleaseVersion, NotAVersion> {
         Ok((version, _)) => Ok(version),
         Err(err) => Err(err),
     }
-}
-
-fn ghsa(candidate: &str) -> Option<String> {
-    let mut parts = candidate.strip_prefix("GHSA-")?.split('-');
-    let mut id = String::from("GHSA");
-    for _ in 0..3 {
-        let part = parts.next().filter(|part| part.len() == 4)?;
-        id.push('-');
-        id.push_str(&part.to_ascii_lowercase());
-    }
-    Some(id)
-}
-
-fn cve(candidate: &str) -> Option<String> {
-    let mut parts = candidate.strip_prefix("CVE-")?.split('-');
-    let digits = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let year = parts.next().filter(digits).filter(|year| year.len() == 4)?;
-    let number = parts
-        .next()
-        .filter(digits)
-        .filter(|number| number.len() >= 4)?;
-    Some(format!("CVE-{year}-{number}"))
-}
-
-/// The text of a heading line; `None` for any other line.
-fn heading(line: &str) -> Option<&str> {
-    let rest = line.trim_start();
-    let text = rest.trim_start_matches('#');
-    (text.len() < rest.len())
-        .then(|| text.trim_matches(|c: char| c == '#' || c == '*' || c.is_whitespace()))
-}
-
-fn starts_with_word(text: &str, word: &str) -> bool {
-    let first = text
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .find(|part| !part.is_empty());
-    first.is_some_and(|first| first.eq_ignore_ascii_case(word))
-}
-
-fn callouts(body: &str) -> Vec<Callout> {
-    let mut found: Vec<Callout> = Vec::new();
-    let mut open = false;
-    for line in body.lines() {
-        let Some(quoted) = line.trim_start().strip_prefix('>').map(str::trim) else {
-            open = false;
-            continue;
-        };
-        if let Some(kind) = quoted
-            .strip_prefix("[!")
-            .and_then(|rest| rest.strip_suffix(']'))
-        {
-            found.push(Callout {
-                kind: kind.to_ascii_lowercase(),
-                text: String::new(),
-            });
-            open = true;
-        } else if let (true, Some(callout)) = (open, found.last_mut()) {
-            if !callout.text.is_empty() {
-                callout.text.push(' ');
-            }
-            callout.text.push_str(quoted);
-        }
-    }
-    found
 }
 
 #[cfg(test)]
@@ -388,41 +173,6 @@ mod tests {
     }
 
     #[test]
-    fn ids_are_found_by_their_pattern_in_any_surrounding() {
-        let text = "([GHSA-q4g8-82c5-9h33](https://x/GHSA-Q4G8-82C5-9H33), cve-2026-33869) xGHSA-aaaa-bbbb-cccc GHSA-1-2-3 \
-                    CVE-20-1234 CVE-2026-123 see:GHSA-xqw8-4j56-5hj6. CVE-2026-33868/CVE-2026-1234567";
-        let ids: Vec<_> = advisory_ids(text).into_iter().collect();
-        assert_eq!(
-            ids,
-            [
-                "CVE-2026-1234567",
-                "CVE-2026-33868",
-                "CVE-2026-33869",
-                "GHSA-q4g8-82c5-9h33",
-                "GHSA-xqw8-4j56-5hj6"
-            ]
-        );
-    }
-
-    #[test]
-    fn any_single_sign_makes_a_security_release() {
-        for body in [
-            "## Changelog\n\n### Security\n\n- x",
-            "#### security fixes:",
-            "- Fix ([GHSA-q4g8-82c5-9h33](..))",
-            "> [!WARNING]\n> A security problem in FFmpeg.",
-            "This release is an important security release fixing a flaw",
-        ] {
-            assert!(release("v4.5.8", body).is_security(), "{body}");
-        }
-        let quiet = release(
-            "v4.5.0",
-            "Fixes and changes only; no security section in the change log.\n### Securities",
-        );
-        assert_eq!(quiet.security.why(), Vec::<&str>::new());
-    }
-
-    #[test]
     fn upgrade_marks_are_read_in_both_generations_and_unknown_ones_are_kept() {
         let notes = release(
             "v4.5.0",
@@ -436,7 +186,12 @@ mod tests {
                 && !notes.long_migrations
                 && !notes.two_step
         );
-        assert_eq!(notes.other.len(), 2, "{:?}", notes.other);
+        assert_eq!(notes.other, ["\u{2139} Requires a full moon"]);
+        assert_eq!(notes.unread, notes.other);
+        assert_eq!(
+            notes.at_least(&Software::Postgresql),
+            Some(&Numbers::new([14]))
+        );
         assert_eq!(
             notes.callouts,
             [Callout {

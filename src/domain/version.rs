@@ -1,11 +1,15 @@
 //! Versions of Mastodon: how they are spelled, ordered, and how far one is from another.
 
+mod tag;
+
 use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use semver::{BuildMetadata, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use self::tag::{ImageTag, Nightly};
 
 /// One version of Mastodon or of a fork of it.
 ///
@@ -84,9 +88,32 @@ impl ReleaseVersion {
         !self.number.pre.is_empty()
     }
 
-    /// Whether this is somebody else's build: anything with build metadata, such as `4.5.8+glitch` or a nightly build.
-    pub const fn is_fork(&self) -> bool {
-        self.build.is_some()
+    /// Whether this is somebody else's build: anything with build metadata that is not just the mark of upstream's own
+    /// nightly builds. `4.5.8+glitch` and `4.0.6+hometown-1.1.1` are.
+    pub fn is_fork(&self) -> bool {
+        self.fork_name().is_some()
+    }
+
+    /// What the fork calls itself: `glitch` for `4.5.8+glitch`, `hometown` for `4.0.6+hometown-1.1.1`. `None` for a build
+    /// of upstream's own. A mark that does not begin with a name is given whole.
+    pub fn fork_name(&self) -> Option<&str> {
+        let build = self.build.as_deref().filter(|_| self.nightly().is_none())?;
+        let name = build
+            .find(|c: char| !c.is_ascii_alphabetic())
+            .and_then(|end| build.get(..end))
+            .unwrap_or(build);
+        Some(if name.is_empty() { build } else { name })
+    }
+
+    /// The nightly build of upstream's that the mark names, as in `4.3.0-alpha.5+nightly.2024-07-05`. Such a build is no
+    /// fork, but no release either.
+    pub fn nightly(&self) -> Option<Nightly> {
+        self.build.as_deref().and_then(Nightly::read)
+    }
+
+    /// Whether a release of this number can exist. Alphas are states of the main branch, and a build mark makes a build.
+    pub fn can_be_released(&self) -> bool {
+        self.build.is_none() && !self.number.pre.starts_with("alpha")
     }
 
     /// The build mark, `glitch` in `4.5.8+glitch`.
@@ -136,7 +163,7 @@ impl ReleaseVersion {
         match text.parse() {
             Ok(version) => Ok((version, false)),
             Err(NotAVersion::Incomplete(_)) => {
-                let bare = text.trim_start_matches('v');
+                let bare = text.trim().trim_start_matches(['v', 'V']);
                 let cut = bare
                     .find(|c: char| !c.is_ascii_digit() && c != '.')
                     .unwrap_or(bare.len());
@@ -158,19 +185,24 @@ impl FromStr for ReleaseVersion {
     type Err = NotAVersion;
 
     /// Accepts `4.5.8`, `v4.5.8`, `4.5.0-rc.1`, the old spellings `4.0.0rc1` and `4.2.0-beta1`, and build metadata.
+    ///
+    /// Blanks around it do not matter, nor does the case of anything but the build mark: people and their files write
+    /// `V4.5.8` and `4.2.0-RC1`, and mean nothing else by it.
     fn from_str(text: &str) -> Result<Self, NotAVersion> {
+        let text = text.trim();
         let malformed = || NotAVersion::Malformed(text.to_owned());
         if text.is_empty() {
             return Err(NotAVersion::Empty);
         }
-        if text
-            .split(['.', '-'])
-            .any(|word| ["edge", "nightly", "latest"].contains(&word))
-            && !text.contains('+')
+        if text.split(['.', '-']).any(|word| {
+            ["edge", "nightly", "latest"]
+                .iter()
+                .any(|moving| word.eq_ignore_ascii_case(moving))
+        }) && !text.contains('+')
         {
             return Err(NotAVersion::Moving(text.to_owned()));
         }
-        let bare = text.strip_prefix('v').unwrap_or(text);
+        let bare = text.strip_prefix(['v', 'V']).unwrap_or(text);
         let (rest, build) = match bare.split_once('+') {
             Some((rest, build)) => (rest, Some(build)),
             None => (bare, None),
@@ -188,8 +220,8 @@ impl FromStr for ReleaseVersion {
         }
         let mut number = Version::parse(core).map_err(|_err| malformed())?;
         if !suffix.is_empty() {
-            let pre =
-                modern_suffix(suffix).ok_or_else(|| NotAVersion::UnknownSuffix(text.to_owned()))?;
+            let pre = modern_suffix(&suffix.to_ascii_lowercase())
+                .ok_or_else(|| NotAVersion::UnknownSuffix(text.to_owned()))?;
             number.pre = semver::Prerelease::new(&pre).map_err(|_err| malformed())?;
         }
         let build = match build {
@@ -217,7 +249,9 @@ fn modern_suffix(suffix: &str) -> Option<String> {
     if rest.is_empty() {
         return (suffix == word).then(|| word.to_owned());
     }
-    rest.starts_with(|c: char| c.is_ascii_digit())
+    // Whatever stands behind the number is no part of a Mastodon version: `4.2.0-rc1-ls12` is somebody's build of one.
+    rest.bytes()
+        .all(|byte| byte.is_ascii_digit())
         .then(|| format!("{word}.{rest}"))
 }
 
@@ -275,6 +309,10 @@ mod tests {
             ("v4.5.8", "4.5.8"),
             ("4.0.0rc1", "4.0.0-rc.1"),
             ("v4.1.0rc3", "4.1.0-rc.3"),
+            ("V4.5.8", "4.5.8"),
+            (" v4.5.8\n", "4.5.8"),
+            ("4.2.0-RC1", "4.2.0-rc.1"),
+            ("4.5.8+Glitch", "4.5.8+Glitch"),
             ("4.2.0-beta1", "4.2.0-beta.1"),
             ("4.2.0-rc2", "4.2.0-rc.2"),
             ("4.3.0-beta.1", "4.3.0-beta.1"),
@@ -298,6 +336,7 @@ mod tests {
             "latest",
             "nightly.2026-03-10",
             "4.3.0-nightly.2024-07-05-security",
+            "Latest",
         ] {
             assert_eq!(
                 text.parse::<ReleaseVersion>(),
@@ -312,7 +351,12 @@ mod tests {
             "4.7.1-ls211".parse::<ReleaseVersion>(),
             Err(NotAVersion::UnknownSuffix("4.7.1-ls211".to_owned()))
         );
+        assert_eq!(
+            "4.2.0-rc1-ls12".parse::<ReleaseVersion>(),
+            Err(NotAVersion::UnknownSuffix("4.2.0-rc1-ls12".to_owned()))
+        );
         assert_eq!("".parse::<ReleaseVersion>(), Err(NotAVersion::Empty));
+        assert_eq!(" \t".parse::<ReleaseVersion>(), Err(NotAVersion::Empty));
         for text in [
             "vv4.5.8",
             "4..8",
@@ -320,6 +364,8 @@ mod tests {
             "4.05.8",
             "4.5.8+",
             "4.5.8+a b",
+            "4.5. 8",
+            "v v4.5.8",
             "99999999999999999999.1.1",
         ] {
             assert_eq!(
@@ -366,6 +412,28 @@ mod tests {
             version("4.5.0-rc.1").step_to(&version("4.5.0")),
             Some(UpdateKind::Patch)
         );
+    }
+
+    #[test]
+    fn a_fork_keeps_its_name_and_a_nightly_build_of_upstream_is_none() {
+        for (text, fork, can_be_released) in [
+            ("4.5.8", None, true),
+            ("4.5.0-rc.1", None, true),
+            ("4.3.0-alpha.5", None, false),
+            ("4.3.0-alpha.5+nightly.2024-07-05", None, false),
+            ("4.3.0-alpha.5+nightly.2024-07-05-security", None, false),
+            ("4.5.8+nightly", Some("nightly"), false),
+            ("4.5.8+nightly.2024-07-05.glitch", Some("nightly"), false),
+            ("4.5.8+glitch", Some("glitch"), false),
+            ("4.5.8+glitch.0705", Some("glitch"), false),
+            ("4.0.6+hometown-1.1.1", Some("hometown"), false),
+            ("4.5.8+7.1", Some("7.1"), false),
+        ] {
+            let version = version(text);
+            assert_eq!(version.fork_name(), fork, "{text}");
+            assert_eq!(version.is_fork(), fork.is_some(), "{text}");
+            assert_eq!(version.can_be_released(), can_be_released, "{text}");
+        }
     }
 
     #[test]

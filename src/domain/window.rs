@@ -110,6 +110,12 @@ impl Window {
         })
     }
 
+    /// The same window, its times meant in another zone.
+    #[must_use]
+    pub fn in_zone(self, zone: TimeZone) -> Self {
+        Self { zone, ..self }
+    }
+
     /// The name the operator gave it.
     pub fn id(&self) -> &str {
         &self.id

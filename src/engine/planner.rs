@@ -1,5 +1,6 @@
-//! From what is on this host to a plan: [`survey()`] looks, [`make_plan`] asks the registry and writes down.
-//! Neither changes anything.
+//! From what is on this host to a plan: [`look()`] says what runs and what would stand in the way, however odd it is;
+//! [`survey()`] refuses whatever an update could not be carried through with; [`make_plan`] asks the registry and writes
+//! down. None of them changes anything.
 
 use std::collections::BTreeMap;
 
@@ -14,8 +15,12 @@ use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
 use crate::ports::runtime::ContainerRuntime;
 
+mod host;
+mod look;
 mod survey;
+mod witnesses;
 
+pub use self::look::{Depth, Look, look};
 pub use self::survey::{InstanceRef, Survey, survey};
 
 /// What a plan needs to know beside the survey.

@@ -116,6 +116,14 @@ pub trait Database: Send + Sync {
         password: &SecretString,
     ) -> impl Future<Output = DataResult<BTreeSet<String>>> + Send;
 
+    /// Addresses (`uri`) that more than one account of another server has. Reads the whole table of accounts.
+    fn duplicate_accounts(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<u64>> + Send;
+
     /// Counts every row of every table that a dump holds.
     fn row_counts(
         &self,

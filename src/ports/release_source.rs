@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::Advisory;
+use crate::domain::feed::UpdateCheck;
 use crate::domain::release::Release;
+use crate::domain::version::ReleaseVersion;
 use crate::ports::Retry;
 
 /// Tells what has been published.
@@ -21,12 +23,14 @@ pub trait ReleaseSource {
     fn releases(
         &self,
         known: &CachedPages,
+        reach: Reach,
     ) -> impl Future<Output = Result<Fetched<Release>, ReleaseSourceError>> + Send;
 
     /// Every published advisory.
     fn advisories(
         &self,
         known: &CachedPages,
+        reach: Reach,
     ) -> impl Future<Output = Result<Fetched<Advisory>, ReleaseSourceError>> + Send;
 
     /// The commit that a tag names at this moment.
@@ -34,6 +38,33 @@ pub trait ReleaseSource {
         &self,
         tag: &str,
     ) -> impl Future<Output = Result<CommitId, ReleaseSourceError>> + Send;
+
+    /// How many questions this source has sent so far, whatever became of them.
+    fn asked(&self) -> u64;
+}
+
+/// Mastodon's own answer to "is there something newer than this?", which every server asks for itself as well.
+pub trait UpdateCheckSource {
+    /// Asks for `version`, without its build mark.
+    fn updates_for(
+        &self,
+        version: &ReleaseVersion,
+    ) -> impl Future<Output = Result<UpdateCheck, ReleaseSourceError>> + Send;
+
+    /// How many questions this source has sent so far, whatever became of them.
+    fn asked(&self) -> u64;
+}
+
+/// How much of a list in pages is asked for again. A page that is not asked for is taken from what is known; as soon
+/// as one differs in what is read of it, or is not known, all pages are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// The first page, where everything new appears.
+    First,
+    /// The first page and one more, counted from 0.
+    FirstAnd(usize),
+    /// All pages.
+    All,
 }
 
 /// The pages of an earlier answer, with what is needed to ask whether they still hold.
@@ -62,14 +93,27 @@ pub struct CachedPage {
 /// A complete answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched<T> {
-    /// Everything that could be read.
-    pub items: Vec<T>,
+    /// Everything that could be read, in the source's order; something may be listed twice.
+    pub items: Vec<Listed<T>>,
+    /// The names (tags, ids) of what could not be read, as far as it has any: it is listed all the same.
+    pub unread: Vec<String>,
     /// Everything that could not be read, as sentences; see [`crate::domain::decide::Facts::problems`].
     pub problems: Vec<String>,
     /// Whether any page differs from the ones handed in.
     pub changed: bool,
+    /// Whether every page was asked for.
+    pub all_asked: bool,
     /// To be stored, and handed in the next time.
     pub pages: CachedPages,
+}
+
+/// One entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed<T> {
+    /// What was read of it.
+    pub value: T,
+    /// SHA-256 of the text that it was read from, in hex: another one means that the publisher edited it.
+    pub digest: String,
 }
 
 /// The full id of a commit: 40 hexadecimal digits, in lower case.
@@ -203,6 +247,22 @@ pub enum ReleaseSourceError {
         /// The next page.
         next: String,
     },
+    /// The page is somewhere else now, and we do not go there.
+    #[error("`{url}` is redirected to `{to}`, which is not followed: configure the right address")]
+    Redirected {
+        /// What was asked.
+        url: String,
+        /// Where it leads.
+        to: String,
+    },
+    /// The pages lead back to one that was read.
+    #[error("`{url}` names `{next}` as its next page, which was read already")]
+    PagesInACircle {
+        /// What was asked.
+        url: String,
+        /// The next page.
+        next: String,
+    },
     /// The pages do not end.
     #[error("`{url}` has more than {limit} pages")]
     TooManyPages {
@@ -231,6 +291,8 @@ impl ReleaseSourceError {
             | Self::UnexpectedStatus { .. }
             | Self::TooLarge { .. }
             | Self::ForeignPage { .. }
+            | Self::Redirected { .. }
+            | Self::PagesInACircle { .. }
             | Self::TooManyPages { .. } => Retry::Permanent,
         }
     }

@@ -45,6 +45,12 @@ pub struct Container {
     pub ports: Vec<PublishedPort>,
     /// Name of the restart policy (`no`, `always`, `unless-stopped`, `on-failure`).
     pub restart_policy: String,
+    /// The command of its health check, on one line, if it has one.
+    #[serde(default)]
+    pub health_check: Option<String>,
+    /// Places inside it at which something is mounted.
+    #[serde(default)]
+    pub mounts: Vec<String>,
     /// The raw inspect answer. It holds secrets: files with it are 0600.
     pub raw: Value,
 }
@@ -350,6 +356,14 @@ pub trait ContainerRuntime: Send + Sync {
         id: &str,
         path: &str,
         labels: &BTreeMap<String, String>,
+    ) -> impl Future<Output = RuntimeResult<Vec<String>>> + Send;
+
+    /// Names of the files directly in folder `path` of a container, running or not; changes nothing. A folder
+    /// that does not exist has no files.
+    fn files_in_container(
+        &self,
+        id: &str,
+        path: &str,
     ) -> impl Future<Output = RuntimeResult<Vec<String>>> + Send;
 
     /// What to create so that it is `old` with the given differences. Pure; see `adapters::recreate`.

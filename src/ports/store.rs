@@ -51,10 +51,53 @@ pub struct QuarantineRow {
 pub struct ApprovalRow {
     /// The version.
     pub version: String,
+    /// The plan that was consented to; empty where only the version was, as in files of format 1.
+    pub plan_hash: String,
     /// The person's login name.
     pub by: String,
     /// When.
     pub at: Timestamp,
+    /// When it ends; none where it does not.
+    pub expires_at: Option<Timestamp>,
+}
+
+/// A person's order that nothing is to start by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HoldRow {
+    /// Why.
+    pub reason: String,
+    /// The person's login name.
+    pub by: String,
+    /// When it was given.
+    pub at: Timestamp,
+    /// When it ends; none where it does not.
+    pub until: Option<Timestamp>,
+}
+
+/// A person's order to stay on a line, or on one version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PinRow {
+    /// The line or version: `4.5` or `4.5.8`.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+    /// The person's login name.
+    pub by: String,
+    /// When it was given.
+    pub at: Timestamp,
+    /// When it ends; none where it does not.
+    pub until: Option<Timestamp>,
+}
+
+/// Something that changed about a release or an advisory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeRow {
+    /// Its tag or id.
+    pub id: String,
+    /// When it was noticed.
+    pub at: Timestamp,
+    /// What, in a sentence.
+    pub what: String,
 }
 
 /// One run as stored.

@@ -1,13 +1,17 @@
 //! What the tests know: the recorded releases and advisories, and short ways to write values.
 
 use std::path::Path;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use jiff::{SignedDuration, Timestamp};
 use mastopatch::config::parse_policy;
 use mastopatch::domain::advisory::{Advisory, AdvisoryParts};
 use mastopatch::domain::decide::{About, Decision, Facts, decide};
+use mastopatch::domain::installed::Installed;
+use mastopatch::domain::path::{Host, HostService};
+use mastopatch::domain::plan::Role;
 use mastopatch::domain::policy::Policy;
+use mastopatch::domain::published::Published;
 use mastopatch::domain::release::{Release, ReleaseParts};
 use mastopatch::domain::version::ReleaseVersion;
 use serde_json::Value;
@@ -84,13 +88,18 @@ pub(crate) fn advisories() -> Vec<Advisory> {
 pub(crate) static KNOWN: LazyLock<(Vec<Release>, Vec<Advisory>)> =
     LazyLock::new(|| (releases(), advisories()));
 
+static PUBLISHED: LazyLock<Arc<Published>> = LazyLock::new(|| publish(|_, _| {}));
+
 /// Everything that is known, with `installed` running.
 pub(crate) fn facts(installed: &str) -> Facts {
     Facts {
         instance: "social.example".to_owned(),
-        installed: version(installed),
-        releases: KNOWN.0.clone(),
-        advisories: KNOWN.1.clone(),
+        installed: Installed::taken_for_granted(version(installed)),
+        host: seen(),
+        published: PUBLISHED.clone(),
+        hold: None,
+        pin: None,
+        planned: None,
         quarantined: Vec::new(),
         approvals: Vec::new(),
         attempts: Vec::new(),
@@ -100,22 +109,80 @@ pub(crate) fn facts(installed: &str) -> Facts {
 
 /// The same, as it was known at an instant.
 pub(crate) fn facts_on(installed: &str, day: &str) -> Facts {
-    let mut facts = facts(installed);
-    facts
-        .releases
-        .retain(|release| release.published_at <= at(day));
-    facts.advisories.retain(|advisory| {
-        advisory
-            .published_at
-            .is_none_or(|published| published <= at(day))
-    });
-    facts
+    Facts {
+        published: published_on(day),
+        ..facts(installed)
+    }
 }
 
+/// What was published at an instant. An advisory without a date is known from the day on which a release named it.
+pub(crate) fn published_on(day: &str) -> Arc<Published> {
+    publish(|releases, advisories| {
+        releases.retain(|release| release.published_at <= at(day));
+        advisories.retain(|advisory| match advisory.published_at {
+            Some(published) => published <= at(day),
+            None => releases
+                .iter()
+                .any(|release| release.ids.contains(&advisory.id)),
+        });
+    })
+}
+
+/// What was published, changed.
+pub(crate) fn publish(
+    change: impl FnOnce(&mut Vec<Release>, &mut Vec<Advisory>),
+) -> Arc<Published> {
+    let (mut releases, mut advisories) = KNOWN.clone();
+    change(&mut releases, &mut advisories);
+    Arc::new(Published::new(releases, advisories))
+}
+
+/// A host on which everything can be looked at and nothing stands in the way of any version.
+pub(crate) fn seen() -> Host {
+    let keys = [
+        "ACTIVE_RECORD_ENCRYPTION_DETERMINISTIC_KEY",
+        "ACTIVE_RECORD_ENCRYPTION_KEY_DERIVATION_SALT",
+        "ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY",
+        "OTP_SECRET",
+    ];
+    let service = |name: &str, role| HostService {
+        name: name.to_owned(),
+        role,
+        streaming_image: role == Role::Streaming,
+        rails_server: false,
+        keys: keys.iter().map(|key| ((*key).to_owned(), true)).collect(),
+        search: false,
+        health_check: None,
+        public_mounts: Vec::new(),
+    };
+    Host {
+        postgresql: Some(170_002),
+        redis: Some("7.2.4".to_owned()),
+        pgbouncer: None,
+        duplicate_accounts: Some(0),
+        services: vec![
+            service("web", Role::Web),
+            service("streaming", Role::Streaming),
+            service("sidekiq", Role::Sidekiq),
+        ],
+        not_seen: Vec::new(),
+        no_way_back: Vec::new(),
+        unapplied: Vec::new(),
+    }
+}
+
+/// A policy of the project.
 pub(crate) fn shipped(name: &str) -> Policy {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("policies")
-        .join(name);
+    policy(&format!("policies/{name}.toml"))
+}
+
+/// A policy that only the tests have.
+pub(crate) fn fixture(name: &str) -> Policy {
+    policy(&format!("tests/data/policies/{name}.toml"))
+}
+
+fn policy(path: &str) -> Policy {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     parse_policy(&path, &std::fs::read_to_string(&path).unwrap()).unwrap()
 }
 
@@ -127,7 +194,7 @@ pub(crate) const SUNDAY_NIGHT: &str = "2026-04-19T00:30:00Z";
 pub(crate) fn decided(facts: &Facts, now: &str) -> Decision {
     decide(
         facts,
-        &shipped("standard.toml"),
+        &fixture("sunday"),
         at(now),
         SignedDuration::from_mins(30),
     )

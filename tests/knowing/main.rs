@@ -10,5 +10,7 @@
 
 mod decisions;
 mod known;
+mod notes;
 mod properties;
 mod ranges;
+mod table;

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -44,7 +45,40 @@ pub(crate) enum Fault {
     GarbageJson,
     /// 200, and the connection breaks in the middle of the body.
     CutBody,
+    /// 403 with `Retry-After`, in seconds.
+    RetryAfter(u64),
+    /// 403, hourly limit used up until this second since 1970.
+    ResetAt(i64),
+    /// 403 without any word about limits.
+    Forbidden,
+    /// 429 without any header.
+    TooMany,
+    /// 304, whatever was asked.
+    NotModified,
+    /// 200 with 50 MB.
+    Huge,
+    /// 200, a byte every 50 ms.
+    Drip,
+    /// 200 with a page for people.
+    Html,
+    /// 200 with a next page that is the same page.
+    PageLoop,
+    /// 200 with a next page that leads to an earlier one.
+    PageCircle,
+    /// 200 with one more page, always.
+    EndlessPages,
+    /// 301 to this port of this host.
+    RedirectTo(u16),
+    /// 200 with bytes that are no text.
+    BadUtf8,
+    /// 200 with JSON of another shape.
+    OtherShape,
+    /// 200 with an empty list.
+    EmptyList,
 }
+
+/// Bytes of [`Fault::Huge`].
+pub(crate) const HUGE: u64 = 50 * 1024 * 1024;
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
@@ -52,6 +86,7 @@ pub(crate) struct Seen {
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) if_none_match: Option<String>,
+    pub(crate) authorization: Option<String>,
     pub(crate) status: u16,
 }
 
@@ -76,8 +111,10 @@ impl GitHub {
             all,
             shown: BTreeSet::new(),
             advisories,
+            offers: Value::Null,
             fault: None,
             used: 0,
+            sent: Arc::default(),
             log: Vec::new(),
         }));
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))
@@ -133,6 +170,43 @@ impl GitHub {
         shared.shown = tags.iter().map(|&tag| tag.to_owned()).collect();
     }
 
+    /// The tags of all releases in the test data.
+    pub(crate) fn all_tags() -> Vec<String> {
+        read_releases().into_keys().collect()
+    }
+
+    /// The URL to write into `update_check.url`.
+    pub(crate) fn update_check_url(&self) -> String {
+        format!("{}/update-check", self.base_url())
+    }
+
+    /// The port it listens at.
+    pub(crate) fn port(&self) -> u16 {
+        self.addr.port()
+    }
+
+    /// From now on this field of a release has another value.
+    pub(crate) fn edit(&self, tag: &str, field: &str, value: Value) {
+        let mut shared = lock(&self.shared);
+        let release = shared.all.get_mut(tag).expect("a release of the test data");
+        release[field] = value;
+    }
+
+    /// From now on the advisories are those that this makes of them.
+    pub(crate) fn edit_advisories(&self, edit: impl FnOnce(&mut Vec<Value>)) {
+        edit(&mut lock(&self.shared).advisories);
+    }
+
+    /// From now on the update check answers this.
+    pub(crate) fn offer(&self, answer: Value) {
+        lock(&self.shared).offers = answer;
+    }
+
+    /// Bytes of [`Fault::Huge`] that were taken.
+    pub(crate) fn sent(&self) -> u64 {
+        lock(&self.shared).sent.load(Ordering::SeqCst)
+    }
+
     /// From now on every request fails this way; `None` ends it.
     pub(crate) fn fail_with(&self, fault: Option<Fault>) {
         lock(&self.shared).fault = fault;
@@ -170,8 +244,10 @@ struct Shared {
     all: BTreeMap<String, Value>,
     shown: BTreeSet<String>,
     advisories: Vec<Value>,
+    offers: Value,
     fault: Option<Fault>,
     used: u64,
+    sent: Arc<AtomicU64>,
     log: Vec<Seen>,
 }
 
@@ -207,6 +283,7 @@ fn router(shared: Arc<Mutex<Shared>>, addr: SocketAddr) -> Router {
         )
         .route("/repos/mastodon/mastodon/commits/{*name}", get(commit))
         .route("/repos/mastodon/mastodon/git/ref/tags/{tag}", get(git_ref))
+        .route("/update-check", get(update_check))
         .fallback(async || not_found())
         .layer(middleware::from_fn_with_state(app.clone(), outer))
         .with_state(app)
@@ -218,7 +295,11 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
     let path = request.uri().path().to_owned();
     let query = request.uri().query().unwrap_or_default().to_owned();
     let if_none_match = header_text(request.headers(), &header::IF_NONE_MATCH);
-    let fault = lock(&app.shared).fault;
+    let authorization = header_text(request.headers(), &header::AUTHORIZATION);
+    let (fault, sent) = {
+        let shared = lock(&app.shared);
+        (shared.fault, Arc::clone(&shared.sent))
+    };
     let response = match fault {
         None => next.run(request).await,
         Some(Fault::Silence) => {
@@ -228,22 +309,24 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
                     path,
                     query,
                     if_none_match,
+                    authorization,
                     status: 0,
                 },
             );
             return pending().await;
         }
-        Some(fault) => broken(fault),
+        Some(fault) => broken(fault, app.addr, &query, sent),
     };
     let (mut parts, body) = response.into_parts();
-    let body = if fault == Some(Fault::CutBody) {
+    let streamed = [Fault::CutBody, Fault::Huge, Fault::Drip];
+    let body = if fault.is_some_and(|fault| streamed.contains(&fault)) {
         body
     } else {
         let bytes = axum::body::to_bytes(body, usize::MAX)
             .await
             .expect("own body");
         let etag = format!("W/\"{}\"", hex(&Sha1::digest(&bytes)));
-        if parts.status == StatusCode::OK {
+        if parts.status == StatusCode::OK && fault.is_none() {
             put(&mut parts.headers, "etag", &etag);
             put(
                 &mut parts.headers,
@@ -267,15 +350,16 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
         }
         shared.used % ANONYMOUS_LIMIT
     };
-    let used = if fault == Some(Fault::RateLimited) {
-        ANONYMOUS_LIMIT
-    } else {
-        used
-    };
+    let exhausted = matches!(fault, Some(Fault::RateLimited | Fault::ResetAt(_)));
+    let used = if exhausted { ANONYMOUS_LIMIT } else { used };
     let reset = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_secs())
         + 1800;
+    let reset = match fault {
+        Some(Fault::ResetAt(at)) => at.to_string(),
+        _ => reset.to_string(),
+    };
     let headers = &mut parts.headers;
     put(headers, "x-ratelimit-limit", &ANONYMOUS_LIMIT.to_string());
     put(headers, "x-ratelimit-used", &used.to_string());
@@ -284,7 +368,7 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
         "x-ratelimit-remaining",
         &(ANONYMOUS_LIMIT - used).to_string(),
     );
-    put(headers, "x-ratelimit-reset", &reset.to_string());
+    put(headers, "x-ratelimit-reset", &reset);
     put(headers, "x-ratelimit-resource", "core");
     put(headers, "x-github-media-type", "github.v3; format=json");
     put(headers, "x-github-api-version-selected", "2022-11-28");
@@ -295,6 +379,7 @@ async fn outer(State(app): State<App>, request: Request, next: Next) -> Response
             path,
             query,
             if_none_match,
+            authorization,
             status: parts.status.as_u16(),
         },
     );
@@ -305,8 +390,65 @@ fn note(app: &App, seen: Seen) {
     lock(&app.shared).log.push(seen);
 }
 
-fn broken(fault: Fault) -> Response {
+#[allow(clippy::too_many_lines, reason = "one arm for each way to fail")]
+fn broken(fault: Fault, addr: SocketAddr, query: &str, sent: Arc<AtomicU64>) -> Response {
+    let list = |next: String| {
+        let link = format!("<http://{addr}/repos/mastodon/mastodon/releases?{next}>; rel=\"next\"");
+        answer(&json!([]), Some(vec![link]))
+    };
     match fault {
+        Fault::RetryAfter(seconds) => {
+            let mut response = problem(StatusCode::FORBIDDEN, "You are too fast");
+            put(response.headers_mut(), "retry-after", &seconds.to_string());
+            response
+        }
+        Fault::ResetAt(_) => problem(StatusCode::FORBIDDEN, "Come back later"),
+        Fault::Forbidden => problem(StatusCode::FORBIDDEN, "Resource not accessible"),
+        Fault::TooMany => problem(StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+        Fault::NotModified => StatusCode::NOT_MODIFIED.into_response(),
+        Fault::Huge => {
+            const PIECE: usize = 64 * 1024;
+            let pieces = HUGE / u64::try_from(PIECE).expect("a small number");
+            let piece = Bytes::from(vec![b' '; PIECE]);
+            let body = stream::iter(0..pieces).map(move |_| {
+                sent.fetch_add(u64::try_from(piece.len()).unwrap_or(0), Ordering::SeqCst);
+                Ok::<_, std::io::Error>(piece.clone())
+            });
+            Body::from_stream(body).into_response()
+        }
+        Fault::Drip => {
+            let body = stream::unfold((), async |()| {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                Some((Ok::<_, std::io::Error>(Bytes::from_static(b" ")), ()))
+            });
+            Body::from_stream(body).into_response()
+        }
+        Fault::Html => (
+            [(header::CONTENT_TYPE, "text/html; charset=utf-8")],
+            "<!DOCTYPE html><title>Unicorn!</title>",
+        )
+            .into_response(),
+        Fault::PageLoop => list(query.to_owned()),
+        Fault::PageCircle if query.contains("page=2") => list("per_page=100".to_owned()),
+        Fault::PageCircle => list("per_page=100&page=2".to_owned()),
+        Fault::EndlessPages => {
+            let page = query.rsplit_once("&page=").map_or("1", |(_, page)| page);
+            let page: u64 = page.parse().unwrap_or(1);
+            list(format!("per_page=100&page={}", page + 1))
+        }
+        Fault::RedirectTo(port) => {
+            let to =
+                format!("http://127.0.0.1:{port}/repos/mastodon/mastodon/releases?per_page=100");
+            let mut response = StatusCode::MOVED_PERMANENTLY.into_response();
+            put(response.headers_mut(), "location", &to);
+            response
+        }
+        Fault::BadUtf8 => {
+            let body: &[u8] = b"[{\"tag_name\": \"v4.5.9\xff\"}]";
+            ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Fault::OtherShape => answer(&json!({"items": [], "total": 0}), None),
+        Fault::EmptyList => answer(&json!([]), None),
         Fault::Unauthorized => problem(StatusCode::UNAUTHORIZED, "Bad credentials"),
         Fault::RateLimited => problem(
             StatusCode::FORBIDDEN,
@@ -411,6 +553,10 @@ async fn advisories(State(app): State<App>, Query(wanted): Wanted) -> Response {
         &Value::Array(all.into_iter().skip(start).take(size).collect()),
         Some(links),
     )
+}
+
+async fn update_check(State(app): State<App>) -> Response {
+    answer(&lock(&app.shared).offers.clone(), None)
 }
 
 async fn commit(

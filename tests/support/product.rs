@@ -217,6 +217,9 @@ socket = "{socket}"
 base_url = "{github}"
 repository = "mastodon/mastodon"
 
+[update_check]
+enabled = false
+
 [[instance]]
 name = "{name}"
 project = "{project}"
@@ -265,20 +268,20 @@ allow = ["*"]
 [[policy]]
 name = "security"
 match = {{ class = ["security"] }}
-when = "at-once"
+outside_windows = "at-once"
 approval = "none"
 
 [[policy]]
 name = "patch"
 match = {{ class = ["patch"] }}
-when = "at-once"
+outside_windows = "at-once"
 approval = "none"
 min_age = "24h"
 
 [[policy]]
 name = "minor"
 match = {{ class = ["minor"] }}
-when = "at-once"
+outside_windows = "at-once"
 approval = "{minor}"
 min_age = "24h"
 "#,

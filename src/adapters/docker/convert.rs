@@ -44,9 +44,28 @@ pub(super) fn container(raw: Value) -> Option<Container> {
             unset if unset.is_empty() => "no".to_owned(),
             name => name,
         },
+        health_check: health_check(&raw),
+        mounts: raw
+            .pointer("/Mounts")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .map(|mount| text(mount, "/Destination"))
+            .filter(|place| !place.is_empty())
+            .collect(),
         id,
         raw,
     })
+}
+
+/// The command of a health check: `["CMD-SHELL", "…"]` or `["CMD", "…", …]`; `["NONE"]` and an empty list are none.
+fn health_check(raw: &Value) -> Option<String> {
+    match list(raw, "/Config/Healthcheck/Test").split_first() {
+        Some((kind, words)) if kind.starts_with("CMD") && !words.is_empty() => {
+            Some(words.join(" "))
+        }
+        Some(_) | None => None,
+    }
 }
 
 /// An image from its inspect answer; `None` when it has not even an id.
@@ -209,7 +228,9 @@ mod tests {
             "Config": {
                 "Image": "mastodon/mastodon:v4.5.7", "Env": ["A=b=c", "GONE"],
                 "Labels": {"k": "v"}, "Entrypoint": ["tini", "--"], "Cmd": ["puma"],
+                "Healthcheck": {"Test": ["CMD-SHELL", "curl -s localhost:3000/health"]},
             },
+            "Mounts": [{"Type": "bind", "Source": "/srv", "Destination": "/mastodon/public/system"}],
             "HostConfig": {
                 "RestartPolicy": {"Name": "", "MaximumRetryCount": 0},
                 "PortBindings": {
@@ -227,6 +248,11 @@ mod tests {
         assert_eq!(container.command, ["tini", "--", "puma"]);
         assert_eq!(container.env, BTreeMap::from([("A".into(), "b=c".into())]));
         assert_eq!(container.restart_policy, "no");
+        assert_eq!(
+            container.health_check.as_deref(),
+            Some("curl -s localhost:3000/health")
+        );
+        assert_eq!(container.mounts, ["/mastodon/public/system"]);
         assert_eq!(container.state.restarts, 2);
         assert!(container.state.running, "an unknown status does no harm");
         assert_eq!(
@@ -240,6 +266,20 @@ mod tests {
             .map(|p| (p.container_port, p.host_ip.as_str(), p.host_port))
             .collect();
         assert_eq!(ports, [(3000, "127.0.0.1", 3000), (80, "", 0)]);
+    }
+
+    #[test]
+    fn a_health_check_is_its_command() {
+        for (test, command) in [
+            (json!(["CMD", "pg_isready", "-U"]), Some("pg_isready -U")),
+            (json!(["CMD-SHELL", "a || b"]), Some("a || b")),
+            (json!(["NONE"]), None),
+            (json!([]), None),
+            (Value::Null, None),
+        ] {
+            let raw = json!({"Config": {"Healthcheck": {"Test": test}}});
+            assert_eq!(health_check(&raw).as_deref(), command, "{raw}");
+        }
     }
 
     #[test]

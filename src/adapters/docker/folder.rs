@@ -9,6 +9,7 @@ use futures_util::StreamExt;
 use serde_json::json;
 
 use super::convert::text;
+use super::exec::short;
 use super::wire::{WireError, escaped};
 use super::{CALL_LIMIT, Engine, stream_error};
 use crate::ports::runtime::{RuntimeError, RuntimeResult};
@@ -63,6 +64,11 @@ impl Engine {
         }
     }
 
+    pub(super) async fn list_files_of(&self, id: &str, path: &str) -> RuntimeResult<Vec<String>> {
+        let action = format!("read folder {path} of container {}", short(id));
+        self.archived_names(id, path, &action).await
+    }
+
     async fn archived_names(
         &self,
         container: &str,
@@ -77,7 +83,7 @@ impl Engine {
         let mut archive = Vec::new();
         let mut chunks = self
             .docker
-            .download_from_container(container, Some(options));
+            .download_from_container(&escaped(container), Some(options));
         let read = async {
             while let Some(chunk) = chunks.next().await {
                 match chunk.map_err(stream_error) {

@@ -180,6 +180,10 @@ impl ContainerRuntime for Engine {
         self.list_files(id, path, labels).await
     }
 
+    async fn files_in_container(&self, id: &str, path: &str) -> RuntimeResult<Vec<String>> {
+        self.list_files_of(id, path).await
+    }
+
     fn replacement(
         &self,
         old: &Container,

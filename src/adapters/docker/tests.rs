@@ -283,3 +283,36 @@ async fn every_request_names_the_version_agreed_on() {
         "{asked:?}"
     );
 }
+
+#[tokio::test]
+async fn the_files_of_a_container_are_read_without_making_anything() {
+    let mut tar = tar::Builder::new(Vec::new());
+    for name in ["migrate/20240101000000_a.rb", "migrate/old/b.rb"] {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_path(name).unwrap();
+        header.set_cksum();
+        tar.append(&header, std::io::empty()).unwrap();
+    }
+    let archive = String::from_utf8(tar.into_inner().unwrap()).unwrap();
+    let fake = fake(&[
+        (
+            "GET /containers/abc/archive?path=%2Fapp%2Fmigrate%2F.",
+            Answer::Text(200, archive),
+        ),
+        (
+            "GET /containers/abc/archive",
+            Answer::Text(404, json!({"message": "no such path"}).to_string()),
+        ),
+    ])
+    .await;
+    let files = fake.engine.files_in_container("abc", "/app/migrate").await;
+    assert_eq!(files.unwrap(), ["20240101000000_a.rb"]);
+    let none = fake.engine.files_in_container("abc", "/no/such").await;
+    assert_eq!(none.unwrap(), Vec::<String>::new());
+    let asked = fake.asked.lock().unwrap();
+    assert!(
+        asked.iter().all(|line| line.starts_with("GET ")),
+        "{asked:?}"
+    );
+}

@@ -6,8 +6,10 @@ use secrecy::SecretString;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use super::client::LARGEST_BODY;
 use super::*;
 use crate::ports::Retry;
+use crate::ports::release_source::AskAgain;
 
 const RELEASES: &str = include_str!("../../../tests/data/github/releases.json");
 const ADVISORIES: &str = include_str!("../../../tests/data/github/advisories.json");
@@ -88,7 +90,7 @@ async fn refused(status: &str, headers: &str, body: &str) -> ReleaseSourceError 
     let server = Server::saying(status, headers, body).await;
     server
         .client()
-        .releases(&CachedPages::default())
+        .releases(&CachedPages::default(), Reach::All)
         .await
         .unwrap_err()
 }
@@ -105,7 +107,10 @@ async fn every_real_release_and_advisory_is_read() {
     })
     .await;
     let client = server.client();
-    let releases = client.releases(&CachedPages::default()).await.unwrap();
+    let releases = client
+        .releases(&CachedPages::default(), Reach::All)
+        .await
+        .unwrap();
     assert_eq!(
         (
             releases.items.len(),
@@ -114,7 +119,10 @@ async fn every_real_release_and_advisory_is_read() {
         ),
         (158, 0, true)
     );
-    let advisories = client.advisories(&CachedPages::default()).await.unwrap();
+    let advisories = client
+        .advisories(&CachedPages::default(), Reach::All)
+        .await
+        .unwrap();
     assert_eq!((advisories.items.len(), advisories.problems.len()), (41, 0));
     assert!(
         server
@@ -142,24 +150,27 @@ async fn unchanged_pages_are_asked_for_by_their_mark_and_kept() {
     })
     .await;
     let client = server.client();
-    let first = client.releases(&CachedPages::default()).await.unwrap();
+    let first = client
+        .releases(&CachedPages::default(), Reach::All)
+        .await
+        .unwrap();
     assert_eq!(
         first
             .items
             .iter()
-            .map(|release| release.tag.as_str())
+            .map(|release| release.value.tag.as_str())
             .collect::<Vec<_>>(),
         ["v4.5.6", "v4.5.2"]
     );
-    let second = client.releases(&first.pages).await.unwrap();
+    let second = client.releases(&first.pages, Reach::All).await.unwrap();
     assert!(!second.changed && second.items == first.items && second.pages == first.pages);
     let mut edited = first.pages.clone();
     edited.pages[1].etag = Some("\"old\"".to_owned());
-    assert!(client.releases(&edited).await.unwrap().changed);
+    assert!(client.releases(&edited, Reach::All).await.unwrap().changed);
     // Pages that were damaged on disk are not asked for by their mark.
     let mut damaged = first.pages.clone();
     damaged.pages[0].body = "[{".to_owned();
-    let again = client.releases(&damaged).await.unwrap();
+    let again = client.releases(&damaged, Reach::All).await.unwrap();
     assert!(again.changed && again.items == first.items);
     assert_eq!(server.heard().len(), 8);
 }
@@ -175,18 +186,18 @@ async fn one_odd_release_does_not_take_the_others_with_it() {
     let server = Server::saying("200 OK", "", body).await;
     let fetched = server
         .client()
-        .releases(&CachedPages::default())
+        .releases(&CachedPages::default(), Reach::All)
         .await
         .unwrap();
     assert_eq!(
         fetched
             .items
             .iter()
-            .map(|release| release.tag.as_str())
+            .map(|release| release.value.tag.as_str())
             .collect::<Vec<_>>(),
         ["v4.5.8"]
     );
-    assert!(!fetched.items[0].described);
+    assert!(!fetched.items[0].value.described);
     let problems = fetched.problems.join("\n");
     for part in [
         "release `edge`: the release tagged `edge` has no readable version: `edge` is a moving tag, not a version",
@@ -298,7 +309,7 @@ async fn a_connection_that_breaks_or_hangs_is_an_error_and_nothing_is_kept() {
             .await;
     let error = server
         .client()
-        .releases(&CachedPages::default())
+        .releases(&CachedPages::default(), Reach::All)
         .await
         .unwrap_err();
     assert!(
@@ -308,7 +319,7 @@ async fn a_connection_that_breaks_or_hangs_is_an_error_and_nothing_is_kept() {
     let server = Server::start(|_, _, _| Vec::new()).await;
     let error = server
         .client()
-        .releases(&CachedPages::default())
+        .releases(&CachedPages::default(), Reach::All)
         .await
         .unwrap_err();
     assert!(
@@ -328,7 +339,10 @@ async fn a_connection_that_breaks_or_hangs_is_an_error_and_nothing_is_kept() {
         None,
     )
     .unwrap();
-    let error = client.releases(&CachedPages::default()).await.unwrap_err();
+    let error = client
+        .releases(&CachedPages::default(), Reach::All)
+        .await
+        .unwrap_err();
     assert!(
         matches!(error, ReleaseSourceError::Unreachable { .. }),
         "{error:?}"
@@ -337,17 +351,17 @@ async fn a_connection_that_breaks_or_hangs_is_an_error_and_nothing_is_kept() {
 
 #[tokio::test]
 async fn pages_without_end_are_given_up() {
-    let server = Server::start(|_, _, base| {
+    let server = Server::start(|number, _, base| {
         response(
             "200 OK",
-            &format!("link: <{base}/releases?page=2>; rel=\"next\"\r\n"),
+            &format!("link: <{base}/releases?page={number}>; rel=\"next\"\r\n"),
             "[]",
         )
     })
     .await;
     let error = server
         .client()
-        .releases(&CachedPages::default())
+        .releases(&CachedPages::default(), Reach::All)
         .await
         .unwrap_err();
     assert!(
@@ -403,7 +417,10 @@ async fn a_base_address_with_a_path_is_kept_once() {
         None,
     )
     .unwrap();
-    let _fetched = client.advisories(&CachedPages::default()).await.unwrap();
+    let _fetched = client
+        .advisories(&CachedPages::default(), Reach::All)
+        .await
+        .unwrap();
     assert!(
         server
             .heard()
@@ -418,7 +435,10 @@ async fn a_token_is_sent_and_never_over_an_open_line_to_another_host() {
     let server = Server::saying("200 OK", "", "[]").await;
     let token = || Some(SecretString::from("tk_1"));
     let client = GitHub::new(&server.base, "a/b", Duration::from_secs(5), token()).unwrap();
-    client.releases(&CachedPages::default()).await.unwrap();
+    client
+        .releases(&CachedPages::default(), Reach::All)
+        .await
+        .unwrap();
     assert!(
         server
             .heard()

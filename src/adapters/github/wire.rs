@@ -5,6 +5,7 @@ use std::error::Error;
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::advisory::{Advisory, AdvisoryParts, CvssParts, VulnerableParts};
 use crate::domain::release::{Release, ReleaseParts};
@@ -61,6 +62,69 @@ struct WireVulnerability {
 #[derive(Debug, Deserialize)]
 struct WireCommit {
     sha: String,
+}
+
+/// What an entry of a list is called, and what of it says something. The rest (counts of downloads and reactions) changes
+/// from hour to hour.
+pub(super) struct Kind {
+    name: &'static str,
+    fields: &'static [&'static str],
+}
+
+pub(super) const RELEASE: Kind = Kind {
+    name: "tag_name",
+    fields: &[
+        "tag_name",
+        "name",
+        "body",
+        "draft",
+        "prerelease",
+        "published_at",
+    ],
+};
+pub(super) const ADVISORY: Kind = Kind {
+    name: "ghsa_id",
+    fields: &[
+        "ghsa_id",
+        "cve_id",
+        "severity",
+        "cvss",
+        "cvss_severities",
+        "cwe_ids",
+        "summary",
+        "description",
+        "state",
+        "published_at",
+        "withdrawn_at",
+        "vulnerabilities",
+    ],
+};
+
+impl Kind {
+    /// SHA-256, in hex, of everything in an entry that says something.
+    pub(super) fn digest(&self, item: &Value) -> String {
+        let mut hash = Sha256::new();
+        for field in self.fields {
+            let text = item.get(field).map(Value::to_string).unwrap_or_default();
+            hash.update(format!("{field}={text}\n"));
+        }
+        let mut hex = String::new();
+        for byte in hash.finalize() {
+            for half in [byte >> 4, byte & 15] {
+                hex.extend(char::from_digit(u32::from(half), 16));
+            }
+        }
+        hex
+    }
+
+    pub(super) fn digests(&self, items: &[Value]) -> Vec<String> {
+        items.iter().map(|item| self.digest(item)).collect()
+    }
+
+    /// What the publisher calls an entry.
+    pub(super) fn name(&self, item: &Value) -> Option<String> {
+        item.get(self.name)?.as_str().map(ToOwned::to_owned)
+    }
 }
 
 /// The items of one page, each of which may still be anything.

@@ -1,11 +1,11 @@
-//! What was learned and decided outside of runs: quarantine, approvals, GitHub's answers, first sights.
+//! What was learned outside of runs: quarantine, answers, first sights.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{Fault, Store, parse_stamp, stamp};
 use crate::domain::plan::Plan;
-use crate::ports::store::{ApprovalRow, QuarantineRow, StoreError};
+use crate::ports::store::{QuarantineRow, StoreError};
 
 /// An answer of GitHub, as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,45 +49,6 @@ impl Store {
                 params![instance, version],
             )?;
             Ok(rows > 0)
-        })
-    }
-
-    /// Keeps a person's consent to a version. The first consent stays; a second one changes nothing.
-    pub fn approve(
-        &self,
-        instance: &str,
-        version: &str,
-        by: &str,
-        at: Timestamp,
-    ) -> Result<(), StoreError> {
-        self.write(|tx| {
-            tx.execute(
-                "INSERT INTO approvals (instance, version, approved_by, at)
-                 VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
-                params![instance, version, by, stamp(at)],
-            )?;
-            Ok(())
-        })
-    }
-
-    /// Versions that people consented to, in the order in which they did.
-    pub fn approvals(&self, instance: &str) -> Result<Vec<ApprovalRow>, StoreError> {
-        self.read(|tx| {
-            let mut statement = tx.prepare(
-                "SELECT version, approved_by, at FROM approvals WHERE instance = ?1
-                 ORDER BY at, version",
-            )?;
-            let mut rows = statement.query([instance])?;
-            let mut found = Vec::new();
-            while let Some(row) = rows.next()? {
-                let at: String = row.get(2)?;
-                found.push(ApprovalRow {
-                    version: row.get(0)?,
-                    by: row.get(1)?,
-                    at: parse_stamp(&at, "an approval")?,
-                });
-            }
-            Ok(found)
         })
     }
 

@@ -6,6 +6,8 @@
 
 mod facts;
 mod journal;
+mod memory;
+mod orders;
 mod outbox;
 mod schema;
 #[cfg(test)]

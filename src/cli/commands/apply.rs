@@ -1,13 +1,12 @@
 //! `apply`: one update now, in the foreground.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::sync::Arc;
 
 use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Call;
 use super::check::{nothing_to_do, prepare};
+use super::{Call, ask};
 use crate::adapters::mail::{Smtp, deliver_due};
 use crate::cli::failure::Failure;
 use crate::cli::progress::Show;
@@ -26,11 +25,7 @@ pub(super) async fn apply(
     force: bool,
     yes: bool,
 ) -> Result<Exit, Failure> {
-    if !yes && !std::io::stdin().is_terminal() {
-        let sentence =
-            "nobody is at the terminal to be asked; say --yes to update without a question";
-        return Err(Failure::new(Exit::Usage, sentence));
-    }
+    ask::somebody_is_there(yes)?;
     let instance = call.chosen()?;
     let world = World::open(call.settings, call.clock).await?;
     let lock = act::lock(call.settings, instance)?;
@@ -50,7 +45,7 @@ pub(super) async fn apply(
     if !call.out.is_json() {
         call.out.note(&render::plan(&plan));
     }
-    if !yes && !agreed()? {
+    if !yes && !ask::agreed("Update now? The site is closed meanwhile.")? {
         return Err(Failure::new(
             Exit::Refused,
             "not agreed to; nothing was changed",
@@ -59,18 +54,6 @@ pub(super) async fn apply(
     let ended = act::execute(&world, plan, &material, &lock, &progress, &stop).await?;
     drop(show);
     end(call, &world, &ended).await
-}
-
-fn agreed() -> Result<bool, Failure> {
-    use std::io::Write as _;
-    let mut stderr = std::io::stderr();
-    let asked = stderr.write_all(b"Update now? The site is closed meanwhile. [y/N] ");
-    let mut line = String::new();
-    asked
-        .and_then(|()| stderr.flush())
-        .and_then(|()| std::io::stdin().lock().read_line(&mut line))
-        .map_err(|err| Failure::bug(err.into()))?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 /// A first Ctrl-C or SIGTERM asks the run to stop; it does so only while the site is open.

@@ -1,77 +1,134 @@
 //! `check`, `plan` and `approve`: what mastopatch knows, what it would do, and a person's consent.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{Call, person};
+use crate::adapters::store::Store;
 use crate::cli::failure::Failure;
 use crate::cli::render;
 use crate::config::Instance;
 use crate::daemon::act::{self, Order};
-use crate::daemon::knowledge::{self, Known};
-use crate::daemon::world::World;
+use crate::daemon::feeds;
+use crate::daemon::knowledge::{self, KnowledgeError, Known};
+use crate::daemon::world::{World, update_check};
 use crate::domain::decide::{Decision, Facts, Target, When, decide, target_of};
-use crate::domain::plan::{Asked, Plan};
+use crate::domain::feed::Feed;
+use crate::domain::plan::{Asked as AskedBy, Plan};
+use crate::domain::policy::Policy;
+use crate::domain::published::Published;
 use crate::domain::version::ReleaseVersion;
-use crate::engine::planner::{Survey, survey};
+use crate::engine::planner::{Depth, Survey, look};
+use crate::engine::{StepError, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 
 /// Everything known about one instance, and what follows.
-struct Judged {
-    survey: Survey,
-    facts: Facts,
-    decision: Decision,
+pub(super) struct Judged {
+    survey: Result<Survey, StepError>,
+    pub(super) facts: Facts,
+    pub(super) decision: Decision,
 }
 
 /// Looks at the instance and decides.
-async fn judge(
+pub(super) async fn judge(
     call: &Call<'_>,
     world: &World,
     instance: &Instance,
-    known: &Known,
+    published: &Arc<Published>,
+    depth: Depth,
 ) -> Result<Judged, Failure> {
-    let survey = survey(world, &knowledge::instance_ref(instance)).await?;
+    let look = look(world, &knowledge::instance_ref(instance), depth).await?;
     let store = world.store();
-    let facts = knowledge::facts(store, instance, survey.installed.clone(), known)?;
+    let facts = knowledge::facts(store, instance, &look, published)?;
     let needed = knowledge::time_needed(store, instance)?;
-    let decision = decide(&facts, &call.settings.policy, call.clock.now(), needed);
+    let decision = decide(&facts, &instance.policy, call.clock.now(), needed);
     Ok(Judged {
-        survey,
+        survey: look.survey,
         facts,
         decision,
     })
 }
 
-async fn ask_github(call: &Call<'_>, world: &World) -> Result<Known, Failure> {
+/// What is known after GitHub was asked now, and why it could not be asked, if it could not.
+pub(super) struct Asked {
+    pub(super) known: Known,
+    pub(super) failure: Option<KnowledgeError>,
+    releases_failed: bool,
+}
+
+/// Asks GitHub now. A failure is an error only if nothing is remembered that could be answered from.
+pub(super) async fn ask_github(call: &Call<'_>, store: &Store) -> Result<Asked, Failure> {
     let github = call.github()?;
-    let repository = &call.settings.github.repository;
-    Ok(knowledge::refresh(world.store(), &github, repository, call.clock.now()).await?)
+    let update_check = update_check(call.settings)?;
+    let poller = feeds::poller(store, &github, update_check.as_ref(), call.settings);
+    let round = poller.ask_now(call.clock.now()).await?;
+    let releases_failed = round
+        .failures
+        .iter()
+        .any(|(feed, _)| *feed == Feed::Releases);
+    let failure = round.into_failure();
+    let known = poller.known(call.clock.now())?;
+    match failure {
+        Some(failure) if known.releases.is_empty() => Err(failure.into()),
+        failure => Ok(Asked {
+            known,
+            failure,
+            releases_failed,
+        }),
+    }
 }
 
 pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
+    answer(call, |decision, _| render::decision(decision)).await
+}
+
+pub(super) async fn explain(call: &Call<'_>) -> Result<Exit, Failure> {
+    answer(call, render::explanation).await
+}
+
+/// Decides about the instances that are meant, and shows each decision.
+async fn answer(
+    call: &Call<'_>,
+    show: impl Fn(&Decision, &Policy) -> String,
+) -> Result<Exit, Failure> {
     let world = World::open(call.settings, call.clock).await?;
-    let known = ask_github(call, &world).await?;
+    let Asked { known, failure, .. } = ask_github(call, world.store()).await?;
+    let published = known.published();
     let mut decisions = Vec::new();
     for instance in &call.settings.instances {
         if call.instance.is_none_or(|name| name == instance.name) {
-            decisions.push(judge(call, &world, instance, &known).await?.decision);
+            let judged = judge(call, &world, instance, &published, Depth::Quick).await?;
+            decisions.push((judged.decision, instance));
         }
     }
     if decisions.is_empty() {
         call.chosen()?;
     }
+    let failure = failure.map(Failure::from);
     if call.out.is_json() {
-        call.out.json(&json!({ "instances": decisions }));
+        let all: Vec<&Decision> = decisions.iter().map(|(decision, _)| decision).collect();
+        call.tell(
+            json!({ "instances": all, "alarms": known.alarms }),
+            failure.as_ref(),
+        );
     } else {
-        for decision in &decisions {
-            call.out.text(&render::decision(decision));
-        }
+        let texts: Vec<String> = decisions
+            .iter()
+            .map(|(decision, instance)| show(decision, &instance.policy))
+            .collect();
+        call.out.text(&texts.join("\n\n"));
+        call.tell_alarms(&known.alarms);
+    }
+    if let Some(failure) = failure {
+        return Ok(call.from_memory(&failure));
     }
     // The most urgent answer of all instances.
-    let exits = decisions.iter().map(|decision| match decision.when {
+    let exits = decisions.iter().map(|(decision, _)| match decision.when {
         When::Nothing => Exit::Done,
         When::Now { .. } => Exit::Available,
-        When::Wait { .. } | When::NeedsApproval | When::Blocked => Exit::Waiting,
+        When::Wait { .. } | When::NeedsApproval | When::NotifyOnly | When::Blocked => Exit::Waiting,
     });
     let exits: Vec<Exit> = exits.collect();
     Ok([Exit::Available, Exit::Waiting]
@@ -107,14 +164,23 @@ pub(super) async fn prepare(
     to: Option<&str>,
     force: bool,
 ) -> Result<(Decision, Option<(Plan, String)>), Failure> {
-    let known = ask_github(call, world).await?;
-    let judged = judge(call, world, instance, &known).await?;
+    let asked = ask_github(call, world.store()).await?;
+    match asked.failure {
+        // Without the releases of this moment nothing is started, and without GitHub there is no commit to hold it to.
+        Some(failure) if asked.releases_failed => return Err(failure.into()),
+        Some(failure) => call.out.note(&format!(
+            "going on with the advisories that are remembered: {}",
+            chain(&failure)
+        )),
+        None => {}
+    }
+    let published = asked.known.published();
+    let judged = judge(call, world, instance, &published, Depth::Thorough).await?;
     let Some(order) = order(&judged, to, force)? else {
         return Ok((judged.decision, None));
     };
-    let github = call.github()?;
-    let (settings, survey) = (call.settings, &judged.survey);
-    let planned = act::plan(world, &github, settings, instance, survey, order).await?;
+    let (github, survey) = (call.github()?, judged.survey?);
+    let planned = act::plan(world, &github, call.settings, instance, &survey, order).await?;
     Ok((judged.decision, Some(planned)))
 }
 
@@ -128,7 +194,11 @@ pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
     }
     match decision.when {
         When::Nothing => Exit::Done,
-        When::Now { .. } | When::Wait { .. } | When::NeedsApproval | When::Blocked => Exit::Waiting,
+        When::Now { .. }
+        | When::Wait { .. }
+        | When::NeedsApproval
+        | When::NotifyOnly
+        | When::Blocked => Exit::Waiting,
     }
 }
 
@@ -141,7 +211,11 @@ fn order(judged: &Judged, to: Option<&str>, force: bool) -> Result<Option<Order>
             target.map_err(|err| Failure::new(Exit::Refused, err.to_string()))?
         }
         None => match &judged.decision.target {
-            Some(target) => target.clone(),
+            Some(target) => {
+                let checked = target_of(&judged.facts, &target.version, true);
+                checked.map_err(|err| Failure::new(Exit::Refused, err.to_string()))?;
+                target.clone()
+            }
             None => return Ok(None),
         },
     };
@@ -153,37 +227,14 @@ fn order(judged: &Judged, to: Option<&str>, force: bool) -> Result<Option<Order>
         .collect();
     Ok(Some(Order {
         target,
-        asked_by: Asked::Person(person()),
+        asked_by: AskedBy::Person(person()),
         reasons,
         hard_deadline: None,
         close_by: None,
     }))
 }
 
-fn version(text: &str) -> Result<ReleaseVersion, Failure> {
+pub(super) fn version(text: &str) -> Result<ReleaseVersion, Failure> {
     text.parse()
         .map_err(|err| Failure::new(Exit::Usage, format!("`{text}` is no version: {err}")))
-}
-
-pub(super) fn approve(call: &Call<'_>, text: &str) -> Result<Exit, Failure> {
-    let instance = call.chosen()?;
-    let version = version(text)?;
-    let store = crate::daemon::world::open_store(call.settings)?;
-    store.approve(
-        &instance.name,
-        &version.to_string(),
-        &person(),
-        call.clock.now(),
-    )?;
-    if call.out.is_json() {
-        call.out
-            .json(&json!({ "approved": { "instance": instance.name, "version": version } }));
-    } else {
-        call.out.text(&format!(
-            "{version} is approved for {}. The daemon starts it when its rule and a window allow; \
-             `mastopatch check` says when, `mastopatch apply` does it now.",
-            instance.name
-        ));
-    }
-    Ok(Exit::Done)
 }

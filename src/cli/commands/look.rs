@@ -5,9 +5,12 @@ use serde_json::json;
 use super::Call;
 use crate::cli::failure::Failure;
 use crate::cli::render;
-use crate::daemon::world::open_store;
+use crate::daemon::feeds;
+use crate::daemon::world::{open_store, update_check};
 use crate::domain::report::Report;
+use crate::domain::report::words::clean;
 use crate::exit::Exit;
+use crate::ports::clock::Clock;
 use crate::ports::store::Journal;
 
 pub(super) fn status(call: &Call<'_>) -> Result<Exit, Failure> {
@@ -23,14 +26,27 @@ pub(super) fn status(call: &Call<'_>) -> Result<Exit, Failure> {
             name: instance.name.clone(),
             quarantined: store.quarantined(&instance.name)?,
             approvals: store.approvals(&instance.name)?,
+            hold: store.hold(&instance.name)?,
+            pin: store.pin(&instance.name)?,
             last,
         });
     }
     let outbox = store.outbox_summary()?;
+    let github = call.github()?;
+    let update_check = update_check(call.settings)?;
+    let poller = feeds::poller(&store, &github, update_check.as_ref(), call.settings);
+    let alarms = poller.known(call.clock.now())?.alarms;
     if call.out.is_json() {
-        call.out.json(&render::status_json(&instances, &outbox));
+        let mut answer = render::status_json(&instances, &outbox);
+        if let Some(answer) = answer.as_object_mut() {
+            answer.insert("alarms".to_owned(), json!(alarms));
+        }
+        call.out.json(&answer);
     } else {
         call.out.text(&render::status(&instances, &outbox));
+        for alarm in &alarms {
+            call.out.text(&format!("Alarm: {}", clean(&alarm.sentence)));
+        }
     }
     Ok(Exit::Done)
 }

@@ -1,18 +1,26 @@
 //! The commands.
 
 mod apply;
+mod ask;
 mod check;
+mod doctor;
+mod known;
 mod look;
+mod orders;
 
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::failure::Failure;
-use super::output::Out;
+use super::output::{Out, error_value};
 use super::{Cli, Command, ConfigCommand};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
 use crate::config::{self, Settings};
 use crate::daemon::supervisor;
+use crate::domain::feed::Alarm;
+use crate::domain::report::words::clean;
 use crate::exit::Exit;
 
 /// Runs one command.
@@ -28,9 +36,23 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
     };
     match &cli.command {
         Command::Check => check::check(&call).await,
+        Command::Doctor => doctor::doctor(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
-        Command::Approve { version } => check::approve(&call, version),
+        Command::Explain => check::explain(&call).await,
+        Command::Advisories { version, all } => {
+            known::advisories(&call, version.as_deref(), *all).await
+        }
+        Command::Releases { line, all } => known::releases(&call, line.as_deref(), *all).await,
+        Command::Approve {
+            version,
+            withdraw,
+            yes,
+        } => orders::approve(&call, version.as_deref(), *withdraw, *yes).await,
+        Command::Hold { reason, until } => orders::hold(&call, reason, until.as_deref()),
+        Command::Unhold => orders::unhold(&call),
+        Command::Pin { to, reason, until } => orders::pin(&call, to, reason, until.as_deref()),
+        Command::Unpin => orders::unpin(&call),
         Command::Status => look::status(&call),
         Command::History { limit } => look::history(&call, *limit),
         Command::Show { run } => look::show(&call, run.as_deref()),
@@ -53,6 +75,28 @@ impl Call<'_> {
     fn chosen(&self) -> Result<&config::Instance, Failure> {
         crate::daemon::knowledge::choose(self.settings, self.instance)
             .map_err(|sentence| Failure::new(Exit::Usage, sentence))
+    }
+
+    /// JSON of an answer, with the failure that it was given in spite of.
+    fn tell(&self, mut answer: Value, failure: Option<&Failure>) {
+        if let (Some(failure), Some(answer)) = (failure, answer.as_object_mut()) {
+            answer.insert("error".to_owned(), error_value(failure));
+        }
+        self.out.json(&answer);
+    }
+
+    fn tell_alarms(&self, alarms: &[Alarm]) {
+        for alarm in alarms {
+            self.out.note(&format!("alarm: {}", clean(&alarm.sentence)));
+        }
+    }
+
+    /// Says that an answer was given from memory, and why; with the exit code of that.
+    fn from_memory(&self, failure: &Failure) -> Exit {
+        self.out
+            .note("this answer is from memory, because GitHub could not be asked now");
+        self.out.error_note(failure);
+        failure.exit
     }
 
     fn github(&self) -> Result<GitHub, Failure> {

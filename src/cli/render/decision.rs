@@ -58,6 +58,10 @@ pub fn when(decision: &Decision) -> String {
             ),
             None => "It waits for a person to agree.".to_owned(),
         },
+        When::NotifyOnly => match &decision.target {
+            Some(_) => "The policy leaves it to people: `mastopatch apply` does it.".to_owned(),
+            None => "mastopatch does not update this build; it only tells.".to_owned(),
+        },
         When::Blocked => {
             "It cannot start by itself; the reasons say what is in the way.".to_owned()
         }

@@ -1,12 +1,18 @@
 //! What people read at the terminal: plain text without colours, the same when piped. Tables fit 80 columns.
 
 mod decision;
+mod doctor;
+mod explain;
+mod known;
 mod runs;
 mod status;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 pub use self::decision::{decision, plan, when};
+pub use self::doctor::{Diagnosis, Findings, Verdict, doctor, doctor_json};
+pub use self::explain::{explanation, obstacles};
+pub use self::known::{Answer, advisories, releases};
 pub use self::runs::{history, run, timeline};
 pub use self::status::{InstanceStatus, status, status_json};
 

@@ -1,12 +1,13 @@
 //! How every instance stands, as far as this host knows.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::adapters::store::OutboxSummary;
 use crate::domain::event::Outcome;
 use crate::domain::report::Report;
 use crate::domain::report::words::{clean, human_time};
-use crate::ports::store::{ApprovalRow, QuarantineRow};
+use crate::ports::store::{ApprovalRow, HoldRow, PinRow, QuarantineRow};
 
 /// What is known of one instance without asking anything outside this host.
 #[derive(Debug, Clone)]
@@ -17,6 +18,10 @@ pub struct InstanceStatus {
     pub quarantined: Vec<QuarantineRow>,
     /// Versions that people agreed to.
     pub approvals: Vec<ApprovalRow>,
+    /// A person's order that nothing starts by itself.
+    pub hold: Option<HoldRow>,
+    /// A person's order not to go further.
+    pub pin: Option<PinRow>,
     /// The newest run.
     pub last: Option<Report>,
 }
@@ -52,6 +57,23 @@ fn instance(status: &InstanceStatus) -> String {
         ),
         Some(report) => last_run(report),
     }];
+    let end = |until: Option<Timestamp>| {
+        until.map_or_else(
+            || "until it is taken back".to_owned(),
+            |until| format!("until {}", human_time(until)),
+        )
+    };
+    if let Some(hold) = &status.hold {
+        let (by, reason) = (clean(&hold.by), clean(&hold.reason));
+        lines.push(format!("  ON HOLD {} by {by}: {reason}", end(hold.until)));
+    }
+    if let Some(pin) = &status.pin {
+        let (to, by, reason) = (clean(&pin.to), clean(&pin.by), clean(&pin.reason));
+        lines.push(format!(
+            "  pinned to {to} {} by {by}: {reason}",
+            end(pin.until)
+        ));
+    }
     for row in &status.quarantined {
         let reason = clean(&row.reason);
         lines.push(format!(
@@ -61,10 +83,13 @@ fn instance(status: &InstanceStatus) -> String {
     }
     for row in &status.approvals {
         lines.push(format!(
-            "  {} approved by {} on {}",
+            "  {} approved by {} on {}{}",
             row.version,
             row.by,
-            human_time(row.at)
+            human_time(row.at),
+            row.expires_at
+                .map(|end| format!(", until {}", human_time(end)))
+                .unwrap_or_default()
         ));
     }
     lines.join("\n")
@@ -126,6 +151,12 @@ fn instance_json(status: &InstanceStatus) -> Value {
         "last_run": status.last,
         "quarantined": quarantined,
         "approvals": approvals,
+        "hold": status.hold.as_ref().map(|row| json!({
+            "reason": row.reason, "by": row.by, "at": row.at, "until": row.until,
+        })),
+        "pin": status.pin.as_ref().map(|row| json!({
+            "to": row.to, "reason": row.reason, "by": row.by, "at": row.at, "until": row.until,
+        })),
     })
 }
 
@@ -144,6 +175,8 @@ mod tests {
                 at: samples::START.parse().unwrap(),
             }],
             approvals: Vec::new(),
+            hold: None,
+            pin: None,
             last,
         }]
     }

@@ -3,7 +3,8 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::{About, Facts, Reason, Target, When};
+use super::timing::Gate;
+use super::{About, Facts, Reason, Target};
 use crate::domain::event::Outcome;
 use crate::domain::policy::Policy;
 use crate::domain::version::ReleaseVersion;
@@ -29,36 +30,35 @@ pub struct Attempt {
     pub at: Timestamp,
 }
 
-/// What the attempts make of "now". Runs since the last commit count, newest first.
+/// Whether the last run is held, so that nothing may start; says so.
+pub(super) fn is_held(facts: &Facts, policy: &Policy, reasons: &mut Vec<Reason>) -> bool {
+    let last = facts.attempts.first();
+    let Some(held) = last.filter(|last| last.outcome == Outcome::Held) else {
+        return false;
+    };
+    let text = format!(
+        "The run to {} of {} is held, so nothing starts by itself until a person has looked.",
+        held.version,
+        policy.show(held.at)
+    );
+    reasons.push(Reason::new(About::Attempts, text));
+    true
+}
+
+/// The pause after runs that did not succeed. Runs since the last commit count, newest first.
 pub(super) fn pace(
     facts: &Facts,
     policy: &Policy,
     target: &Target,
     now: Timestamp,
-    when: When,
     reasons: &mut Vec<Reason>,
-) -> When {
-    let mut say = |text: &str| reasons.push(Reason::new(About::Attempts, text));
-    if let Some(held) = facts
-        .attempts
-        .first()
-        .filter(|last| last.outcome == Outcome::Held)
-    {
-        say(&format!(
-            "The run to {} of {} is held, so nothing starts by itself until a person has looked.",
-            held.version,
-            policy.show(held.at)
-        ));
-        return When::Blocked;
-    }
+) -> Option<Gate> {
     let same: Vec<&Attempt> = facts
         .attempts
         .iter()
         .filter(|attempt| attempt.version == target.version)
         .collect();
-    let (Some(last), When::Now { .. }) = (same.first(), &when) else {
-        return when;
-    };
+    let last = same.first()?;
     let first = if last.closed {
         CLOSED_PAUSE
     } else {
@@ -70,20 +70,17 @@ pub(super) fn pace(
     let pause = first
         .saturating_mul(2_i32.saturating_pow(doublings))
         .min(LONGEST_PAUSE);
-    let not_before = last.at.checked_add(pause).unwrap_or(Timestamp::MAX);
-    if not_before <= now {
-        return when;
+    let until = last.at.checked_add(pause).unwrap_or(Timestamp::MAX);
+    if until <= now {
+        return None;
     }
     let because = format!(
-        "The run to {} of {} did not succeed ({} so far), so the next one by itself waits until {}.",
+        "The run to {} of {} did not succeed ({} so far), so the next one by itself waits until {}",
         target.version,
         policy.show(last.at),
         same.len(),
-        policy.show(not_before)
+        policy.show(until)
     );
-    say(&because);
-    When::Wait {
-        not_before,
-        because,
-    }
+    reasons.push(Reason::new(About::Attempts, format!("{because}.")));
+    Some(Gate { until, because })
 }

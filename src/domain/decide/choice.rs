@@ -2,9 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::domain::advisory::{Advisory, Affected, Severity};
-use crate::domain::decide::{About, Facts, Reason, Target};
-use crate::domain::policy::Class;
+use crate::domain::decide::{About, Facts, Pin, Reason, Target};
+use crate::domain::policy::{Class, Policy};
 use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion, UpdateKind};
 
@@ -21,9 +23,17 @@ pub(super) enum Choice<'a> {
 /// Why a version that a person asked for is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotATarget {
-    /// What runs is not upstream's.
-    #[error("{0} is a build of its own; upstream's images must not replace it")]
-    Fork(ReleaseVersion),
+    /// What runs is not upstream's, or its tag names no release.
+    #[error("{0}")]
+    Foreign(String),
+    /// The publisher took it back.
+    #[error(
+        "{0} was published and is no longer listed; a release that was taken back is not installed"
+    )]
+    Gone(ReleaseVersion),
+    /// Nobody can tell for certain what runs.
+    #[error("what runs is not certain: {0}")]
+    Disagreement(String),
     /// There is no such release.
     #[error("{0} is not a known release")]
     Unknown(ReleaseVersion),
@@ -67,25 +77,27 @@ pub fn target_of(
     wanted: &ReleaseVersion,
     force: bool,
 ) -> Result<Target, NotATarget> {
-    let installed = || Box::new(facts.installed.clone());
-    if facts.installed.is_fork() {
-        return Err(NotATarget::Fork(facts.installed.clone()));
+    let runs = facts.version();
+    let installed = || Box::new(runs.clone());
+    if let Some(why) = facts.installed.origin_refusal() {
+        return Err(NotATarget::Foreign(why));
     }
-    let Some(release) = facts
-        .releases
-        .iter()
-        .find(|release| release.version == *wanted)
-    else {
+    if let Some(disagreement) = facts.installed.disagreements.first() {
+        return Err(NotATarget::Disagreement(disagreement.clone()));
+    }
+    let Some(release) = facts.published.release(wanted) else {
         return Err(NotATarget::Unknown(wanted.clone()));
     };
-    let Some(kind) = facts.installed.step_to(wanted) else {
+    let Some(kind) = runs.step_to(wanted) else {
         return Err(NotATarget::NotNewer {
             wanted: wanted.clone(),
             installed: installed(),
         });
     };
-    let reachable = wanted.line() == facts.installed.line()
-        || follows(facts.installed.line(), wanted.line(), facts);
+    if release.gone_since.is_some() {
+        return Err(NotATarget::Gone(wanted.clone()));
+    }
+    let reachable = wanted.line() == runs.line() || follows(runs.line(), wanted.line(), facts);
     if !reachable {
         return Err(NotATarget::SkipsALine {
             wanted: wanted.clone(),
@@ -103,99 +115,148 @@ pub fn target_of(
             return Err(NotATarget::PreRelease(wanted.clone()));
         }
     }
-    Ok(target(facts, release, kind))
+    let listed: Vec<&Advisory> = facts
+        .published
+        .advisories()
+        .iter()
+        .filter(|advisory| matches!(advisory.affects(runs), Affected::Listed(_)))
+        .collect();
+    Ok(target(facts, release, kind, &listed))
 }
 
-pub(super) fn choose<'a>(facts: &'a Facts, reasons: &mut Vec<Reason>) -> Choice<'a> {
-    let installed = &facts.installed;
+pub(super) fn choose<'a>(
+    facts: &'a Facts,
+    policy: &'a Policy,
+    now: Timestamp,
+    reasons: &mut Vec<Reason>,
+) -> Choice<'a> {
+    let line = facts.version().line();
     let mut say = |text: String| reasons.push(Reason::new(About::Choice, text));
-    if installed.is_fork() {
-        let mark = installed.build().unwrap_or_default();
-        say(format!(
-            "{installed} is a build of its own, marked `{mark}`; upstream's images must not replace it."
-        ));
-        return Choice::Blocked;
+    if let Some(why) = facts.installed.origin_refusal() {
+        say(why);
     }
-    if facts.releases.is_empty() {
+    if facts.published.releases().is_empty() {
         say("No release is known, so there is nothing to choose from.".to_owned());
         return Choice::Blocked;
     }
-    let newer = facts.newer_in_line();
+    let pin = facts.pin.as_ref().filter(|pin| pin.holds(now));
+    let chooser = Chooser { facts, policy, pin };
+    let newer = chooser.candidates(line, |version| facts.version().precedes(version));
     if !newer.is_empty() {
-        if let Some(release) = newest_usable(facts, &newer, &mut say) {
-            return Choice::Go(release, UpdateKind::Patch);
+        if let Some(release) = chooser.newest_usable(&newer, &mut say) {
+            return chooser.go(release);
         }
         say(format!(
-            "Every newer release of line {} is in quarantine.",
-            installed.line()
+            "No newer release of line {line} may be installed here."
         ));
         return Choice::Blocked;
     }
-    say(format!(
-        "No newer release of line {} is known.",
-        installed.line()
-    ));
-    next_line(facts, &mut say)
+    say(format!("No newer release of line {line} is known."));
+    chooser.next_line(&mut say)
 }
 
-fn next_line<'a>(facts: &'a Facts, say: &mut impl FnMut(String)) -> Choice<'a> {
-    let line = facts.installed.line();
-    let Some(next) = facts
-        .finals(|version| version.line() > line)
-        .first()
-        .map(|release| release.version.line())
-    else {
-        return Choice::Nothing;
-    };
-    if !follows(line, next, facts) {
-        say(format!(
-            "The next known line after {line} is {next}, but a line lies between them of which no release is known; every \
-             line must be passed through."
-        ));
-        return Choice::Blocked;
-    }
-    let finals = facts.finals(|version| version.line() == next);
-    let patched: Vec<&Release> = finals
-        .into_iter()
-        .filter(|release| release.version.patch() > 0)
-        .collect();
-    if patched.is_empty() {
-        say(format!(
-            "Line {next} has only its first release so far; it is entered when its first patch is out."
-        ));
-        return Choice::Nothing;
-    }
-    let Some(release) = newest_usable(facts, &patched, say) else {
-        say(format!(
-            "Every patch of the next line {next} is in quarantine."
-        ));
-        return Choice::Blocked;
-    };
-    match facts.installed.step_to(&release.version) {
-        Some(kind) => Choice::Go(release, kind),
-        None => Choice::Nothing,
-    }
+/// What the choice depends on.
+struct Chooser<'a> {
+    facts: &'a Facts,
+    policy: &'a Policy,
+    pin: Option<&'a Pin>,
 }
 
-fn newest_usable<'a>(
-    facts: &Facts,
-    candidates: &[&'a Release],
-    say: &mut impl FnMut(String),
-) -> Option<&'a Release> {
-    candidates
-        .iter()
-        .rev()
-        .copied()
-        .find(|release| match facts.quarantine(&release.version) {
-            Some(quarantined) => {
-                say(format!(
-                    "{} is passed over, because it is in quarantine: {}.",
-                    release.version, quarantined.reason
-                ));
-                false
+impl<'a> Chooser<'a> {
+    /// What may be chosen of a line, oldest first; pre-releases only where the policy asks for them.
+    fn candidates(
+        &self,
+        line: ReleaseLine,
+        passes: impl Fn(&ReleaseVersion) -> bool,
+    ) -> Vec<&'a Release> {
+        let published = &self.facts.published;
+        if !self.policy.pre_releases() {
+            return published
+                .line(line)
+                .filter(|release| passes(&release.version))
+                .collect();
+        }
+        let usable = |release: &&Release| {
+            release.version.line() == line
+                && release.version.build().is_none()
+                && release.gone_since.is_none()
+                && passes(&release.version)
+        };
+        published.releases().iter().filter(usable).collect()
+    }
+
+    fn next_line(&self, say: &mut impl FnMut(String)) -> Choice<'a> {
+        let line = self.facts.version().line();
+        let Some(next) = self.facts.published.lines().find(|next| *next > line) else {
+            return Choice::Nothing;
+        };
+        if !follows(line, next, self.facts) {
+            say(format!(
+                "The next known line after {line} is {next}, but a line lies between them of which no release is known; every \
+                 line must be passed through."
+            ));
+            return Choice::Blocked;
+        }
+        let mut patched = self.candidates(next, |version| version.patch() > 0);
+        let is_newest = self.facts.published.lines().next_back() == Some(next);
+        if patched.is_empty() && !is_newest {
+            // A line that never got a patch is passed through by what it has.
+            patched = self.candidates(next, |_any| true);
+        }
+        if patched.is_empty() {
+            say(format!(
+                "Line {next} has only its first release so far; it is entered when its first patch is out."
+            ));
+            return Choice::Nothing;
+        }
+        let Some(release) = self.newest_usable(&patched, say) else {
+            say(format!(
+                "No patch of the next line {next} may be installed here."
+            ));
+            return Choice::Blocked;
+        };
+        self.go(release)
+    }
+
+    fn go(&self, release: &'a Release) -> Choice<'a> {
+        match self.facts.version().step_to(&release.version) {
+            Some(kind) => Choice::Go(release, kind),
+            None => Choice::Nothing,
+        }
+    }
+
+    fn newest_usable(
+        &self,
+        candidates: &[&'a Release],
+        say: &mut impl FnMut(String),
+    ) -> Option<&'a Release> {
+        let mut pinned = None;
+        let found = candidates.iter().rev().copied().find(|release| {
+            let version = &release.version;
+            if let Some(pin) = self.pin.filter(|pin| !pin.allows(version)) {
+                pinned = pinned.or(Some((pin, version)));
+                return false;
             }
-            None => true,
-        })
+            if let Some(quarantined) = self.facts.quarantine(version) {
+                say(format!(
+                    "{version} is passed over, because it is in quarantine: {}.",
+                    quarantined.reason
+                ));
+                return false;
+            }
+            true
+        });
+        if let Some((pin, newest)) = pinned {
+            say(format!(
+                "{newest} is passed over, because {} pinned this instance to {}{}: {}.",
+                pin.by,
+                pin.to,
+                super::case::until(pin.until, self.policy),
+                pin.reason
+            ));
+        }
+        found
+    }
 }
 
 /// Whether no line can lie between the two. Across a major version that depends on which lines are known.
@@ -203,37 +264,62 @@ fn follows(line: ReleaseLine, next: ReleaseLine, facts: &Facts) -> bool {
     if line.major == next.major {
         return line.minor.checked_add(1) == Some(next.minor);
     }
-    let last_of_major = facts
-        .finals(|version| version.line() > line && version.line() < next)
-        .is_empty();
-    line.major.checked_add(1) == Some(next.major) && next.minor == 0 && last_of_major
+    let none_between = !facts
+        .published
+        .lines()
+        .any(|between| between > line && between < next);
+    line.major.checked_add(1) == Some(next.major) && next.minor == 0 && none_between
 }
 
-/// Describes `release` as a target; the rule is left open.
-pub(super) fn target(facts: &Facts, release: &Release, kind: UpdateKind) -> Target {
+/// Describes `release` as a target; the rule is left open. `listed` are the advisories that list what runs.
+pub(super) fn target(
+    facts: &Facts,
+    release: &Release,
+    kind: UpdateKind,
+    listed: &[&Advisory],
+) -> Target {
+    let published = &facts.published;
     let crossed = crossed(facts, &release.version, kind);
-    let closed = closed(facts, &crossed, &release.version);
-    let secure = !closed.is_empty() || crossed.iter().any(|crossed| crossed.is_security());
+    let secure: Vec<&&Release> = crossed
+        .iter()
+        .filter(|crossed| published.is_security(crossed))
+        .collect();
+    let closed = closed(facts, &crossed, &release.version, listed);
+    let known: Vec<&Advisory> = closed
+        .iter()
+        .filter_map(|id| published.advisory(id))
+        .collect();
     let class = match kind {
-        UpdateKind::Patch if secure => Class::Security,
+        UpdateKind::Patch if !secure.is_empty() || !closed.is_empty() => Class::Security,
         UpdateKind::Patch => Class::Patch,
         UpdateKind::Minor => Class::Minor,
         UpdateKind::Major => Class::Major,
     };
-    let graded = closed
+    let graded = known.iter().map(|advisory| advisory.severity).max();
+    // A hole that is named without an advisory, a security release that names none, and what a second source calls
+    // urgent count as high at least.
+    let unnamed = closed.iter().any(|id| published.advisory(id).is_none())
+        || (class == Class::Security && closed.is_empty())
+        || secure
+            .iter()
+            .any(|release| release.ids.is_empty() || published.is_urgent(release));
+    let ungraded = unnamed.then_some(Severity::High);
+    let public_since = secure
         .iter()
-        .map(|id| find(facts, id).map_or(Severity::High, |advisory| advisory.severity))
-        .max();
-    let ungraded = (class == Class::Security).then_some(Severity::High);
+        .map(|release| release.known_since())
+        .chain(known.iter().filter_map(|advisory| advisory.known_since()))
+        .min();
     Target {
         version: release.version.clone(),
         tag: release.tag.clone(),
         kind,
         class,
         rule: None,
-        severity: graded.or(ungraded),
+        severity: graded.max(ungraded),
+        exploited: known.iter().any(|advisory| advisory.is_exploited()),
         advisories: closed.into_iter().collect(),
-        published_at: release.published_at,
+        published_at: release.known_since(),
+        public_since: public_since.unwrap_or_else(|| release.known_since()),
         url: release.url.clone(),
     }
 }
@@ -243,35 +329,35 @@ pub(super) fn target(facts: &Facts, release: &Release, kind: UpdateKind) -> Targ
 fn crossed<'a>(facts: &'a Facts, to: &ReleaseVersion, kind: UpdateKind) -> Vec<&'a Release> {
     match kind {
         UpdateKind::Patch => facts
-            .releases
+            .published
+            .releases()
             .iter()
             .filter(|release| release.version.line() == to.line())
             .filter(|release| {
-                facts.installed.precedes(&release.version) && !to.precedes(&release.version)
+                facts.version().precedes(&release.version) && !to.precedes(&release.version)
             })
             .collect(),
         UpdateKind::Minor | UpdateKind::Major => Vec::new(),
     }
 }
 
-fn closed(facts: &Facts, crossed: &[&Release], to: &ReleaseVersion) -> BTreeSet<String> {
+fn closed(
+    facts: &Facts,
+    crossed: &[&Release],
+    to: &ReleaseVersion,
+    listed: &[&Advisory],
+) -> BTreeSet<String> {
+    let published = &facts.published;
     let named = crossed.iter().flat_map(|release| &release.ids);
-    let named =
-        named.map(|id| find(facts, id).map_or_else(|| id.clone(), |advisory| advisory.id.clone()));
-    let listed = facts.advisories.iter().filter(|advisory| {
-        let hit = matches!(advisory.affects(&facts.installed), Affected::Listed(_));
-        let gone =
-            advisory.affects(to) == Affected::NotListed || advisory.repaired_at(to).is_some();
-        hit && gone
+    let named = named.map(|id| {
+        published
+            .advisory(id)
+            .map_or_else(|| id.clone(), |advisory| advisory.id.clone())
+    });
+    let listed = listed.iter().filter(|advisory| {
+        advisory.affects(to) == Affected::NotListed || advisory.repaired_at(to).is_some()
     });
     named
         .chain(listed.map(|advisory| advisory.id.clone()))
         .collect()
-}
-
-fn find<'a>(facts: &'a Facts, id: &str) -> Option<&'a Advisory> {
-    facts
-        .advisories
-        .iter()
-        .find(|advisory| advisory.is_called(id))
 }

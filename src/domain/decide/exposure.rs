@@ -2,11 +2,13 @@
 
 use std::fmt;
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::{Advisory, Affected, Severity};
 use crate::domain::decide::{About, Facts, Reason};
+use crate::domain::path::lines::{Support, support};
 use crate::domain::policy::Policy;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
@@ -26,8 +28,16 @@ pub struct Exposure {
     pub undecided: Vec<Exposed>,
     /// Security releases of the installed line that are newer than what runs, oldest first.
     pub newer_security: Vec<ReleaseVersion>,
-    /// Security releases of later lines that came out well after the last release of the installed line.
+    /// Security releases of the installed line that are newer than what runs, and that the publisher took back.
+    pub taken_back: Vec<ReleaseVersion>,
+    /// Security releases of other lines that came out well after the last release of the installed line.
     pub other_lines: Vec<ReleaseVersion>,
+    /// Whether the support of the installed line is over: nobody says any more whether a new hole is in it.
+    pub support_over: bool,
+    /// Its last day, where it is over and the day is known.
+    pub support_ended: Option<Date>,
+    /// Ids of advisories that list the running version and were withdrawn: not counted.
+    pub withdrawn: Vec<String>,
     /// Ids of advisories without a usable range whose repair is older than what runs: not counted.
     pub set_aside: Vec<String>,
 }
@@ -43,6 +53,8 @@ pub struct Exposed {
     pub severity: Severity,
     /// Whether the publisher does not say.
     pub severity_missing: bool,
+    /// Whether it is known to be exploited.
+    pub exploited: bool,
     /// One line about it.
     pub summary: String,
     /// When it was published.
@@ -68,41 +80,71 @@ pub enum Standing {
 }
 
 impl Exposure {
-    /// Weighs every known advisory and release against the running version.
-    pub fn of(facts: &Facts) -> Self {
-        let newer = facts.newer_in_line();
+    /// Weighs every known advisory and release against the running version, as things are at `now`.
+    pub fn of(facts: &Facts, now: Timestamp) -> Self {
+        let (installed, published) = (facts.version(), &facts.published);
+        let line = installed.line();
+        let newer: Vec<&Release> = published
+            .releases()
+            .iter()
+            .filter(|release| release.version.line() == line && !release.pre_release)
+            .filter(|release| {
+                release.version.build().is_none() && installed.precedes(&release.version)
+            })
+            .collect();
+        let secure = |gone: bool| {
+            newer
+                .iter()
+                .filter(move |release| release.gone_since.is_some() == gone)
+                .filter(|release| published.is_security(release))
+                .map(|release| release.version.clone())
+                .collect()
+        };
+        let support = support(line, now, published.ends());
         let mut exposure = Self {
             standing: Standing::CannotTell,
             listed: Vec::new(),
             undecided: Vec::new(),
-            newer_security: newer
-                .iter()
-                .filter(|release| release.is_security())
-                .map(|release| release.version.clone())
-                .collect(),
+            newer_security: secure(false),
+            taken_back: secure(true),
             other_lines: if newer.is_empty() {
                 later_elsewhere(facts)
             } else {
                 Vec::new()
             },
+            support_over: matches!(support, Support::Over(_) | Support::LongOver),
+            support_ended: match support {
+                Support::Over(end) => Some(end),
+                Support::Open | Support::Until(_) | Support::LongOver => None,
+            },
+            withdrawn: Vec::new(),
             set_aside: Vec::new(),
         };
-        for advisory in facts
-            .advisories
-            .iter()
-            .filter(|advisory| !advisory.withdrawn)
-        {
-            exposure.weigh(facts, advisory, &newer);
+        for advisory in published.advisories() {
+            exposure.weigh(facts, advisory);
         }
         exposure.standing = exposure.standing(facts, &newer);
         exposure
     }
 
-    fn weigh(&mut self, facts: &Facts, advisory: &Advisory, newer: &[&Release]) {
-        let installed = &facts.installed;
-        let named = newer
-            .iter()
-            .find(|release| names(release, advisory))
+    fn weigh(&mut self, facts: &Facts, advisory: &Advisory) {
+        let installed = facts.version();
+        if advisory.withdrawn {
+            if advisory.would_list(installed) {
+                self.withdrawn.push(advisory.id.clone());
+            }
+            return;
+        }
+        let line = installed.line();
+        let named = facts
+            .published
+            .naming(advisory)
+            .find(|release| {
+                release.version.line() == line
+                    && !release.pre_release
+                    && release.version.build().is_none()
+                    && installed.precedes(&release.version)
+            })
             .map(|release| release.version.clone());
         match (advisory.affects(installed), &named) {
             (Affected::Listed(range), _) => {
@@ -133,13 +175,17 @@ impl Exposure {
     }
 
     fn standing(&self, facts: &Facts, newer: &[&Release]) -> Standing {
-        let known = facts
-            .releases
-            .iter()
-            .any(|release| release.version == facts.installed);
+        let published = &facts.published;
+        let known = published.release(facts.version()).is_some();
         let described = newer.iter().all(|release| release.described);
-        let complete =
-            known && described && facts.problems.is_empty() && !facts.advisories.is_empty();
+        let complete = known
+            && described
+            && facts.problems.is_empty()
+            && published.problems().is_empty()
+            && facts.installed.disagreements.is_empty()
+            && self.taken_back.is_empty()
+            && !self.support_over
+            && !published.advisories().is_empty();
         if !self.listed.is_empty() {
             Standing::ListedAsAffected
         } else if !self.newer_security.is_empty() {
@@ -163,7 +209,8 @@ impl Exposure {
     }
 
     fn sentences(&self, facts: &Facts, policy: &Policy) -> Vec<String> {
-        let (installed, line) = (&facts.installed, facts.installed.line());
+        let (installed, line) = (facts.version(), facts.version().line());
+        let published = &facts.published;
         let mut texts = Vec::new();
         for item in &self.listed {
             texts.push(format!(
@@ -179,34 +226,63 @@ impl Exposure {
                 "Whether {id} ({severity}) affects {installed} cannot be decided: {why}."
             ));
         }
-        for release in facts
-            .newer_in_line()
-            .into_iter()
-            .filter(|release| release.is_security())
-        {
-            let (version, published) = (&release.version, policy.show(release.published_at));
-            let why = release.security.why().join(", ");
+        for version in &self.newer_security {
+            let Some(release) = published.release(version) else {
+                continue;
+            };
+            let day = policy.show(release.published_at);
+            let mut why = release.security.why();
+            if published.is_urgent(release) {
+                why.push("Mastodon's own update check calls it urgent");
+            }
+            let why = why.join(", ");
             texts.push(format!(
-                "{version}, published {published}, is a security release of line {line}: {why}."
+                "{version}, published {day}, is a security release of line {line}: {why}."
+            ));
+        }
+        if !self.taken_back.is_empty() {
+            texts.push(format!(
+                "{} published as a security release of line {line} and taken back since: {}. What it repaired is still open here.",
+                if self.taken_back.len() == 1 { "One was" } else { "Several were" },
+                join(&self.taken_back)
             ));
         }
         if !self.other_lines.is_empty() {
             texts.push(format!(
-                "Later lines got security releases after the last one of line {line}: {}. Whether line {line} needs the same is not known.",
+                "Other lines got security releases after the last one of line {line}: {}. Whether line {line} needs the same is not known.",
                 join(&self.other_lines)
+            ));
+        }
+        if self.support_over {
+            let since = self
+                .support_ended
+                .map_or_else(|| "for years".to_owned(), |end| format!("since {end}"));
+            texts.push(format!(
+                "Line {line} has had no support {since}: nobody says any more whether a new hole is in it."
+            ));
+        }
+        if !self.withdrawn.is_empty() {
+            texts.push(format!(
+                "Withdrawn by the publisher, and not counted: {}.",
+                self.withdrawn.join(", ")
             ));
         }
         if !self.set_aside.is_empty() {
             texts.push(format!(
-                "{} not counted, because there is no usable range and the repairs are older than what runs: {}.",
+                "{} not counted, because the range cannot be used as written and the repair is older than what runs: {}.",
                 if self.set_aside.len() == 1 { "One advisory is".to_owned() } else { format!("{} advisories are", self.set_aside.len()) },
                 self.set_aside.join(", ")
             ));
         }
         if self.standing == Standing::NotListed {
-            let known = facts.advisories.len();
+            let known = published.advisories().len();
+            let others = if self.set_aside.is_empty() {
+                "any"
+            } else {
+                "any other"
+            };
             texts.push(format!(
-                "{installed} is not listed as affected by any of the {known} known advisories, and line {line} has no newer security release."
+                "{installed} is not listed as affected by {others} of the {known} known advisories, and line {line} has no newer security release."
             ));
         }
         texts
@@ -215,6 +291,9 @@ impl Exposure {
 
 impl Exposed {
     fn grade(&self) -> String {
+        if self.exploited {
+            return format!("{}, being exploited", self.severity);
+        }
         if self.severity_missing {
             return format!("not graded, taken as {}", self.severity);
         }
@@ -224,50 +303,46 @@ impl Exposed {
 
 /// What is missing from the knowledge, as sentences.
 fn gaps(facts: &Facts) -> Vec<String> {
-    let installed = &facts.installed;
+    let (installed, published) = (facts.version(), &facts.published);
     let mut texts: Vec<String> = facts
         .problems
         .iter()
-        .map(|problem| format!("Not all could be read: {problem}."))
+        .chain(published.problems())
+        .map(|problem| format!("{}.", problem.trim_end_matches('.')))
         .collect();
-    if !facts
-        .releases
-        .iter()
-        .any(|release| release.version == *installed)
-    {
+    if published.release(installed).is_none() {
         texts.push(format!("{installed} is not among the known releases."));
     }
-    if facts.advisories.is_empty() {
+    if published.advisories().is_empty() {
         texts.push("No advisory is known.".to_owned());
     }
-    for release in facts
-        .newer_in_line()
-        .into_iter()
-        .filter(|release| !release.described)
-    {
-        texts.push(format!(
+    let silent = published
+        .line(installed.line())
+        .filter(|release| installed.precedes(&release.version) && !release.described);
+    texts.extend(silent.map(|release| {
+        format!(
             "{} has no release notes, so what it repairs is not known.",
             release.version
-        ));
-    }
+        )
+    }));
     texts
 }
 
-fn exposed(advisory: &Advisory, why: String, repaired_in: Option<ReleaseVersion>) -> Exposed {
+fn exposed(advisory: &Advisory, mut why: String, repaired_in: Option<ReleaseVersion>) -> Exposed {
+    if advisory.gone_since.is_some() {
+        why.push_str("; GitHub no longer lists it, without saying why");
+    }
     Exposed {
         id: advisory.id.clone(),
         cve: advisory.cve.clone(),
         severity: advisory.severity,
         severity_missing: advisory.severity_missing,
+        exploited: advisory.is_exploited(),
         summary: advisory.summary.clone(),
         published_at: advisory.published_at,
         why,
         repaired_in,
     }
-}
-
-fn names(release: &Release, advisory: &Advisory) -> bool {
-    release.ids.iter().any(|id| advisory.is_called(id))
 }
 
 /// The first version of the installed line, newer than what runs, that the advisory itself names as repaired.
@@ -282,62 +357,72 @@ fn patch_named(advisory: &Advisory, installed: &ReleaseVersion) -> Option<Releas
 /// Whether an undecidable advisory belongs to the past of what runs: a release of the installed line, not newer than what
 /// runs, names it; or all its repairs were published, in older lines, before the installed line began.
 fn is_past(facts: &Facts, advisory: &Advisory) -> bool {
-    let installed = &facts.installed;
+    let (installed, published) = (facts.version(), &facts.published);
     let line = installed.line();
-    let named = facts.releases.iter().any(|release| {
-        release.version.line() == line
-            && !installed.precedes(&release.version)
-            && names(release, advisory)
-    });
-    if named {
+    if named_before(facts, advisory) {
         return true;
     }
-    let Some(first) = facts
-        .finals(|version| version.line() == line && version.patch() == 0)
-        .first()
-        .map(|first| first.published_at)
-    else {
+    let first = published
+        .line(line)
+        .find(|release| release.version.patch() == 0);
+    let Some(first) = first.map(|first| first.published_at) else {
         return false;
     };
     let before_the_line = |fix: &ReleaseVersion| {
         fix.line() < line
-            && facts
-                .releases
-                .iter()
-                .any(|release| release.version == *fix && release.published_at < first)
+            && published
+                .release(fix)
+                .is_some_and(|release| release.published_at < first)
     };
     advisory.patched().next().is_some() && advisory.patched().all(before_the_line)
 }
 
+/// Whether a release of the installed line, not newer than what runs, names the advisory.
+fn named_before(facts: &Facts, advisory: &Advisory) -> bool {
+    let installed = facts.version();
+    facts.published.naming(advisory).any(|release| {
+        release.version.line() == installed.line() && !installed.precedes(&release.version)
+    })
+}
+
 fn later_elsewhere(facts: &Facts) -> Vec<ReleaseVersion> {
-    let line = facts.installed.line();
-    let last = facts
-        .finals(|version| version.line() == line)
-        .iter()
+    let published = &facts.published;
+    let line = facts.version().line();
+    let last = published
+        .line(line)
         .map(|release| release.published_at)
         .max();
     let Some(limit) = last.and_then(|last| last.checked_add(ONE_BATCH).ok()) else {
         return Vec::new();
     };
-    let later = facts.finals(|version| version.line() > line);
     let concerns = |release: &&&Release| {
-        release.published_at > limit && release.is_security() && !is_settled(facts, release)
+        release.version.line() != line
+            && release.published_at > limit
+            && published.is_security(release)
+            && !is_settled(facts, release)
     };
-    later
+    published
+        .finals()
         .iter()
         .filter(concerns)
         .map(|release| release.version.clone())
         .collect()
 }
 
-/// Whether every id that the release names belongs to a known advisory that does not list what runs.
+/// Whether every id that the release names belongs to a known advisory that the installed line has repaired, or that does
+/// not list what runs and would say so: it speaks of the installed line, or of older ones only. Older lines with the same
+/// hole have been forgotten before.
 fn is_settled(facts: &Facts, release: &Release) -> bool {
+    let (installed, published) = (facts.version(), &facts.published);
+    let line = installed.line();
     let settled = |id: &String| {
-        let known = facts
-            .advisories
-            .iter()
-            .find(|advisory| advisory.is_called(id));
-        known.is_some_and(|advisory| advisory.affects(&facts.installed) == Affected::NotListed)
+        published.advisory(id).is_some_and(|advisory| {
+            let mut later = published.lines().filter(|other| *other > line);
+            let speaks =
+                advisory.names_line(line) || !later.any(|other| advisory.names_line(other));
+            let unlisted = speaks && advisory.affects(installed) == Affected::NotListed;
+            unlisted || named_before(facts, advisory)
+        })
     };
     !release.ids.is_empty() && release.ids.iter().all(settled)
 }

@@ -16,7 +16,7 @@ use crate::ports::runtime::{Container, ContainerRuntime, Image};
 /// Label of the Compose project.
 const PROJECT: &str = "com.docker.compose.project";
 /// Label of the Compose service.
-const SERVICE: &str = "com.docker.compose.service";
+pub(super) const SERVICE: &str = "com.docker.compose.service";
 /// Label of one-off containers of Compose (`run`).
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
@@ -58,23 +58,8 @@ pub struct Survey {
 
 /// Looks at an instance. Read-only.
 pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Survey, StepError> {
-    let all = ports.runtime().labelled(PROJECT, &instance.project).await?;
-    let members: Vec<&Container> = all
-        .iter()
-        .filter(|container| {
-            container
-                .labels
-                .get(ONE_OFF)
-                .is_none_or(|value| value != "True")
-        })
-        .collect();
-    if members.is_empty() {
-        return Err(host(format!(
-            "there is no container of Compose project `{}`; check `project` of instance `{}`, and \
-             `docker ps --format '{{{{.Label \"{PROJECT}\"}}}}'` for its name",
-            instance.project, instance.name
-        )));
-    }
+    let all = members(ports.runtime(), instance).await?;
+    let members: Vec<&Container> = all.iter().collect();
     let parts = sort_out(instance, &members)?;
     let mut services = Vec::new();
     for (container, role) in &parts {
@@ -108,6 +93,28 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         redis,
         project,
     })
+}
+
+/// The containers of the instance's project, without those of `compose run`; at least one.
+pub(super) async fn members<R: ContainerRuntime>(
+    runtime: &R,
+    instance: &InstanceRef,
+) -> Result<Vec<Container>, StepError> {
+    let mut all = runtime.labelled(PROJECT, &instance.project).await?;
+    all.retain(|container| {
+        container
+            .labels
+            .get(ONE_OFF)
+            .is_none_or(|value| value != "True")
+    });
+    if all.is_empty() {
+        return Err(host(format!(
+            "there is no container of Compose project `{}`; check `project` of instance `{}`, and \
+             `docker ps --format '{{{{.Label \"{PROJECT}\"}}}}'` for its name",
+            instance.project, instance.name
+        )));
+    }
+    Ok(all)
 }
 
 /// The containers of Mastodon among a project's, with their roles.

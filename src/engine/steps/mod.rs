@@ -4,11 +4,11 @@ use super::{Ctx, Ports, StepError};
 use crate::domain::event::{Blame, Finding, Step};
 use crate::domain::run::RunState;
 
-mod check;
+pub(crate) mod check;
 mod commit;
 mod fence;
 mod migrate;
-mod pull;
+pub(crate) mod pull;
 pub(crate) mod snapshot;
 mod switch;
 

@@ -13,7 +13,7 @@ use crate::ports::runtime::{
 };
 
 /// Where the official images keep the application.
-const APP: &str = "/opt/mastodon";
+pub(crate) const APP: &str = "/opt/mastodon";
 
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn pull(&self) -> Result<Finding, StepError> {
@@ -139,7 +139,7 @@ impl<P: Ports> Ctx<'_, P> {
 }
 
 /// The version numbers that migration files' names begin with.
-fn versions(names: &[String]) -> BTreeSet<String> {
+pub(crate) fn versions(names: &[String]) -> BTreeSet<String> {
     names
         .iter()
         .filter_map(|name| name.strip_suffix(".rb")?.split('_').next())

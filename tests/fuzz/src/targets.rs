@@ -10,7 +10,7 @@ use mastopatch::domain::release::{Release, ReleaseParts, advisory_ids};
 use mastopatch::domain::version::ReleaseVersion;
 
 /// A policy for configurations that name one.
-const POLICY: &str = include_str!("../../../policies/standard.toml");
+const POLICY: &str = include_str!("../../../policies/security-first.toml");
 
 /// Versions at which ranges are asked: ends and beginnings of lines, a candidate, a fork, and one that is to come.
 const INSTALLED: [&str; 8] = [

@@ -1,0 +1,96 @@
+//! `doctor`: what runs, and what would stop an update on this host, before it matters.
+
+use super::Call;
+use super::check::ask_github;
+use crate::cli::failure::Failure;
+use crate::cli::render::{self, Diagnosis, Findings, Verdict};
+use crate::config::Instance;
+use crate::daemon::knowledge::{self, Known};
+use crate::daemon::world::World;
+use crate::domain::installed::Origin;
+use crate::domain::path::{Path, lines, path};
+use crate::engine::planner::{Depth, look};
+use crate::engine::{StepError, chain};
+use crate::exit::Exit;
+use crate::ports::clock::Clock;
+use crate::ports::runtime::RuntimeError;
+
+pub(super) async fn doctor(call: &Call<'_>) -> Result<Exit, Failure> {
+    if call.instance.is_some() {
+        call.chosen()?;
+    }
+    let world = World::open(call.settings, call.clock).await?;
+    // The host is worth a look without GitHub.
+    let known = ask_github(call, world.store()).await;
+    let known = known
+        .map(|asked| asked.known)
+        .map_err(|failure| chain(failure.error.as_ref()));
+    let mut diagnoses = Vec::new();
+    for instance in &call.settings.instances {
+        if call.instance.is_none_or(|name| name == instance.name) {
+            diagnoses.push(diagnose(call, &world, instance, &known).await?);
+        }
+    }
+    if call.out.is_json() {
+        call.out.json(&render::doctor_json(&diagnoses));
+    } else {
+        call.out.text(&render::doctor(&diagnoses));
+    }
+    let worst = diagnoses.iter().map(Diagnosis::verdict).max();
+    Ok(match worst {
+        None | Some(Verdict::Clear) => Exit::Done,
+        Some(Verdict::NeedsPerson) => Exit::Waiting,
+        Some(Verdict::Blocked) => Exit::Refused,
+    })
+}
+
+async fn diagnose(
+    call: &Call<'_>,
+    world: &World,
+    instance: &Instance,
+    known: &Result<Known, String>,
+) -> Result<Diagnosis, Failure> {
+    let seen = look(world, &knowledge::instance_ref(instance), Depth::Thorough).await;
+    let seen = match seen {
+        Err(err @ StepError::Runtime(RuntimeError::Unreachable { .. })) => return Err(err.into()),
+        Err(err) => {
+            return Ok(Diagnosis {
+                instance: instance.name.clone(),
+                findings: Err(chain(&err)),
+            });
+        }
+        Ok(seen) => seen,
+    };
+    // What this program knows by itself is joined by the domain.
+    let ends = known
+        .as_ref()
+        .map(|known| known.end_of_support.clone())
+        .unwrap_or_default();
+    let version = &seen.installed.version;
+    // From somebody else's build no way of Mastodon's own releases leads on.
+    let is_foreign = matches!(
+        seen.installed.origin,
+        Origin::Fork { .. } | Origin::AllInOne { .. }
+    );
+    let way = known.as_ref().map_err(Clone::clone).map(|known| {
+        if is_foreign {
+            return Path {
+                dead_end: seen.installed.origin_refusal(),
+                ..Path::default()
+            };
+        }
+        let releases: Vec<_> = known.releases.iter().collect();
+        path(version, &releases, None).with_obstacles(&seen.host, version, call.clock.now(), &ends)
+    });
+    let support = lines::support(version.line(), call.clock.now(), &ends);
+    Ok(Diagnosis {
+        instance: instance.name.clone(),
+        findings: Ok(Box::new(Findings {
+            support,
+            way,
+            refusal: seen.survey.err().map(|err| chain(&err)),
+            installed: seen.installed,
+            host: seen.host,
+        })),
+    })
+}

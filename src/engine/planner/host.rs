@@ -1,0 +1,292 @@
+//! What a host has, as far as an update depends on it. Nothing here fails: what cannot be seen is said.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::look::{Depth, Eyes, Part};
+use super::survey::Survey;
+use crate::domain::path::{Host, HostService};
+use crate::domain::plan::{DatabaseRef, PlannedService, RedisRef, Role};
+use crate::domain::version::{ReleaseLine, ReleaseVersion};
+use crate::engine::chain;
+use crate::engine::steps::check::CONFIG_HASH;
+use crate::ports::compose::{ComposeError, ComposeProject};
+use crate::ports::database::{Database, Redis, ServerFacts};
+use crate::ports::probe::Probe;
+use crate::ports::runtime::{Container, ContainerRuntime};
+
+/// Where the application's public files are: the folder, and a link to it.
+const PUBLIC: [&str; 2] = ["/opt/mastodon/public", "/mastodon/public"];
+/// pgbouncer's usual port.
+const PGBOUNCER_PORT: &str = "6432";
+/// Longest time for a count over the accounts: a million takes some seconds.
+const COUNT_LIMIT: Duration = Duration::from_secs(60);
+/// The line whose migrations need accounts to be unique.
+const UNIQUE_SINCE: ReleaseLine = ReleaseLine { major: 4, minor: 7 };
+
+/// The containers that web means by `DB_HOST` and `REDIS_HOST`, or why they cannot be asked.
+pub(super) struct Stores {
+    pub(super) database: Result<DatabaseRef, String>,
+    pub(super) redis: Result<RedisRef, String>,
+    database_password: SecretString,
+    redis_password: SecretString,
+}
+
+impl Stores {
+    /// Finds them among the project's running containers, in any network that web is in too.
+    pub(super) fn find(web: &Container, members: &[Container]) -> Self {
+        Self {
+            database: database(web, members),
+            redis: redis(web, members),
+            database_password: secret(web, "DB_PASS"),
+            redis_password: secret(web, "REDIS_PASSWORD"),
+        }
+    }
+}
+
+impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> {
+    /// Asks the database and Redis for themselves.
+    pub(super) async fn ask_stores(
+        &self,
+        stores: &Stores,
+        installed: &ReleaseVersion,
+        depth: Depth,
+        host: &mut Host,
+    ) {
+        let unseen = |what: &str, why: &str| format!("{what} could not be asked: {why}.");
+        match &stores.database {
+            Err(why) => host.not_seen.push(unseen("PostgreSQL", why)),
+            Ok(database) => {
+                let password = &stores.database_password;
+                match self.database.facts(database, password).await {
+                    Ok(facts) => {
+                        host.postgresql = Some(facts.version);
+                        host.no_way_back = no_way_back(database, &facts);
+                    }
+                    Err(err) => host.not_seen.push(unseen("PostgreSQL", &chain(&err))),
+                }
+                if depth == Depth::Thorough && installed.line() < UNIQUE_SINCE {
+                    let count = self
+                        .database
+                        .duplicate_accounts(database, password, COUNT_LIMIT);
+                    match count.await {
+                        Ok(count) => host.duplicate_accounts = Some(count),
+                        Err(err) => host
+                            .not_seen
+                            .push(unseen("The table of accounts", &chain(&err))),
+                    }
+                }
+            }
+        }
+        match &stores.redis {
+            Err(why) => host.not_seen.push(unseen("Redis", why)),
+            Ok(redis) => match self.redis.version(redis, &stores.redis_password).await {
+                Ok(version) => host.redis = Some(version),
+                Err(err) => host.not_seen.push(unseen("Redis", &chain(&err))),
+            },
+        }
+    }
+}
+
+/// What the preflight of a run would refuse about the role.
+fn no_way_back(database: &DatabaseRef, facts: &ServerFacts) -> Vec<String> {
+    let DatabaseRef { user, name, .. } = database;
+    let mut found = Vec::new();
+    if !facts.may_create_databases {
+        found.push(format!(
+            "Role `{user}` may not create databases, so a damaged one could not be restored; \
+             `ALTER ROLE \"{user}\" CREATEDB` allows it."
+        ));
+    }
+    if !facts.foreign_extensions.is_empty() {
+        found.push(format!(
+            "Role `{user}` could not restore the extensions {} of database `{name}`, which an administrator made; make the \
+             role a superuser, or drop them.",
+            facts.foreign_extensions.join(", ")
+        ));
+    }
+    found
+}
+
+/// The services that do not run as their files say now, or why that cannot be told.
+pub(super) async fn unapplied<C: ComposeProject>(
+    compose: &C,
+    survey: &Survey,
+) -> Result<Vec<String>, ComposeError> {
+    let services: Vec<String> = survey
+        .services
+        .iter()
+        .map(|service| service.service.clone())
+        .collect();
+    let hashes = compose.hashes(&survey.project, &[], &services).await?;
+    let is_applied = |service: &PlannedService| {
+        let container = survey.containers.get(&service.id);
+        hashes.get(&service.service) == container.and_then(|it| it.labels.get(CONFIG_HASH))
+    };
+    let unapplied = survey.services.iter().filter(|it| !is_applied(it));
+    Ok(unapplied.map(|it| it.service.clone()).collect())
+}
+
+/// What the containers of Mastodon are made of.
+pub(super) fn of_services(parts: &[Part], web: &Container, members: &[Container]) -> Host {
+    let mut host = Host {
+        pgbouncer: pgbouncer(web, members),
+        ..Host::default()
+    };
+    for part in parts {
+        match part.role {
+            Some(role) => host.services.push(service(part, role)),
+            None => host.not_seen.push(format!(
+                "Container `{}` runs Mastodon's image with a command that is neither web, streaming nor Sidekiq.",
+                part.container.name
+            )),
+        }
+        if part.image.is_none() {
+            host.not_seen.push(format!(
+                "The image of container `{}` is gone from this host, so it could not be looked at.",
+                part.container.name
+            ));
+        }
+    }
+    host
+}
+
+fn service(part: &Part, role: Role) -> HostService {
+    let container = &part.container;
+    let keys: BTreeMap<String, bool> = container
+        .env
+        .iter()
+        .map(|(key, value)| (key.clone(), !value.is_empty()))
+        .collect();
+    HostService {
+        name: part.service().to_owned(),
+        role,
+        streaming_image: part.streaming_image,
+        rails_server: container.command.join(" ").contains("rails s"),
+        keys,
+        search: value(container, "ES_ENABLED") == Some("true"),
+        health_check: container.health_check.clone(),
+        public_mounts: container
+            .mounts
+            .iter()
+            .filter(|place| is_public(place))
+            .cloned()
+            .collect(),
+    }
+}
+
+/// Whether a place is `public/` or below it, but for `public/system`, where media belong.
+fn is_public(place: &str) -> bool {
+    let place = place.trim_end_matches('/');
+    PUBLIC.iter().any(|public| {
+        place.strip_prefix(public).is_some_and(|below| {
+            (below.is_empty() || below.starts_with('/'))
+                && below != "/system"
+                && !below.starts_with("/system/")
+        })
+    })
+}
+
+/// Why a pgbouncer seems to stand before the database.
+fn pgbouncer(web: &Container, members: &[Container]) -> Option<String> {
+    let host = value(web, "DB_HOST").unwrap_or_default();
+    if value(web, "DB_PORT") == Some(PGBOUNCER_PORT) {
+        return Some(format!("DB_PORT is {PGBOUNCER_PORT}"));
+    }
+    if value(web, "PREPARED_STATEMENTS") == Some("false") {
+        return Some("PREPARED_STATEMENTS is false".to_owned());
+    }
+    // The address holds a password and is not shown.
+    if value(web, "DATABASE_URL").is_some_and(|url| url.contains(PGBOUNCER_PORT)) {
+        return Some(format!("DATABASE_URL names port {PGBOUNCER_PORT}"));
+    }
+    let server = neighbour(web, host, members).map(|(container, _)| container);
+    let named = host.contains("pgbouncer")
+        || server.is_some_and(|container| container.image.contains("pgbouncer"));
+    named.then(|| format!("DB_HOST is `{host}`"))
+}
+
+fn database(web: &Container, members: &[Container]) -> Result<DatabaseRef, String> {
+    none_of(web, &["DATABASE_URL"])?;
+    let (container, network, host) = store(web, "DB_HOST", members)?;
+    Ok(DatabaseRef {
+        container,
+        network,
+        host,
+        port: port(web, "DB_PORT", 5432)?,
+        user: value(web, "DB_USER").unwrap_or("mastodon").to_owned(),
+        name: value(web, "DB_NAME")
+            .unwrap_or("mastodon_production")
+            .to_owned(),
+        server_version: 0,
+        bytes: 0,
+    })
+}
+
+fn redis(web: &Container, members: &[Container]) -> Result<RedisRef, String> {
+    none_of(web, &["REDIS_URL", "REDIS_SENTINELS"])?;
+    let (container, network, host) = store(web, "REDIS_HOST", members)?;
+    Ok(RedisRef {
+        container,
+        network,
+        host,
+        port: port(web, "REDIS_PORT", 6379)?,
+    })
+}
+
+fn none_of(web: &Container, keys: &[&str]) -> Result<(), String> {
+    match keys.iter().find(|key| value(web, key).is_some()) {
+        Some(key) => Err(format!("{key} is set, and mastopatch does not follow it")),
+        None => Ok(()),
+    }
+}
+
+fn store(
+    web: &Container,
+    key: &str,
+    members: &[Container],
+) -> Result<(String, String, String), String> {
+    let name = value(web, key).ok_or_else(|| format!("{key} is not in web's environment"))?;
+    let (container, network) = neighbour(web, name, members).ok_or_else(|| {
+        format!("{key} is `{name}`, and no running container of the project has that name in a network of web")
+    })?;
+    Ok((container.name.clone(), network.to_owned(), name.to_owned()))
+}
+
+/// The running container that web reaches by this name, and the network it does so in.
+fn neighbour<'a>(
+    web: &'a Container,
+    name: &str,
+    members: &'a [Container],
+) -> Option<(&'a Container, &'a str)> {
+    let running = || members.iter().filter(|container| container.state.running);
+    web.networks.keys().find_map(|network| {
+        let found = running().find(|container| {
+            container.networks.get(network).is_some_and(|endpoint| {
+                container.name == name || endpoint.aliases.iter().any(|alias| alias == name)
+            })
+        })?;
+        Some((found, network.as_str()))
+    })
+}
+
+fn port(web: &Container, key: &str, default: u16) -> Result<u16, String> {
+    match value(web, key) {
+        None => Ok(default),
+        Some(text) => text
+            .parse()
+            .map_err(|_err| format!("{key} is `{text}`, which is no port")),
+    }
+}
+
+/// A value of the environment; an empty one is none.
+fn value<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
+    let value = container.env.get(key)?;
+    (!value.is_empty()).then_some(value.as_str())
+}
+
+pub(super) fn secret(container: &Container, key: &str) -> SecretString {
+    value(container, key).unwrap_or_default().to_owned().into()
+}
