@@ -382,6 +382,7 @@ impl Case<'_> {
             &facts.host,
             facts.version(),
             &target.version,
+            facts.published.releases(),
             self.now,
             facts.published.ends(),
         );
@@ -597,6 +598,7 @@ impl Facts {
         path::path(installed, &published.finals(), upto).with_obstacles(
             &self.host,
             installed,
+            published.releases(),
             now,
             published.ends(),
         )
