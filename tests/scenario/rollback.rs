@@ -32,7 +32,11 @@ fn is_rolled_back(stage: &mut Stage, tag: &str) -> Verdict {
     site.github.show(&["v4.5.8", tag]);
     let mails = site.product.mailbox.all().len();
     let before = World::of(&site.instance);
-    site.product.run(&["check"]).expect_code(10);
+    // Before a new line a person must look at the health check that looks for an old Sidekiq.
+    let is_patch = tag.starts_with("v4.5.");
+    site.product
+        .run(&["check"])
+        .expect_code(if is_patch { 10 } else { 11 });
     let finished = site
         .product
         .run(&["apply", "--to", tag, "--yes"])
