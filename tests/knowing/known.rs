@@ -159,6 +159,8 @@ pub(crate) fn seen() -> Host {
         postgresql: Some(170_002),
         redis: Some("7.2.4".to_owned()),
         pgbouncer: None,
+        no_way_back: Vec::new(),
+        unapplied: Vec::new(),
         duplicate_accounts: Some(0),
         services: vec![
             service("web", Role::Web),
@@ -166,6 +168,8 @@ pub(crate) fn seen() -> Host {
             service("sidekiq", Role::Sidekiq),
         ],
         not_seen: Vec::new(),
+        no_way_back: Vec::new(),
+        unapplied: Vec::new(),
     }
 }
 

@@ -10,6 +10,7 @@
 
 mod decisions;
 mod known;
+mod laws;
 mod notes;
 mod properties;
 mod ranges;

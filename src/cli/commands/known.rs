@@ -8,7 +8,6 @@ use crate::cli::failure::Failure;
 use crate::cli::render::{self, Answer};
 use crate::daemon::knowledge::what_if;
 use crate::daemon::world::{World, open_store};
-use crate::domain::advisory::Affected;
 use crate::domain::decide::{Exposure, Facts};
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;

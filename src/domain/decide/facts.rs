@@ -115,6 +115,7 @@ impl Facts {
         path::path(installed, &published.finals(), upto).with_obstacles(
             &self.host,
             installed,
+            published.releases(),
             now,
             published.ends(),
         )
