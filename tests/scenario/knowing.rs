@@ -75,7 +75,7 @@ fn until_updated(daemon: &mut Running, product: &Product) {
 fn a_release_that_was_taken_back_is_no_target_any_more(stage: &mut Stage) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.5.6"));
     let product = site.product.newcomer("taken-back");
-    site.github.show(&["v4.5.6", "v4.5.8"]);
+    site.github.show(&["v4.5.6", "v4.5.7", "v4.5.8"]);
     let offered = product.run(&["check"]).expect_code(10);
     assert!(offered.stdout.contains("-> 4.5.8"), "{offered}");
 
