@@ -164,8 +164,11 @@ impl Path {
     ) -> Self {
         let last = self.stops.len().saturating_sub(1);
         let mut named: BTreeSet<Obstacle> = BTreeSet::new();
+        let mut seen = installed.clone();
         for (idx, stop) in self.stops.iter_mut().enumerate() {
-            let found = obstacles(host, installed, &stop.version, releases, now, ends);
+            let versions = [installed, &seen, &stop.version];
+            let found = obstacles::since(host, versions, releases, now, ends);
+            seen = stop.version.clone();
             stop.obstacles = found
                 .into_iter()
                 .filter(|it| idx == last || it.about != ObstacleKind::EndOfSupport)

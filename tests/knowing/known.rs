@@ -159,8 +159,6 @@ pub(crate) fn seen() -> Host {
         postgresql: Some(170_002),
         redis: Some("7.2.4".to_owned()),
         pgbouncer: None,
-        no_way_back: Vec::new(),
-        unapplied: Vec::new(),
         duplicate_accounts: Some(0),
         services: vec![
             service("web", Role::Web),

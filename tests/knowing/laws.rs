@@ -33,7 +33,10 @@ static SHIPPED: LazyLock<Vec<(&'static str, Policy)>> =
 
 impl World {
     fn decide(&self) -> Decision {
-        let (_, policy) = SHIPPED.iter().find(|(name, _)| *name == self.policy).unwrap();
+        let (_, policy) = SHIPPED
+            .iter()
+            .find(|(name, _)| *name == self.policy)
+            .unwrap();
         let published = Published::new(self.releases.clone(), self.advisories.clone());
         let facts = Facts {
             published: Arc::new(published),
@@ -56,8 +59,15 @@ fn odd_release() -> impl Strategy<Value = Release> {
     let pre = prop_oneof![3 => Just(""), 1 => Just("-rc.1"), 1 => Just("+glitch")];
     let numbers = (3_u64..6, 0_u64..9, 0_u64..30);
     let days = 0_i64..1_400;
-    (numbers, pre, proptest::sample::select(bodies.to_vec()), days, any::<bool>(), 0_u8..6).prop_map(
-        |((major, minor, patch), pre, body, day, flag, gone)| {
+    (
+        numbers,
+        pre,
+        proptest::sample::select(bodies.to_vec()),
+        days,
+        any::<bool>(),
+        0_u8..6,
+    )
+        .prop_map(|((major, minor, patch), pre, body, day, flag, gone)| {
             let published_at = at("2022-11-14T00:00:00Z") + SignedDuration::from_hours(day * 24);
             let mut release = Release::new(ReleaseParts {
                 tag: format!("v{major}.{minor}.{patch}{pre}"),
@@ -69,8 +79,7 @@ fn odd_release() -> impl Strategy<Value = Release> {
             .unwrap();
             release.gone_since = (gone == 0).then_some(published_at);
             release
-        },
-    )
+        })
 }
 
 fn any_installed() -> impl Strategy<Value = Installed> {
@@ -85,7 +94,9 @@ fn any_installed() -> impl Strategy<Value = Installed> {
             };
         }
         if disagree == 0 {
-            installed.disagreements.push("tag and page disagree".to_owned());
+            installed
+                .disagreements
+                .push("tag and page disagree".to_owned());
         }
         installed
     })
@@ -100,63 +111,76 @@ fn any_world() -> impl Strategy<Value = World> {
     let orders = (proptest::option::of(-100_i64..1_000), pin, any::<bool>());
     let policy = proptest::sample::select(POLICIES.to_vec());
     let now = 0_i64..1_300;
-    (releases, advisories, odd, any_installed(), quarantined, orders, policy, now).prop_map(
-        |(mut releases, advisories, odd, installed, quarantined, orders, policy, day)| {
-            releases.extend(odd);
-            let now = at("2023-01-01T03:00:00Z") + SignedDuration::from_hours(day * 24);
-            let pick = |index: &proptest::sample::Index| index.get(&releases).version.clone();
-            let quarantined = quarantined.iter().map(|index| Quarantined {
-                version: pick(index),
-                reason: "it failed here".to_owned(),
-            });
-            let quarantined = quarantined.collect();
-            let (hold, pin, approved) = orders;
-            let hold = hold.map(|hours| Hold {
-                reason: "r".to_owned(),
-                by: "eva".to_owned(),
-                at: at("2023-01-01T00:00:00Z"),
-                until: (hours < 900).then(|| now + SignedDuration::from_hours(hours)),
-            });
-            let pin = pin.map(|(index, line)| {
-                let version = pick(&index);
-                Pin {
-                    to: if line {
-                        PinTo::Line(version.line())
-                    } else {
-                        PinTo::Version(version)
-                    },
+    (
+        releases,
+        advisories,
+        odd,
+        any_installed(),
+        quarantined,
+        orders,
+        policy,
+        now,
+    )
+        .prop_map(
+            |(mut releases, advisories, odd, installed, quarantined, orders, policy, day)| {
+                releases.extend(odd);
+                let now = at("2023-01-01T03:00:00Z") + SignedDuration::from_hours(day * 24);
+                let pick = |index: &proptest::sample::Index| index.get(&releases).version.clone();
+                let quarantined = quarantined.iter().map(|index| Quarantined {
+                    version: pick(index),
+                    reason: "it failed here".to_owned(),
+                });
+                let quarantined = quarantined.collect();
+                let (hold, pin, approved) = orders;
+                let hold = hold.map(|hours| Hold {
                     reason: "r".to_owned(),
                     by: "eva".to_owned(),
                     at: at("2023-01-01T00:00:00Z"),
-                    until: None,
+                    until: (hours < 900).then(|| now + SignedDuration::from_hours(hours)),
+                });
+                let pin = pin.map(|(index, line)| {
+                    let version = pick(&index);
+                    Pin {
+                        to: if line {
+                            PinTo::Line(version.line())
+                        } else {
+                            PinTo::Version(version)
+                        },
+                        reason: "r".to_owned(),
+                        by: "eva".to_owned(),
+                        at: at("2023-01-01T00:00:00Z"),
+                        until: None,
+                    }
+                });
+                let approvals = if approved {
+                    releases
+                        .iter()
+                        .map(|release| approval(&release.version, now))
+                        .collect()
+                } else {
+                    Vec::new()
+                };
+                World {
+                    facts: Facts {
+                        instance: "social.example".to_owned(),
+                        installed,
+                        host: seen(),
+                        published: Arc::default(),
+                        quarantined,
+                        approvals,
+                        hold,
+                        pin,
+                        attempts: Vec::new(),
+                        planned: None,
+                        problems: Vec::new(),
+                    },
+                    releases,
+                    advisories,
+                    policy,
+                    now,
                 }
-            });
-            let approvals = if approved {
-                releases.iter().map(|release| approval(&release.version, now)).collect()
-            } else {
-                Vec::new()
-            };
-            World {
-                facts: Facts {
-                    instance: "social.example".to_owned(),
-                    installed,
-                    host: seen(),
-                    published: Arc::default(),
-                    quarantined,
-                    approvals,
-                    hold,
-                    pin,
-                    attempts: Vec::new(),
-                    planned: None,
-                    problems: Vec::new(),
-                },
-                releases,
-                advisories,
-                policy,
-                now,
-            }
-        },
-    )
+            },
+        )
 }
 
 fn approval(version: &ReleaseVersion, at: Timestamp) -> Approval {
@@ -179,7 +203,10 @@ fn not_milder(before: &Decision, after: &Decision) -> Result<(), TestCaseError> 
     prop_assert!(after.exposure.standing <= before.exposure.standing);
     if let (Some(before), Some(after)) = (before.dates, after.dates) {
         prop_assert!(or_never(after.forced_by) <= or_never(before.forced_by));
-        prop_assert!(or_never(after.effective) <= or_never(before.effective), "{before:?} {after:?}");
+        prop_assert!(
+            or_never(after.effective) <= or_never(before.effective),
+            "{before:?} {after:?}"
+        );
     }
     Ok(())
 }

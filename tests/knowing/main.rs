@@ -14,4 +14,5 @@ mod laws;
 mod notes;
 mod properties;
 mod ranges;
+mod steps;
 mod table;

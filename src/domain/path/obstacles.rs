@@ -47,6 +47,18 @@ pub fn obstacles(
     now: Timestamp,
     ends: &BTreeMap<ReleaseLine, Date>,
 ) -> Vec<Obstacle> {
+    since(host, [from, from, to], releases, now, ends)
+}
+
+/// The same for a way of which a part was looked at already: of the versions, the first runs, the second was looked at as
+/// a target, the third is the target now. Notes of releases up to the second are not read again.
+pub(super) fn since(
+    host: &Host,
+    [from, since, to]: [&ReleaseVersion; 3],
+    releases: &[Release],
+    now: Timestamp,
+    ends: &BTreeMap<ReleaseLine, Date>,
+) -> Vec<Obstacle> {
     let mut step = Step {
         host,
         from: from.line(),
@@ -59,7 +71,7 @@ pub fn obstacles(
     step.rows();
     step.services();
     step.lines();
-    step.releases(from, to, releases);
+    step.releases([from, since, to], releases);
     step.support(now, ends);
     step.refused_by_preflight();
     for sentence in &host.not_seen {

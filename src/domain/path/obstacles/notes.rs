@@ -10,27 +10,19 @@ use crate::domain::release::{Release, StepKind, UpdateStep, UpgradeNotes};
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
 mod demands;
+mod way;
 mod words;
+
+use way::{Way, missing, way};
 
 /// The reader of notes keeps so many entries of a list and no more: what is as long may not be the whole.
 const MOST_ENTRIES: usize = 60;
 
-/// The releases on the way, oldest first, with what the running one said.
-struct Way<'a> {
-    releases: Vec<&'a Release>,
-    running: Option<&'a UpgradeNotes>,
-}
-
 impl Step<'_> {
-    /// What the notes of every release after the one and up to the other ask for.
-    pub(super) fn releases(
-        &mut self,
-        from: &ReleaseVersion,
-        to: &ReleaseVersion,
-        known: &[Release],
-    ) {
-        let way = way(from, to, known);
-        self.unknown(from, to, known, &way);
+    /// What the notes of every release after the second version and up to the third ask for, where the first runs.
+    pub(super) fn releases(&mut self, [from, since, to]: [&ReleaseVersion; 3], known: &[Release]) {
+        let way = way([from, since, to], known);
+        self.unknown(since, to, &way);
         self.demands(&way);
         // A text that several releases of a line repeat is told once, of the first.
         let mut told: BTreeSet<(ReleaseLine, &str)> = BTreeSet::new();
@@ -51,19 +43,25 @@ impl Step<'_> {
                     self.unread(release, text, way.running);
                 }
             }
+            for callout in &notes.callouts {
+                let known = steps_say(notes, &callout.text) || !words::calls_for(callout);
+                if !known && told.insert((line, &callout.text)) {
+                    let weight = if self.opens(release) {
+                        Weight::NeedsPerson
+                    } else {
+                        Weight::Notice
+                    };
+                    let what = cite(release, &callout.text);
+                    self.add(weight, ObstacleKind::ManualStep, what, read(release));
+                }
+            }
             self.overflow(release);
             self.migrations(release);
         }
     }
 
     /// Releases of whose notes nothing is known.
-    fn unknown(
-        &mut self,
-        from: &ReleaseVersion,
-        to: &ReleaseVersion,
-        known: &[Release],
-        way: &Way<'_>,
-    ) {
+    fn unknown(&mut self, since: &ReleaseVersion, to: &ReleaseVersion, way: &Way<'_>) {
         for release in way.releases.iter().filter(|release| !release.described) {
             self.add(
                 Weight::NeedsPerson,
@@ -75,35 +73,7 @@ impl Step<'_> {
                 "Look at its page, and at the notes of the releases around it, before you agree.",
             );
         }
-        if !from.precedes(to) {
-            return;
-        }
-        let is_known = |version: &ReleaseVersion| {
-            known
-                .iter()
-                .any(|release| release.version.cmp_precedence(version).is_eq())
-        };
-        let mut missing: BTreeSet<String> = BTreeSet::new();
-        if !is_known(to) {
-            missing.insert(to.to_string());
-        }
-        let entered = way.releases.iter().map(|release| release.version.line());
-        for line in entered.chain([self.to]).filter(|line| *line > self.from) {
-            let in_line = |release: &&&Release| release.version.line() == line;
-            let mut of_line = way.releases.iter().filter(in_line);
-            // A pre-release comes before the first release of its line.
-            let first = to.line() == line && to.is_pre_release();
-            if !first && !of_line.any(|release| release.version.patch() == 0) {
-                missing.insert(format!("{line}.0"));
-            }
-        }
-        for release in &way.releases {
-            let start = release.notes.starts_from.as_ref();
-            if let Some(start) = start.filter(|start| from.precedes(start) && !is_known(start)) {
-                missing.insert(start.to_string());
-            }
-        }
-        for version in missing {
+        for version in missing(since, to, &way.releases) {
             self.add(
                 Weight::NeedsPerson,
                 ObstacleKind::ManualStep,
@@ -395,27 +365,11 @@ fn read(release: &Release) -> String {
     }
 }
 
-/// The releases after the one and up to the other. What was taken back is among them: the next release is built upon it.
-/// Pre-releases are on the way only to another pre-release.
-fn way<'a>(from: &ReleaseVersion, to: &ReleaseVersion, known: &'a [Release]) -> Way<'a> {
-    let is_on_it = |release: &&Release| {
-        let version = &release.version;
-        let final_or_asked_for = !(release.pre_release || version.is_pre_release())
-            || (to.is_pre_release() && version.line() == to.line())
-            || version == to;
-        version.build().is_none()
-            && final_or_asked_for
-            && from.precedes(version)
-            && !to.precedes(version)
-    };
-    let mut releases: Vec<&Release> = known.iter().filter(is_on_it).collect();
-    releases.sort_by(|a, b| (&a.version, &a.tag).cmp(&(&b.version, &b.tag)));
-    let running = known
-        .iter()
-        .filter(|release| release.version == *from)
-        .min_by(|a, b| a.tag.cmp(&b.tag));
-    Way {
-        releases,
-        running: running.map(|release| &release.notes),
-    }
+/// Whether the steps have the sentence already.
+fn steps_say(notes: &UpgradeNotes, text: &str) -> bool {
+    notes.steps.iter().any(|step| step.text == text)
+        || notes.unread.iter().any(|unread| unread == text)
 }
+
+#[cfg(test)]
+mod tests;

@@ -45,7 +45,7 @@ fn service(name: &str, role: Role, check: Option<&str>) -> HostService {
 }
 
 /// A host of the official Compose file of 4.7, in perfect order.
-fn host() -> Host {
+pub(super) fn host() -> Host {
     Host {
         postgresql: Some(140_011),
         redis: Some("7.2.4".to_owned()),

@@ -1,5 +1,7 @@
 //! Telling by its words what a sentence of the notes is about.
 
+use crate::domain::release::Callout;
+
 /// What comes with the images.
 const IN_THE_IMAGE: &str =
     "ruby node node.js nodejs imagemagick libvips vips ffmpeg yarn bundler bundle npm corepack";
@@ -49,6 +51,21 @@ pub(super) fn is_a_warning(text: &str) -> bool {
             .any(|start| word.starts_with(start))
     };
     text.starts_with('\u{26a0}') || !words(text).any(usual)
+}
+
+/// Whether a box in the text is there to be heeded. One that only calls the release important for security, as boxes of
+/// security releases do, asks for nothing but the update.
+pub(super) fn calls_for(callout: &Callout) -> bool {
+    const ASKING: &str = "after before first how instead make manual manually must need needed needs only require required requires \
+        run set step steps";
+    let heeded = ["warning", "caution", "important"].contains(&callout.kind.as_str());
+    let mut about_security = false;
+    let mut asks = false;
+    for word in words(&callout.text) {
+        about_security |= word.starts_with("secur") || word.starts_with("vulnerab");
+        asks |= listed(ASKING, &word);
+    }
+    heeded && (asks || !about_security)
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
