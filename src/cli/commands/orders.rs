@@ -9,6 +9,7 @@ use super::{Call, ask, person};
 use crate::cli::failure::Failure;
 use crate::cli::render;
 use crate::config::{Instance, span};
+use crate::daemon::knowledge;
 use crate::daemon::world::{World, open_store};
 use crate::domain::decide::{PinTo, When};
 use crate::domain::policy::Policy;
@@ -90,7 +91,9 @@ pub(super) async fn approve(
         at: now,
         expires_at: now.checked_add(holds).ok(),
     };
-    world.store().approve(&instance.name, &row)?;
+    let store = world.store();
+    knowledge::note_plan(store, &instance.name, &target.version, &row.plan_hash)?;
+    store.approve(&instance.name, &row)?;
     if call.out.is_json() {
         call.out.json(&json!({ "approved": {
             "instance": instance.name,

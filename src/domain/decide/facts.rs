@@ -34,8 +34,8 @@ pub struct Facts {
     pub pin: Option<Pin>,
     /// Runs since the last one that committed, newest first.
     pub attempts: Vec<Attempt>,
-    /// The plan that was made for a version just now, by [`crate::domain::plan::Plan::approval_hash`]; where one is given,
-    /// only an approval of this very plan counts.
+    /// The plan that was made last, with its version, by [`crate::domain::plan::Plan::approval_hash`]; where one is given, only
+    /// an approval of this very plan counts.
     pub planned: Option<(ReleaseVersion, String)>,
     /// What could not be read about this instance, as sentences. While there are any, nothing is called "not listed".
     pub problems: Vec<String>,
