@@ -104,21 +104,15 @@ pub enum PinTo {
 }
 
 impl Facts {
-    /// The way to the newest line, or as far as a pin lets it go, with what stands in it.
+    /// The way to the newest line, or as far as a pin lets it go. What stands in it is `doctor`'s to say; of a decision,
+    /// only what stands before its target is a part.
     pub(super) fn path(&self, now: Timestamp) -> Path {
         let pin = self.pin.as_ref().filter(|pin| pin.holds(now));
         let upto = pin.map(|pin| match &pin.to {
             PinTo::Line(line) => *line,
             PinTo::Version(version) => version.line(),
         });
-        let (installed, published) = (self.version(), &self.published);
-        path::path(installed, &published.finals(), upto).with_obstacles(
-            &self.host,
-            installed,
-            published.releases(),
-            now,
-            published.ends(),
-        )
+        path::path(self.version(), &self.published.finals(), upto)
     }
 
     /// The version that runs.

@@ -44,7 +44,8 @@ impl Step<'_> {
                 }
             }
             for callout in &notes.callouts {
-                let known = steps_say(notes, &callout.text) || !words::calls_for(callout);
+                let known = steps_say(notes, &callout.text)
+                    || !words::calls_for(callout, release.version.patch() == 0);
                 if !known && told.insert((line, &callout.text)) {
                     let weight = if self.opens(release) {
                         Weight::NeedsPerson

@@ -53,19 +53,19 @@ pub(super) fn is_a_warning(text: &str) -> bool {
     text.starts_with('\u{26a0}') || !words(text).any(usual)
 }
 
-/// Whether a box in the text is there to be heeded. One that only calls the release important for security, as boxes of
-/// security releases do, asks for nothing but the update.
-pub(super) fn calls_for(callout: &Callout) -> bool {
-    const ASKING: &str = "after before first how instead make manual manually must need needed needs only require required requires \
-        run set step steps";
-    let heeded = ["warning", "caution", "important"].contains(&callout.kind.as_str());
-    let mut about_security = false;
-    let mut asks = false;
-    for word in words(&callout.text) {
-        about_security |= word.starts_with("secur") || word.starts_with("vulnerab");
-        asks |= listed(ASKING, &word);
+/// Whether a box in the text is there to be heeded. In a patch that is one which asks for something in plain words: most
+/// only call the release important, or speak to others. In the `first` release of a line it is any that is not about
+/// security.
+pub(super) fn calls_for(callout: &Callout, first: bool) -> bool {
+    const ASKING: &str = "instead manual manually must required requires";
+    if !["warning", "caution", "important"].contains(&callout.kind.as_str()) {
+        return false;
     }
-    heeded && (asks || !about_security)
+    let asks = words(&callout.text).any(|word| listed(ASKING, &word));
+    let about_security = || {
+        words(&callout.text).any(|word| word.starts_with("secur") || word.starts_with("vulnerab"))
+    };
+    asks || (first && !about_security())
 }
 
 fn words(text: &str) -> impl Iterator<Item = String> {
