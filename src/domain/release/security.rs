@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::advisory_ids;
@@ -9,7 +10,7 @@ use super::markdown::{Block, Kind, Part};
 use super::words::{Phrase, listed};
 
 /// Signs of a security release. Any one of them is enough: advisories follow days later, or never.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent signs")]
 pub struct SecuritySignals {
