@@ -13,4 +13,5 @@ mod known;
 mod notes;
 mod properties;
 mod ranges;
+mod schemas;
 mod table;

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::{env, fs};
 
+use schemars::Schema;
 use schemars::generate::SchemaSettings;
+use schemars::transform::RecursiveTransform;
 use serde_json::Value;
 
 use super::*;
@@ -23,9 +25,16 @@ fn schemas() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// What a command prints, as it is written: every field that is always there is required.
+/// What a command prints, as it is written: every field that is always there is required, and more may be added.
 fn schema<T: JsonSchema>(whose: &str) -> String {
-    let settings = SchemaSettings::draft2020_12().for_serialize();
+    let open = RecursiveTransform(|schema: &mut Schema| {
+        if schema.get("additionalProperties") == Some(&Value::Bool(false)) {
+            schema.remove("additionalProperties");
+        }
+    });
+    let settings = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .with_transform(open);
     let mut schema = settings
         .into_generator()
         .into_root_schema_for::<Envelope<'_, T>>();
