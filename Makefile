@@ -73,8 +73,10 @@ demo: ## three updates of a practice Mastodon, told as they happen: a patch, a m
 	@echo 'demo: starting the lab; the first time its images are built, which takes some minutes'
 	$(LAB) run cargo run --quiet --locked --example demo
 
-bench: ## downtime of one patch: mastopatch apply beside `docker-compose pull; docker-compose up -d`
+bench: ## decisions about 10,000 instances; downtime of one patch beside `docker-compose pull; docker-compose up -d`
 	@$(PREPARE) cargo cc root
+	@echo 'bench: building for release, to measure decisions'
+	cargo run --quiet --locked --release --example decide
 	@echo 'bench: building'
 	cargo build --locked --bin mastopatch --example bench
 	@echo 'bench: starting the lab; the first time its images are built, which takes some minutes'

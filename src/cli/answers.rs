@@ -147,7 +147,7 @@ pub struct Approved<'a> {
     /// The instance.
     pub instance: &'a str,
     /// The version agreed to.
-    pub version: &'a ReleaseVersion,
+    pub version: &'a str,
     /// The hash of the plan agreed to.
     pub plan: &'a str,
     /// The person's login name.

@@ -111,6 +111,21 @@ pub fn what_if(version: ReleaseVersion, published: &Arc<Published>) -> Facts {
     }
 }
 
+/// Keeps which plan was made for an instance last: an approval of another plan for the same version means nothing any more,
+/// and whoever asks is told so, not only the daemon that found it out.
+pub fn note_plan(
+    store: &Store,
+    instance: &str,
+    version: &ReleaseVersion,
+    plan: &str,
+) -> Result<(), StoreError> {
+    store.put_feed(&last_plan(instance), &(version, plan))
+}
+
+fn last_plan(instance: &str) -> String {
+    format!("last plan of {instance}")
+}
+
 /// Everything `decide` needs about one instance.
 pub fn facts(
     store: &Store,
@@ -154,7 +169,7 @@ pub fn facts(
             until: row.until,
         }),
         pin: pin(store, instance, &mut problems)?,
-        planned: None,
+        planned: store.feed(&last_plan(&instance.name))?,
         quarantined,
         approvals,
         attempts: attempts(store, &instance.name)?,

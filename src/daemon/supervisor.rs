@@ -355,11 +355,12 @@ impl Daemon {
         };
         poller.planned(asked, planned.is_ok(), self.clock.now())?;
         let (plan, material) = planned?;
+        let planned = plan.approval_hash().ok();
+        if let Some(hash) = &planned {
+            knowledge::note_plan(world.store(), &instance.name, &plan.to, hash)?;
+        }
         let facts = Facts {
-            planned: plan
-                .approval_hash()
-                .ok()
-                .map(|hash| (plan.to.clone(), hash)),
+            planned: planned.map(|hash| (plan.to.clone(), hash)),
             ..seen.facts
         };
         let decision = decide(&facts, &instance.policy, self.clock.now(), seen.needed);

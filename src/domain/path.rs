@@ -154,7 +154,7 @@ pub struct HostService {
 }
 
 impl Path {
-    /// The same way with what stands in it, as seen from the host today.
+    /// The same way with what stands in it, as seen from the host today. `releases` are all that are known.
     ///
     /// An obstacle is named at the first stop that it stands in the way of. The end of a line's support is only worth a
     /// word where the way ends.
@@ -163,13 +163,17 @@ impl Path {
         mut self,
         host: &Host,
         installed: &ReleaseVersion,
+        releases: &[Release],
         now: Timestamp,
         ends: &BTreeMap<ReleaseLine, Date>,
     ) -> Self {
         let last = self.stops.len().saturating_sub(1);
         let mut named: BTreeSet<Obstacle> = BTreeSet::new();
+        let mut seen = installed.clone();
         for (idx, stop) in self.stops.iter_mut().enumerate() {
-            let found = obstacles(host, installed, &stop.version, now, ends);
+            let versions = [installed, &seen, &stop.version];
+            let found = obstacles::since(host, versions, releases, now, ends);
+            seen = stop.version.clone();
             stop.obstacles = found
                 .into_iter()
                 .filter(|it| idx == last || it.about != ObstacleKind::EndOfSupport)

@@ -34,8 +34,12 @@ pub struct Published {
 impl Published {
     /// Sorts and indexes.
     pub fn new(mut releases: Vec<Release>, mut advisories: Vec<Advisory>) -> Self {
-        releases.sort_by(|a, b| (&a.version, &a.tag).cmp(&(&b.version, &b.tag)));
-        advisories.sort_by(|a, b| a.id.cmp(&b.id));
+        // Two of the same name are an oddity; which comes first must still not depend on who found them.
+        releases.sort_by(|a, b| {
+            let names = (&a.version, &a.tag).cmp(&(&b.version, &b.tag));
+            names.then_with(|| text_of(a).cmp(&text_of(b)))
+        });
+        advisories.sort_by(|a, b| a.id.cmp(&b.id).then_with(|| text_of(a).cmp(&text_of(b))));
         let mut finals: BTreeMap<ReleaseLine, Vec<usize>> = BTreeMap::new();
         let mut named: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
         let mut last: Option<&ReleaseVersion> = None;
@@ -117,13 +121,20 @@ impl Published {
         &self.ends
     }
 
-    /// The release of this version.
+    /// The release of this version; where there are several, the first by tag.
     pub fn release(&self, version: &ReleaseVersion) -> Option<&Release> {
-        let found = self
+        self.all_of(version).first()
+    }
+
+    /// Every release of this version: one, but for oddities.
+    pub fn all_of(&self, version: &ReleaseVersion) -> &[Release] {
+        let start = self
             .releases
-            .binary_search_by(|release| release.version.cmp(version))
-            .ok()?;
-        self.releases.get(found)
+            .partition_point(|release| release.version < *version);
+        let end = self
+            .releases
+            .partition_point(|release| release.version <= *version);
+        self.releases.get(start..end).unwrap_or_default()
     }
 
     /// The advisory of this id, whichever of its ids it is.
@@ -172,4 +183,8 @@ impl Published {
     pub fn is_urgent(&self, release: &Release) -> bool {
         self.urgent.contains(&release.version)
     }
+}
+
+fn text_of<T: serde::Serialize>(value: &T) -> String {
+    serde_json::to_string(value).unwrap_or_default()
 }

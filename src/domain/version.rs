@@ -198,12 +198,13 @@ impl FromStr for ReleaseVersion {
         if text.is_empty() {
             return Err(NotAVersion::Empty);
         }
-        if text.split(['.', '-']).any(|word| {
+        // A build's mark may speak of its day: `4.3.0-alpha.5+nightly.2024-07-05`.
+        let before_mark = text.split_once('+').map_or(text, |(before, _)| before);
+        if before_mark.split(['.', '-']).any(|word| {
             ["edge", "nightly", "latest"]
                 .iter()
                 .any(|moving| word.eq_ignore_ascii_case(moving))
-        }) && !text.contains('+')
-        {
+        }) {
             return Err(NotAVersion::Moving(text.to_owned()));
         }
         let bare = text.strip_prefix(['v', 'V']).unwrap_or(text);

@@ -10,8 +10,10 @@
 
 mod decisions;
 mod known;
+mod laws;
 mod notes;
 mod properties;
 mod ranges;
 mod schemas;
+mod steps;
 mod table;

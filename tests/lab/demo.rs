@@ -173,8 +173,13 @@ fn update(site: &Site, from: &str, to: &str, class: &str) -> Vec<Proof> {
         writer.wait_for_more(10);
     }
     let report = writer.stop();
+    let offered = if class == "M0" {
+        ended(&checked, 10, "`check` says that an update is available")
+    } else {
+        ended(&checked, 11, "`check` says that a person must look first")
+    };
     let mut proofs = vec![
-        ended(&checked, 10, "`check` says that an update is available"),
+        offered,
         ended(&planned, 0, "`plan` makes a plan"),
         ended(&applied, 0, "`apply` says: committed"),
         serving,
@@ -245,7 +250,7 @@ fn act_3(site: &Site) -> Vec<Proof> {
     site.instance.wait_for_quiet_sidekiq();
     let after = site.instance.dump();
     let mut proofs = vec![
-        ended(&checked, 10, "`check` says that an update is available"),
+        ended(&checked, 11, "`check` says that a person must look first"),
         ended(&planned, 0, "`plan` makes a plan"),
         ended(&applied, 20, "`apply` says: rolled back"),
         serving,

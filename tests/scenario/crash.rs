@@ -47,6 +47,8 @@ fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(
         .product
         .variant("killed", |settings| settings.state_dir = Some(own));
     let before = World::of(&site.instance);
+    // The health check of the compose file looks for an old Sidekiq: a person must agree.
+    product.run(&["approve", "4.6.2", "--yes"]).expect_code(0);
 
     let mut daemon = product.spawn(&["daemon"]);
     daemon.until("the migration runs", UNTIL_MIGRATION, || {

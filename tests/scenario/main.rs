@@ -18,7 +18,9 @@
 )]
 
 mod crash;
+mod doubt;
 mod forward;
+mod knowing;
 mod parts;
 mod refusal;
 mod rollback;
@@ -35,8 +37,10 @@ fn main() -> ExitCode {
         vec![
             parts::suite(),
             forward::suite(),
+            knowing::suite(),
             refusal::suite(),
             crash::suite(),
+            doubt::suite(),
             rollback::suite(),
         ],
         nothing_of_ours_is_left,

@@ -383,6 +383,16 @@ impl Instance {
         read(&self.dir.join("docker-compose.yml"))
     }
 
+    /// Writes the compose file anew, as a person with an editor would.
+    pub(crate) fn edit_compose(&self, text: &str) {
+        fs::write(self.dir.join("docker-compose.yml"), text).expect("compose file");
+    }
+
+    /// The path of the environment file.
+    pub(crate) fn environment_path(&self) -> PathBuf {
+        self.dir.join(".env.production")
+    }
+
     /// The text of `.env`, empty where there is none.
     pub(crate) fn dotenv_text(&self) -> String {
         fs::read_to_string(self.dir.join(".env")).unwrap_or_default()

@@ -21,6 +21,8 @@ const LONGEST: Duration = Duration::from_secs(420);
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) github: String,
+    /// Longest wait for an answer of GitHub.
+    pub(crate) github_timeout: String,
     pub(crate) socket: PathBuf,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) smtp: String,
@@ -86,6 +88,12 @@ impl Product {
     pub(crate) fn change(&mut self, change: impl FnOnce(&mut Settings)) {
         change(&mut self.settings);
         self.write();
+    }
+
+    /// A copy that knows nothing yet and has no history.
+    pub(crate) fn newcomer(&self, name: &str) -> Self {
+        let own = self.state_dir().with_file_name(format!("state-{name}"));
+        self.variant(name, |settings| settings.state_dir = Some(own))
     }
 
     /// A copy with another configuration, in a folder of its own but with the same state.
@@ -216,6 +224,7 @@ socket = "{socket}"
 [github]
 base_url = "{github}"
 repository = "mastodon/mastodon"
+timeout = "{github_timeout}"
 
 [update_check]
 enabled = false
@@ -244,6 +253,7 @@ role = "manager"
             state = self.state_dir().display(),
             socket = settings.socket.display(),
             github = settings.github,
+            github_timeout = settings.github_timeout,
             name = self.name,
             project = self.project,
             main = settings.main_image,
@@ -296,6 +306,7 @@ impl Settings {
     fn lab(lab: &Lab, registry: &str, github: &str) -> Self {
         Self {
             github: github.to_owned(),
+            github_timeout: "30s".to_owned(),
             socket: lab.socket(),
             state_dir: None,
             smtp: if lab.smtp.contains("://") {
@@ -346,6 +357,11 @@ impl Running {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.collect()
+    }
+
+    /// Tells it to read its configuration again (SIGHUP).
+    pub(crate) fn reload(&self) {
+        self.signal(rustix::process::Signal::HUP);
     }
 
     /// Asks it to end (SIGTERM) and waits.

@@ -124,7 +124,7 @@ async fn answer(
         call.tell_alarms(&known.alarms);
     }
     if let Some(failure) = failure {
-        return Ok(call.from_memory(&failure));
+        return Ok(call.tell_memory(&failure));
     }
     // The most urgent answer of all instances.
     let exits = decisions.iter().map(|(decision, _)| match decision.when {

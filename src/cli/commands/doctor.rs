@@ -80,7 +80,13 @@ async fn diagnose(
             };
         }
         let releases: Vec<_> = known.releases.iter().collect();
-        path(version, &releases, None).with_obstacles(&seen.host, version, call.clock.now(), &ends)
+        path(version, &releases, None).with_obstacles(
+            &seen.host,
+            version,
+            &known.releases,
+            call.clock.now(),
+            &ends,
+        )
     });
     let support = lines::support(version.line(), call.clock.now(), &ends);
     Ok(Diagnosis {

@@ -58,7 +58,7 @@ pub(super) async fn advisories(
         call.tell_alarms(&known.alarms);
     }
     if let Some(failure) = failure {
-        return Ok(call.from_memory(&failure));
+        return Ok(call.tell_memory(&failure));
     }
     Ok(Exit::Done)
 }
@@ -100,7 +100,7 @@ pub(super) async fn releases(
         call.tell_alarms(&known.alarms);
     }
     if let Some(failure) = failure {
-        return Ok(call.from_memory(&failure));
+        return Ok(call.tell_memory(&failure));
     }
     Ok(Exit::Done)
 }

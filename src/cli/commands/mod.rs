@@ -82,7 +82,7 @@ impl Call<'_> {
     }
 
     /// Says that an answer was given from memory, and why; with the exit code of that.
-    fn from_memory(&self, failure: &Failure) -> Exit {
+    fn tell_memory(&self, failure: &Failure) -> Exit {
         self.out
             .note("this answer is from memory, because GitHub could not be asked now");
         self.out.error_note(failure);

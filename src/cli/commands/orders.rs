@@ -11,6 +11,7 @@ use crate::cli::answers::{
 use crate::cli::failure::Failure;
 use crate::cli::render;
 use crate::config::{Instance, span};
+use crate::daemon::knowledge;
 use crate::daemon::world::{World, open_store};
 use crate::domain::decide::{PinTo, When};
 use crate::domain::policy::Policy;
@@ -92,11 +93,18 @@ pub(super) async fn approve(
         at: now,
         expires_at: now.checked_add(holds).ok(),
     };
-    world.store().approve(&instance.name, &row)?;
+    let store = world.store();
+    knowledge::note_plan(store, &instance.name, &target.version, &row.plan_hash)?;
+    store.approve(&instance.name, &row)?;
+    tell_approval(call, instance, &row, &decision.when);
+    Ok(Exit::Done)
+}
+
+fn tell_approval(call: &Call<'_>, instance: &Instance, row: &ApprovalRow, when: &When) {
     if call.out.is_json() {
         let approved = Approved {
             instance: &instance.name,
-            version: &target.version,
+            version: &row.version,
             plan: &row.plan_hash,
             by: &row.by,
             at: row.at,
@@ -105,7 +113,7 @@ pub(super) async fn approve(
         call.out.json(&ApproveAnswer::Approved { approved });
     } else {
         let end = row.expires_at.map(|end| instance.policy.show(end));
-        let asked = match decision.when {
+        let asked = match when {
             When::NeedsApproval => "The daemon starts it when its rule and a window allow",
             When::Now { .. }
             | When::Wait { .. }
@@ -115,12 +123,11 @@ pub(super) async fn approve(
         };
         call.out.text(&format!(
             "{} is approved for {}, until {}. {asked}; `mastopatch explain` says when, `mastopatch apply` does it now.",
-            target.version,
+            row.version,
             instance.name,
             end.unwrap_or_default(),
         ));
     }
-    Ok(Exit::Done)
 }
 
 pub(super) fn hold(call: &Call<'_>, reason: &str, until: Option<&str>) -> Result<Exit, Failure> {

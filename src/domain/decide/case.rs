@@ -86,6 +86,7 @@ impl Case<'_> {
             &facts.host,
             facts.version(),
             &target.version,
+            facts.published.releases(),
             self.now,
             facts.published.ends(),
         );

@@ -96,12 +96,13 @@ impl Exposure {
             })
             .collect();
         let secure = |gone: bool| {
-            newer
+            let secure = newer
                 .iter()
-                .filter(move |release| release.gone_since.is_some() == gone)
-                .filter(|release| published.is_security(release))
-                .map(|release| release.version.clone())
-                .collect()
+                .filter(|release| release.gone_since.is_some() == gone)
+                .filter(|release| published.is_security(release));
+            let mut versions: Vec<_> = secure.map(|release| release.version.clone()).collect();
+            versions.dedup();
+            versions
         };
         let support = support(line, now, published.ends());
         let mut exposure = Self {
@@ -230,7 +231,8 @@ impl Exposure {
             ));
         }
         for version in &self.newer_security {
-            let Some(release) = published.release(version) else {
+            let mut named = published.all_of(version).iter();
+            let Some(release) = named.find(|release| published.is_security(release)) else {
                 continue;
             };
             let day = policy.show(release.published_at);

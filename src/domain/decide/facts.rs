@@ -34,8 +34,8 @@ pub struct Facts {
     pub pin: Option<Pin>,
     /// Runs since the last one that committed, newest first.
     pub attempts: Vec<Attempt>,
-    /// The plan that was made for a version just now, by [`crate::domain::plan::Plan::approval_hash`]; where one is given,
-    /// only an approval of this very plan counts.
+    /// The plan that was made last, with its version, by [`crate::domain::plan::Plan::approval_hash`]; where one is given, only
+    /// an approval of this very plan counts.
     pub planned: Option<(ReleaseVersion, String)>,
     /// What could not be read about this instance, as sentences. While there are any, nothing is called "not listed".
     pub problems: Vec<String>,
@@ -104,20 +104,15 @@ pub enum PinTo {
 }
 
 impl Facts {
-    /// The way to the newest line, or as far as a pin lets it go, with what stands in it.
+    /// The way to the newest line, or as far as a pin lets it go. What stands in it is `doctor`'s to say; of a decision,
+    /// only what stands before its target is a part.
     pub(super) fn path(&self, now: Timestamp) -> Path {
         let pin = self.pin.as_ref().filter(|pin| pin.holds(now));
         let upto = pin.map(|pin| match &pin.to {
             PinTo::Line(line) => *line,
             PinTo::Version(version) => version.line(),
         });
-        let (installed, published) = (self.version(), &self.published);
-        path::path(installed, &published.finals(), upto).with_obstacles(
-            &self.host,
-            installed,
-            now,
-            published.ends(),
-        )
+        path::path(self.version(), &self.published.finals(), upto)
     }
 
     /// The version that runs.

@@ -1,6 +1,6 @@
 //! What an image's name tells: its repository, its tag, and whose build it is.
 
-use crate::domain::version::{NotAVersion, ReleaseVersion};
+use crate::domain::version::{ImageTag, ReleaseVersion};
 
 /// The parts of an image reference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,15 +24,6 @@ pub enum Builder {
     AllInOne,
     /// Somebody.
     Unknown,
-}
-
-/// What a tag says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum TagSays {
-    /// This release.
-    Version(ReleaseVersion),
-    /// Nothing that lasts: no tag, a moving one, a line, or a name that no release has.
-    Moving(String),
 }
 
 impl<'a> ImageName<'a> {
@@ -77,30 +68,32 @@ impl<'a> ImageName<'a> {
         }
     }
 
-    /// What the tag says; a reference without a tag means `latest`.
-    pub(super) fn says(&self) -> TagSays {
-        let tag = self.tag.unwrap_or("latest");
-        let moving = || TagSays::Moving(tag.to_owned());
-        match tag.parse::<ReleaseVersion>() {
-            Ok(version) => TagSays::Version(version),
-            Err(NotAVersion::UnknownSuffix(_) | NotAVersion::Malformed(_)) => {
-                build_of_linuxserver(tag).map_or_else(moving, TagSays::Version)
+    /// The tag; a reference without one means `latest`.
+    pub(super) fn tag_or_latest(&self) -> &'a str {
+        self.tag.unwrap_or("latest")
+    }
+
+    /// The version that the tag names for good; none for what moves, and for names that nobody can tell.
+    pub(super) fn release(&self) -> Option<ReleaseVersion> {
+        let Ok(tag) = self.tag_or_latest().parse::<ImageTag>();
+        match &tag {
+            ImageTag::Release(version) => Some(version.clone()),
+            // The tags of `LinuxServer` name a fork by a word in front.
+            ImageTag::Foreign {
+                text,
+                version: Some(version),
+            } if tag.is_linuxserver() => {
+                if text.starts_with("glitch-") {
+                    format!("{version}+glitch").parse().ok()
+                } else {
+                    Some(version.clone())
+                }
             }
-            Err(NotAVersion::Empty | NotAVersion::Moving(_) | NotAVersion::Incomplete(_)) => {
-                moving()
-            }
+            ImageTag::Foreign { .. }
+            | ImageTag::Line(_)
+            | ImageTag::Major(_)
+            | ImageTag::Nightly(_)
+            | ImageTag::Moving(_) => None,
         }
     }
-}
-
-/// The version in `4.7.1-ls211`, `glitch-v4.4.27-ls359` and the like.
-fn build_of_linuxserver(tag: &str) -> Option<ReleaseVersion> {
-    let (rest, number) = tag.rsplit_once("-ls")?;
-    if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    if let Some(version) = rest.strip_prefix("glitch-") {
-        return format!("{version}+glitch").parse().ok();
-    }
-    rest.parse().ok()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::origin::{Builder, ImageName, TagSays};
+use super::origin::{Builder, ImageName};
 use super::{Installed, Origin, Said, Testimony, Witness};
 use crate::domain::version::{NotAVersion, ReleaseVersion};
 
@@ -158,12 +158,13 @@ fn tags(images: &[ImageSeen]) -> Said {
     let mut silent = Vec::new();
     for image in images {
         let name = ImageName::read(&image.reference);
-        match name.says() {
-            TagSays::Version(version) => named.push((image, version)),
-            TagSays::Moving(_) if name.pinned => {
+        match name.release() {
+            Some(version) => named.push((image, version)),
+            None if name.pinned => {
                 silent.push(format!("{} is pinned by its digest only", image.service));
             }
-            TagSays::Moving(tag) => {
+            None => {
+                let tag = name.tag_or_latest();
                 silent.push(format!("`{tag}` of {} names no release", image.service));
             }
         }
@@ -198,10 +199,7 @@ fn tags(images: &[ImageSeen]) -> Said {
 fn first_tag(images: &[ImageSeen]) -> Option<ReleaseVersion> {
     images
         .iter()
-        .find_map(|image| match ImageName::read(&image.reference).says() {
-            TagSays::Version(version) => Some(version),
-            TagSays::Moving(_) => None,
-        })
+        .find_map(|image| ImageName::read(&image.reference).release())
 }
 
 fn commit(images: &[ImageSeen]) -> Option<String> {
@@ -250,11 +248,8 @@ fn origin(evidence: &Evidence, version: &ReleaseVersion) -> Origin {
     }
     let moving = images
         .iter()
-        .filter(|(_, name, _)| !name.pinned)
-        .find_map(|(_, name, _)| match name.says() {
-            TagSays::Moving(tag) => Some(tag),
-            TagSays::Version(_) => None,
-        });
+        .find(|(_, name, _)| !name.pinned && name.release().is_none())
+        .map(|(_, name, _)| name.tag_or_latest().to_owned());
     match (moving, version.build()) {
         (Some(tag), _) => Origin::Moving { tag },
         // A nightly build under the tag of a release.

@@ -51,7 +51,9 @@ pub struct Step {
 
 /// Versions of `PostgreSQL` that the notes of 4.3 exclude, from one to before another, as `server_version_num`:
 /// `CREATE INDEX CONCURRENTLY` of 14.0 to 14.3 damages indexes. Excluded for every line since.
-pub const POSTGRESQL_EXCLUDED: (u32, u32) = (140_000, 140_004);
+const POSTGRESQL_EXCLUDED: (u32, u32) = (140_000, 140_004);
+
+const EXCLUDED_SINCE: ReleaseLine = line(4, 3);
 
 const fn line(major: u64, minor: u64) -> ReleaseLine {
     ReleaseLine { major, minor }
@@ -211,6 +213,30 @@ pub fn holding(line: ReleaseLine) -> Option<&'static Line> {
 /// The newest line that is known.
 pub fn newest() -> Option<ReleaseLine> {
     LINES.last().map(|known| known.line)
+}
+
+/// Whether a line excludes this `server_version_num`, although it is above the minimum.
+pub fn excludes_postgresql(line: ReleaseLine, number: u32) -> bool {
+    let (first, end) = POSTGRESQL_EXCLUDED;
+    line >= EXCLUDED_SINCE && (first..end).contains(&number)
+}
+
+/// A `server_version_num` as people write it: `90624` is 9.6.24, `140011` is 14.11, `140000` is 14.
+pub fn postgresql_text(number: u32) -> String {
+    let (major, rest) = (number / 10_000, number % 10_000);
+    match (major, rest) {
+        (0..=9, _) if rest % 100 == 0 => format!("{major}.{}", rest / 100),
+        (0..=9, _) => format!("{major}.{}.{}", rest / 100, rest % 100),
+        (_, 0) => major.to_string(),
+        (_, minor) => format!("{major}.{minor}"),
+    }
+}
+
+/// The first two numbers of Redis' version, `7.2.4`; none where it does not begin with a number.
+pub fn redis_pair(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.trim().split('.').map(str::parse);
+    let major = numbers.next()?.ok()?;
+    Some((major, numbers.next().and_then(Result::ok).unwrap_or(0)))
 }
 
 /// A known line that lies between two.

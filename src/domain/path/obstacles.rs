@@ -6,11 +6,13 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
-use super::lines::{self, POSTGRESQL_EXCLUDED, Support};
+use super::lines::{self, Support};
 use super::{Host, HostService, Obstacle, ObstacleKind, Weight};
 use crate::domain::plan::Role;
+use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
+mod notes;
 mod services;
 
 /// How long before its end a line's support is worth a word: Mastodon's own mails begin three months before.
@@ -32,13 +34,28 @@ struct Step<'a> {
 
 /// Everything that stands in the way from one version to another on this host, worst first.
 ///
-/// The union of what all lines between them demand, because each must be passed through. `ends` overrides the ends of
-/// support that this program knows. What was not looked at is an obstacle too: it needs a person where the step enters
-/// another line, and is good to know within one. Total; the same arguments give the same answer.
+/// The union of what all lines between them demand, because each must be passed through, and of what the notes of every
+/// release between them ask for. `releases` are all that are known, in any order: those on the way are picked here. Where
+/// table and notes say the same, the table speaks. `ends` overrides the ends of support that this program knows. What was
+/// not looked at is an obstacle too: it needs a person where the step enters another line, and is good to know within one.
+/// Total; the same arguments give the same answer.
 pub fn obstacles(
     host: &Host,
     from: &ReleaseVersion,
     to: &ReleaseVersion,
+    releases: &[Release],
+    now: Timestamp,
+    ends: &BTreeMap<ReleaseLine, Date>,
+) -> Vec<Obstacle> {
+    since(host, [from, from, to], releases, now, ends)
+}
+
+/// The same for a way of which a part was looked at already: of the versions, the first runs, the second was looked at as
+/// a target, the third is the target now. Notes of releases up to the second are not read again.
+pub(super) fn since(
+    host: &Host,
+    [from, since, to]: [&ReleaseVersion; 3],
+    releases: &[Release],
     now: Timestamp,
     ends: &BTreeMap<ReleaseLine, Date>,
 ) -> Vec<Obstacle> {
@@ -53,7 +70,8 @@ pub fn obstacles(
     step.pgbouncer();
     step.rows();
     step.services();
-    step.notes();
+    step.lines();
+    step.releases([from, since, to], releases);
     step.support(now, ends);
     step.refused_by_preflight();
     for sentence in &host.not_seen {
@@ -110,13 +128,11 @@ impl Step<'_> {
         self.from < line && line <= self.to
     }
 
-    // Minimums that the notes of the releases between state themselves are to be joined with the table's in the two
-    // functions below: the highest of all counts.
     fn postgresql(&mut self) {
         let Some(holding) = lines::holding(self.to) else {
             return;
         };
-        let (to, needed) = (self.to, postgresql_text(holding.postgresql));
+        let (to, needed) = (self.to, lines::postgresql_text(holding.postgresql));
         let Some(here) = self.host.postgresql else {
             self.add_crossing(
                 ObstacleKind::NotLookedAt,
@@ -127,7 +143,7 @@ impl Step<'_> {
             );
             return;
         };
-        let shown = postgresql_text(here);
+        let shown = lines::postgresql_text(here);
         if here < holding.postgresql {
             self.add(
                 Weight::Blocks,
@@ -137,8 +153,7 @@ impl Step<'_> {
                  image does not move the data.",
             );
         }
-        let (first, end) = POSTGRESQL_EXCLUDED;
-        if (first..end).contains(&here) && self.to >= L4_3 {
+        if lines::excludes_postgresql(self.to, here) {
             self.add(
                 Weight::Blocks,
                 ObstacleKind::Postgresql,
@@ -156,7 +171,7 @@ impl Step<'_> {
         };
         let (to, (major, minor)) = (self.to, holding.redis);
         let here = self.host.redis.as_deref();
-        match here.and_then(|text| Some((text, version_pair(text)?))) {
+        match here.and_then(|text| Some((text, lines::redis_pair(text)?))) {
             None => self.add_crossing(
                 ObstacleKind::NotLookedAt,
                 format!(
@@ -204,8 +219,8 @@ impl Step<'_> {
                     Weight::NeedsPerson,
                     ObstacleKind::NotLookedAt,
                     "4.7 makes the addresses of accounts unique; whether some stand in the database more than once was not \
-                     looked at.",
-                    "`mastopatch doctor` counts them.",
+                     counted by this quick look.",
+                    "Run `mastopatch doctor`, which counts them.",
                 ),
             }
         }
@@ -225,9 +240,9 @@ impl Step<'_> {
         }
     }
 
-    /// What the notes of the lines on the way say. Steps that a release's own text names are to be joined here.
-    fn notes(&mut self) {
-        let search = self.host.services.iter().any(|service| service.search);
+    /// What the table says of the lines on the way.
+    fn lines(&mut self) {
+        let search = self.searches();
         let passed = lines::LINES
             .iter()
             .filter(|known| self.from < known.line && known.line <= self.to);
@@ -251,6 +266,10 @@ impl Step<'_> {
                 );
             }
         }
+    }
+
+    fn searches(&self) -> bool {
+        self.host.services.iter().any(|service| service.search)
     }
 
     fn support(&mut self, now: Timestamp, ends: &BTreeMap<ReleaseLine, Date>) {
@@ -337,23 +356,6 @@ impl Step<'_> {
 fn is_soon(end: Date, now: Timestamp) -> bool {
     let today = now.to_zoned(TimeZone::UTC).date();
     end.duration_since(today).as_hours() / 24 <= SOON
-}
-
-/// `90624` is 9.6.24, `140011` is 14.11, `140000` is 14.
-fn postgresql_text(number: u32) -> String {
-    let (major, rest) = (number / 10_000, number % 10_000);
-    match (major, rest) {
-        (0..=9, _) if rest % 100 == 0 => format!("{major}.{}", rest / 100),
-        (0..=9, _) => format!("{major}.{}.{}", rest / 100, rest % 100),
-        (_, 0) => major.to_string(),
-        (_, minor) => format!("{major}.{minor}"),
-    }
-}
-
-fn version_pair(text: &str) -> Option<(u32, u32)> {
-    let mut numbers = text.trim().split('.').map(str::parse);
-    let major = numbers.next()?.ok()?;
-    Some((major, numbers.next().and_then(Result::ok).unwrap_or(0)))
 }
 
 #[cfg(test)]

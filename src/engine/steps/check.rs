@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::domain::event::Finding;
+use crate::domain::path::lines;
 use crate::domain::plan::ImageKind;
 use crate::domain::version::ReleaseVersion;
 use crate::engine::{Ctx, Ports, StepError};
@@ -109,12 +110,8 @@ impl<P: Ports> Ctx<'_, P> {
             .database()
             .facts(database, &self.material.database_password())
             .await?;
-        let needed = postgres_needed(to);
-        if facts.version / 10_000 < needed {
-            return Err(StepError::Host(format!(
-                "Mastodon {to} needs PostgreSQL {needed} or newer, here runs {}; move PostgreSQL first",
-                facts.version / 10_000
-            )));
+        if let Some(problem) = postgresql_problem(facts.version, to) {
+            return Err(StepError::Host(problem));
         }
         if !facts.may_create_databases {
             return Err(StepError::Host(format!(
@@ -137,14 +134,7 @@ impl<P: Ports> Ctx<'_, P> {
             .redis()
             .version(&self.plan.redis, &self.material.redis_password())
             .await?;
-        let needed = redis_needed(to);
-        if version_pair(&redis) < needed {
-            return Err(StepError::Host(format!(
-                "Mastodon {to} needs Redis {}.{} or newer, here runs {redis}; move Redis first",
-                needed.0, needed.1
-            )));
-        }
-        Ok(())
+        redis_problem(&redis, to).map_or(Ok(()), |problem| Err(StepError::Host(problem)))
     }
 
     async fn room(&self) -> Result<(), StepError> {
@@ -253,28 +243,63 @@ fn environment_problem(env: &BTreeMap<String, String>, to: &ReleaseVersion) -> O
     })
 }
 
-/// PostgreSQL's major version that a line of Mastodon needs (its release notes).
-fn postgres_needed(to: &ReleaseVersion) -> u32 {
-    let line = to.line();
-    match (line.major, line.minor) {
-        (0..=3, _) | (4, 0..=2) => 10,
-        (4, 3) => 12,
-        (4, 4) => 13,
-        (_, _) => 14,
+/// What stands in the way in the database server's version, as one sentence.
+fn postgresql_problem(here: u32, to: &ReleaseVersion) -> Option<String> {
+    let shown = lines::postgresql_text(here);
+    let needed = lines::holding(to.line())?.postgresql;
+    if here < needed {
+        let needed = lines::postgresql_text(needed);
+        return Some(format!(
+            "Mastodon {to} needs PostgreSQL {needed} or newer, here runs {shown}; move PostgreSQL first"
+        ));
     }
+    lines::excludes_postgresql(to.line(), here).then(|| {
+        format!(
+            "Mastodon {to} excludes PostgreSQL {shown}, because it damages indexes; update PostgreSQL within its major \
+             version first, and rebuild the indexes (`REINDEX DATABASE`)"
+        )
+    })
 }
 
-/// Redis's version that a line of Mastodon needs (its release notes).
-fn redis_needed(to: &ReleaseVersion) -> (u32, u32) {
-    let line = to.line();
-    match (line.major, line.minor) {
-        (0..=3, _) | (4, 0..=3) => (4, 0),
-        (4, 4) => (6, 2),
-        (_, _) => (7, 0),
-    }
+/// What stands in the way in Redis' version, as one sentence. A version that cannot be read is too old.
+fn redis_problem(here: &str, to: &ReleaseVersion) -> Option<String> {
+    let needed = lines::holding(to.line())?.redis;
+    let fits = lines::redis_pair(here).is_some_and(|here| here >= needed);
+    let (major, minor) = needed;
+    (!fits).then(|| {
+        format!(
+            "Mastodon {to} needs Redis {major}.{minor} or newer, here runs {here}; move Redis first"
+        )
+    })
 }
 
-fn version_pair(text: &str) -> (u32, u32) {
-    let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_are_held_to_the_table_of_lines() {
+        for (to, postgresql, redis, fits) in [
+            ("4.2.29", 100_000, "4.0.14", (true, true)),
+            ("4.2.29", 90_624, "3.2", (false, false)),
+            ("4.2.29", 140_003, "7.2.4", (true, true)),
+            ("4.3.23", 140_003, "unstable", (false, false)),
+            ("4.4.27", 140_000, "6.0.16", (false, false)),
+            ("4.4.27", 130_009, "6.2.14", (true, true)),
+            ("4.5.20", 139_999, "6.2.14", (false, false)),
+            ("4.9.1", 140_004, "7.0", (true, true)),
+        ] {
+            let to: ReleaseVersion = to.parse().unwrap();
+            let found = (
+                postgresql_problem(postgresql, &to).is_none(),
+                redis_problem(redis, &to).is_none(),
+            );
+            assert_eq!(found, fits, "{to} on {postgresql} and {redis}");
+        }
+        let to: ReleaseVersion = "4.5.20".parse().unwrap();
+        assert_eq!(
+            postgresql_problem(130_009, &to).unwrap(),
+            "Mastodon 4.5.20 needs PostgreSQL 14 or newer, here runs 13.9; move PostgreSQL first"
+        );
+    }
 }

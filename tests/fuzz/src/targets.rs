@@ -63,6 +63,8 @@ pub(crate) fn range(data: &[u8]) {
     };
     let advisory = listed_with(text, "");
     let repaired = listed_with("", text);
+    // One more unreadable alternative never clears anything.
+    let with_more = VersionRange::new(&format!("{text} || nobody knows"));
     for installed in INSTALLED {
         let installed: ReleaseVersion = installed.parse().unwrap();
         let answer = range.contains(&installed);
@@ -80,8 +82,6 @@ pub(crate) fn range(data: &[u8]) {
                     .iter()
                     .any(|fix| fix.line() == installed.line() && !installed.precedes(fix))
         );
-        // One more unreadable alternative never clears anything.
-        let with_more = VersionRange::new(&format!("{text} || nobody knows"));
         assert_ne!(with_more.contains(&installed), Affected::NotListed);
     }
     if let Ok(version) = text.parse::<ReleaseVersion>() {

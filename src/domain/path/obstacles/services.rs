@@ -19,6 +19,12 @@ const REDIS_NAMESPACE: &str = "REDIS_NAMESPACE";
 /// Leaves migrations out as soon as it is set to anything.
 const SKIP: &str = "SKIP_POST_DEPLOYMENT_MIGRATIONS";
 
+/// Keys of which the table knows what becomes of them.
+pub(super) const OF_THE_TABLE: [&str; 6] = {
+    let [first, second, third] = ENCRYPTION_KEYS;
+    [first, second, third, OTP_SECRET, REDIS_NAMESPACE, SKIP]
+};
+
 impl Step<'_> {
     /// What stands in the way in one service.
     pub(super) fn service(&mut self, service: &HostService) {
@@ -99,8 +105,6 @@ impl Step<'_> {
 
     /// What stands in the way in the environment of the services of the main image.
     pub(super) fn keys(&mut self) {
-        let has =
-            |service: &HostService, key: &str| service.keys.get(key).is_some_and(|full| *full);
         let lacks = |key: &'static str| move |service: &HostService| !has(service, key);
         if self.to >= L4_3 {
             for key in ENCRYPTION_KEYS {
@@ -173,8 +177,13 @@ impl Step<'_> {
     }
 }
 
+/// Whether a key is set to more than an empty text.
+pub(super) fn has(service: &HostService, key: &str) -> bool {
+    service.keys.get(key).is_some_and(|full| *full)
+}
+
 /// The services as a list; none where there is none.
-fn named(services: &[&str]) -> Option<String> {
+pub(super) fn named(services: &[&str]) -> Option<String> {
     (!services.is_empty()).then(|| services.join(", "))
 }
 

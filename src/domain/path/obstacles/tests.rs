@@ -45,7 +45,7 @@ fn service(name: &str, role: Role, check: Option<&str>) -> HostService {
 }
 
 /// A host of the official Compose file of 4.7, in perfect order.
-fn host() -> Host {
+pub(super) fn host() -> Host {
     Host {
         postgresql: Some(140_011),
         redis: Some("7.2.4".to_owned()),
@@ -66,9 +66,29 @@ fn host() -> Host {
     }
 }
 
+/// The first release of every line, and one more, with notes that ask for nothing.
+fn noted(version: &ReleaseVersion) -> Vec<Release> {
+    let firsts = lines::LINES
+        .iter()
+        .map(|known| format!("v{}.0", known.line));
+    let first = format!("v{}.0", version.line());
+    let mut tags: Vec<String> = firsts.chain([first, version.tag()]).collect();
+    tags.sort();
+    tags.dedup();
+    tags.iter().map(|tag| release(tag)).collect()
+}
+
 fn seen(host: &Host, from: &str, to: &str) -> Vec<Obstacle> {
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
-    obstacles(host, &version(from), &version(to), now, &BTreeMap::new())
+    let releases = noted(&version(to));
+    obstacles(
+        host,
+        &version(from),
+        &version(to),
+        &releases,
+        now,
+        &BTreeMap::new(),
+    )
 }
 
 /// Weight and kind of what is more than a notice.
@@ -244,7 +264,7 @@ fn the_end_of_support_comes_from_the_update_check_before_the_table() {
             .iter()
             .map(|(at, end)| (line(at), end.parse().unwrap()))
             .collect();
-        obstacles(&host(), &version(to), &version(to), now, &ends)
+        obstacles(&host(), &version(to), &version(to), &[], now, &ends)
             .into_iter()
             .filter(|it| it.about == ObstacleKind::EndOfSupport)
             .map(|it| it.what)
@@ -300,15 +320,20 @@ fn on_a_way_each_obstacle_is_named_at_its_first_stop_only() {
         "v4.2.29", "v4.3.23", "v4.4.27", "v4.5.20", "v4.6.9", "v4.7.4",
     ];
     let releases: Vec<Release> = tags.iter().map(|tag| release(tag)).collect();
-    let releases: Vec<&Release> = releases.iter().collect();
+    let listed: Vec<&Release> = releases.iter().collect();
     let mut host = host();
     host.postgresql = Some(120_000);
     host.services[1].streaming_image = false;
     host.services[0].search = true;
     let installed = version("4.2.20");
     let now = "2026-11-23T12:00:00Z".parse().unwrap();
-    let way =
-        path(&installed, &releases, None).with_obstacles(&host, &installed, now, &BTreeMap::new());
+    let way = path(&installed, &listed, None).with_obstacles(
+        &host,
+        &installed,
+        &releases,
+        now,
+        &BTreeMap::new(),
+    );
     assert_eq!(way.stops.len(), 6);
     assert_eq!(way.worst(), Some(Weight::Blocks));
     let kinds = |idx: usize, weight: Weight| -> Vec<ObstacleKind> {
@@ -354,9 +379,10 @@ proptest! {
         let of = |(major, minor, patch): (u64, u64, u64)| version(&format!("{major}.{minor}.{patch}"));
         let now = Timestamp::from_second(second).unwrap();
         let ends = BTreeMap::from([(of(to).line(), Date::MAX)]);
-        let found = obstacles(&host, &of(from), &of(to), now, &ends);
+        let releases = noted(&of(to));
+        let found = obstacles(&host, &of(from), &of(to), &releases, now, &ends);
         prop_assert!(found.windows(2).all(|pair| pair[0] < pair[1]));
-        prop_assert_eq!(&found, &obstacles(&host, &of(from), &of(to), now, &ends));
+        prop_assert_eq!(&found, &obstacles(&host, &of(from), &of(to), &releases, now, &ends));
         prop_assert!(found.iter().all(|it| !it.what.is_empty() && !it.todo.is_empty()));
     }
 }
