@@ -33,7 +33,7 @@ const EVERYTHING: &[&str] = &[
 ];
 
 /// Outside libraries, and the only files that may speak to them.
-const LIBRARIES: [(&str, &[&str]); 9] = [
+const LIBRARIES: [(&str, &[&str]); 10] = [
     ("bollard::", &["src/adapters/docker/"]),
     ("octocrab::", &["src/adapters/github"]),
     ("lettre::", &["src/adapters/mail/"]),
@@ -42,6 +42,7 @@ const LIBRARIES: [(&str, &[&str]); 9] = [
     ("serde_saphyr::", &["src/adapters/compose/"]),
     ("toml::", &["src/config/"]),
     ("clap::", &["src/cli/"]),
+    ("schemars::", &["src/domain/", "src/cli/"]),
     ("sd_notify::", &["src/daemon/"]),
 ];
 

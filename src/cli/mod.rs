@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use crate::config;
 use crate::exit::Exit;
 
+pub mod answers;
 mod commands;
 mod failure;
 pub mod output;

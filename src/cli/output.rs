@@ -5,12 +5,15 @@
 
 use std::io::{ErrorKind, IsTerminal as _, Write};
 
+use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
+use super::answers::{ErrorAnswer, Problem};
 use super::failure::Failure;
 use crate::config::ConfigErrors;
 use crate::engine::chain;
+use crate::exit::Exit;
 
 /// Version of every JSON object that is printed. Fields may be added; none is renamed or removed without
 /// a higher number.
@@ -23,9 +26,11 @@ pub struct Out {
     color: bool,
 }
 
-/// A printed JSON object: its format first, its own fields after it.
-#[derive(Debug, Serialize)]
-struct Envelope<'a, T> {
+/// A printed JSON object. Fields may be added; none is renamed or removed without a higher format.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Envelope<'a, T> {
+    /// The version of the object.
+    #[schemars(extend("const" = JSON_FORMAT))]
     format: u32,
     #[serde(flatten)]
     body: &'a T,
@@ -67,7 +72,9 @@ impl Out {
     /// Why the command did not do what was asked; as JSON too, if results are JSON.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            self.json(&json!({ "error": error_value(failure) }));
+            self.json(&ErrorAnswer {
+                error: problem(failure),
+            });
         }
         self.error_note(failure);
     }
@@ -79,8 +86,11 @@ impl Out {
 }
 
 /// A failure as a value to put into a result.
-pub fn error_value(failure: &Failure) -> Value {
-    error_json(&message_of(&failure.error), failure.exit.code())
+pub fn problem(failure: &Failure) -> Problem {
+    Problem {
+        message: message_of(&failure.error),
+        exit_code: failure.exit.code(),
+    }
 }
 
 /// The configuration's mistakes are a line each, with their causes in them; of everything else the whole
@@ -92,10 +102,6 @@ fn message_of(error: &anyhow::Error) -> String {
     }
 }
 
-fn error_json(message: &str, exit_code: u8) -> Value {
-    json!({ "message": message, "exit_code": exit_code })
-}
-
 fn error_text(message: &str, color: bool) -> String {
     let label = if color {
         "\u{1b}[1;31merror:\u{1b}[0m"
@@ -105,15 +111,15 @@ fn error_text(message: &str, color: bool) -> String {
     format!("{label} {message}")
 }
 
-fn to_json<T: Serialize>(body: &T) -> String {
-    let envelope = Envelope {
-        format: JSON_FORMAT,
-        body,
-    };
-    serde_json::to_string_pretty(&envelope).unwrap_or_else(|err| {
+/// An object as it is printed, with its format. `body` must be an object.
+pub fn to_json<T: Serialize>(body: &T) -> String {
+    let format = JSON_FORMAT;
+    serde_json::to_string_pretty(&Envelope { format, body }).unwrap_or_else(|err| {
         // Only a body that is no object gets here: a mistake in the program, and still JSON.
         let message = format!("the answer cannot be written as JSON: {err}");
-        json!({ "format": JSON_FORMAT, "error": { "message": message } }).to_string()
+        let exit_code = Exit::Bug.code();
+        json!({ "format": format, "error": { "message": message, "exit_code": exit_code } })
+            .to_string()
     })
 }
 
@@ -130,6 +136,8 @@ fn write_block(stream: &mut impl Write, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
 
     struct Gone;
@@ -176,14 +184,18 @@ mod tests {
     #[test]
     fn an_error_is_one_line_and_coloured_only_for_people() {
         let error = anyhow::anyhow!("no route").context("failed to pull");
-        let message = message_of(&error);
+        let failure = Failure {
+            exit: Exit::Unreachable,
+            error,
+        };
+        let message = message_of(&failure.error);
         assert_eq!(
             error_text(&message, false),
             "error: failed to pull: no route"
         );
         assert!(error_text(&message, true).starts_with("\u{1b}[1;31merror:\u{1b}[0m failed"));
         assert_eq!(
-            error_json(&message, 69),
+            json!(problem(&failure)),
             json!({ "message": "failed to pull: no route", "exit_code": 69 })
         );
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::release::advisory_ids;
@@ -28,7 +29,7 @@ use severity::worst_score;
 const LONGEST_SENTENCE: usize = 240;
 
 /// One published advisory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Advisory {
     /// The `GHSA-…` id.
     pub id: String,
@@ -117,7 +118,7 @@ pub struct AdvisoryParts {
 }
 
 /// Whether an advisory lists a version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[must_use]
 pub enum Affected {

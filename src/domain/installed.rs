@@ -10,6 +10,7 @@
 //! The image's environment and the database's schema name no version; they fit the others or they do not. `NodeInfo` is
 //! not asked: Mastodon keeps it in Redis across updates.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::version::ReleaseVersion;
@@ -21,7 +22,7 @@ pub use origin::{Builder, ImageName};
 pub use weigh::{BuildSeen, Evidence, ImageSeen, NoVersion, SchemaSeen, read_version};
 
 /// The version that runs, with everything that was said about it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Installed {
     /// The version, as the witness says that is nearest to the running code.
     pub version: ReleaseVersion,
@@ -37,7 +38,7 @@ pub struct Installed {
 }
 
 /// Whose build runs.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Origin {
     /// Mastodon's own images.
@@ -60,7 +61,7 @@ pub enum Origin {
 }
 
 /// One witness and its answer.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Testimony {
     /// Who was asked.
     pub witness: Witness,
@@ -69,7 +70,9 @@ pub struct Testimony {
 }
 
 /// Who can be asked for the version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Witness {
     /// `/api/v2/instance` of the running web.
@@ -85,7 +88,7 @@ pub enum Witness {
 }
 
 /// What a witness said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Said {
     /// This version.

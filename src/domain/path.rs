@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::plan::Role;
@@ -16,7 +17,7 @@ mod obstacles;
 pub use obstacles::obstacles;
 
 /// The way, as far as it is known.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Path {
     /// Where it stops, in order.
     pub stops: Vec<Stop>,
@@ -27,7 +28,7 @@ pub struct Path {
 }
 
 /// One version at which the way stops.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stop {
     /// The version.
     pub version: ReleaseVersion,
@@ -38,7 +39,7 @@ pub struct Stop {
 }
 
 /// Something that stands in the way of a version on this host.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Obstacle {
     /// How much it matters.
     pub weight: Weight,
@@ -51,7 +52,9 @@ pub struct Obstacle {
 }
 
 /// How much an obstacle matters, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Weight {
     /// The version cannot work here as things are: nobody can start it.
@@ -63,7 +66,9 @@ pub enum Weight {
 }
 
 /// What an obstacle is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum ObstacleKind {
     /// `PostgreSQL` is too old, or of a version that is excluded.
@@ -105,7 +110,7 @@ pub enum ObstacleKind {
 }
 
 /// What a host has, as far as an update depends on it. Absent values were not seen.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
     /// `PostgreSQL`'s `server_version_num`.
     pub postgresql: Option<u32>,
@@ -128,7 +133,7 @@ pub struct Host {
 }
 
 /// One of Mastodon's services, as far as an update depends on it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HostService {
     /// Its name in the Compose file.
     pub name: String,

@@ -11,6 +11,7 @@ mod words;
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::ids::advisory_ids;
@@ -21,7 +22,7 @@ pub use self::step::{Phase, StepKind, UpdateStep};
 use crate::domain::version::{NotAVersion, ReleaseVersion};
 
 /// One published release.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Release {
     /// The version that the tag names.
     pub version: ReleaseVersion,

@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use semver::{BuildMetadata, Version};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -16,7 +17,8 @@ pub use self::tag::{ImageTag, Nightly};
 /// The order is semantic-version precedence first; versions of equal precedence are ordered by their build mark, so that
 /// the order agrees with equality. Whether something is *newer* must be asked with [`ReleaseVersion::precedes`] or
 /// [`ReleaseVersion::step_to`], which ignore the mark: `4.5.8+glitch` is not newer than `4.5.8`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(from = "String", into = "String")]
 pub struct ReleaseVersion {
     /// Always without build metadata, so that its order is precedence.
     number: Version,
@@ -33,7 +35,9 @@ pub struct ReleaseLine {
 }
 
 /// How far apart two versions are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum UpdateKind {
     /// Within one line: images only.

@@ -14,5 +14,6 @@ mod laws;
 mod notes;
 mod properties;
 mod ranges;
+mod schemas;
 mod steps;
 mod table;

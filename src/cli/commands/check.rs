@@ -7,7 +7,9 @@ use serde_json::json;
 
 use super::{Call, person};
 use crate::adapters::store::Store;
+use crate::cli::answers::{CheckAnswer, NothingToDo};
 use crate::cli::failure::Failure;
+use crate::cli::output::problem;
 use crate::cli::render;
 use crate::config::Instance;
 use crate::daemon::act::{self, Order};
@@ -109,11 +111,11 @@ async fn answer(
     }
     let failure = failure.map(Failure::from);
     if call.out.is_json() {
-        let all: Vec<&Decision> = decisions.iter().map(|(decision, _)| decision).collect();
-        call.tell(
-            json!({ "instances": all, "alarms": known.alarms }),
-            failure.as_ref(),
-        );
+        call.out.json(&CheckAnswer {
+            instances: decisions.iter().map(|(decision, _)| decision).collect(),
+            alarms: &known.alarms,
+            error: failure.as_ref().map(problem),
+        });
     } else {
         let texts: Vec<String> = decisions
             .iter()
@@ -189,8 +191,7 @@ pub(super) async fn prepare(
 /// Says that there is nothing to do, or what stands in the way.
 pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
     if call.out.is_json() {
-        call.out
-            .json(&json!({ "plan": null, "decision": decision }));
+        call.out.json(&NothingToDo { plan: (), decision });
     } else {
         call.out.text(&render::decision(decision));
     }

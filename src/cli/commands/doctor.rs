@@ -32,7 +32,7 @@ pub(super) async fn doctor(call: &Call<'_>) -> Result<Exit, Failure> {
         }
     }
     if call.out.is_json() {
-        call.out.json(&render::doctor_json(&diagnoses));
+        call.out.json(&render::doctor_answer(&diagnoses));
     } else {
         call.out.text(&render::doctor(&diagnoses));
     }

@@ -1,11 +1,11 @@
 //! `advisories` and `releases`: what is known of the world.
 
-use serde_json::json;
-
 use super::Call;
 use super::check::{Asked, ask_github, judge, version};
+use crate::cli::answers::{AdvisoriesAnswer, ReleasesAnswer};
 use crate::cli::failure::Failure;
-use crate::cli::render::{self, Answer};
+use crate::cli::output::problem;
+use crate::cli::render::{self, AdvisoryAnswer};
 use crate::daemon::knowledge::what_if;
 use crate::daemon::world::{World, open_store};
 use crate::domain::decide::{Exposure, Facts};
@@ -27,12 +27,12 @@ pub(super) async fn advisories(
     let counted = exposure.listed.iter().chain(&exposure.undecided);
     let counted: Vec<_> = counted.collect();
     let published = &facts.published;
-    let answers: Vec<Answer<'_>> = published
+    let answers: Vec<AdvisoryAnswer<'_>> = published
         .advisories()
         .iter()
         .map(|advisory| {
             let item = counted.iter().find(|item| item.id == advisory.id);
-            Answer {
+            AdvisoryAnswer {
                 advisory,
                 affected: advisory.affects(facts.version()),
                 counts: item.is_some(),
@@ -42,26 +42,15 @@ pub(super) async fn advisories(
         .filter(|answer| all || answer.counts)
         .collect();
     if call.out.is_json() {
-        let list: Vec<_> = answers
-            .iter()
-            .map(|answer| {
-                json!({
-                    "advisory": answer.advisory,
-                    "affected": answer.affected,
-                    "counts": answer.counts,
-                    "repaired_in": answer.repaired_in,
-                })
-            })
-            .collect();
-        let answer = json!({
-            "version": facts.version(),
-            "standing": exposure.standing,
-            "n_known": published.advisories().len(),
-            "advisories": list,
-            "problems": known.problems,
-            "alarms": known.alarms,
+        call.out.json(&AdvisoriesAnswer {
+            version: facts.version(),
+            standing: exposure.standing,
+            n_known: published.advisories().len(),
+            advisories: &answers,
+            problems: &known.problems,
+            alarms: &known.alarms,
+            error: failure.as_ref().map(problem),
         });
-        call.tell(answer, failure.as_ref());
     } else {
         let n_known = published.advisories().len();
         call.out
@@ -96,10 +85,12 @@ pub(super) async fn releases(
         .collect();
     wanted.sort_by(|a, b| b.version.cmp(&a.version));
     if call.out.is_json() {
-        let answer = json!({
-            "releases": wanted, "problems": known.problems, "alarms": known.alarms,
+        call.out.json(&ReleasesAnswer {
+            releases: wanted,
+            problems: &known.problems,
+            alarms: &known.alarms,
+            error: failure.as_ref().map(problem),
         });
-        call.tell(answer, failure.as_ref());
     } else {
         let rows: Vec<(&Release, Vec<String>)> = wanted
             .iter()

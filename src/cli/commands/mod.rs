@@ -10,10 +10,8 @@ mod orders;
 
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::failure::Failure;
-use super::output::{Out, error_value};
+use super::output::Out;
 use super::{Cli, Command, ConfigCommand};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
@@ -75,14 +73,6 @@ impl Call<'_> {
     fn chosen(&self) -> Result<&config::Instance, Failure> {
         crate::daemon::knowledge::choose(self.settings, self.instance)
             .map_err(|sentence| Failure::new(Exit::Usage, sentence))
-    }
-
-    /// JSON of an answer, with the failure that it was given in spite of.
-    fn tell(&self, mut answer: Value, failure: Option<&Failure>) {
-        if let (Some(failure), Some(answer)) = (failure, answer.as_object_mut()) {
-            answer.insert("error".to_owned(), error_value(failure));
-        }
-        self.out.json(&answer);
     }
 
     fn tell_alarms(&self, alarms: &[Alarm]) {

@@ -2,10 +2,12 @@
 
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
-use serde_json::json;
 
 use super::check::{nothing_to_do, prepare, version};
 use super::{Call, ask, person};
+use crate::cli::answers::{
+    ApproveAnswer, Approved, Held, HoldAnswer, PinAnswer, Pinned, TakenBack, TakenBackAnswer,
+};
 use crate::cli::failure::Failure;
 use crate::cli::render;
 use crate::config::{Instance, span};
@@ -100,14 +102,15 @@ pub(super) async fn approve(
 
 fn tell_approval(call: &Call<'_>, instance: &Instance, row: &ApprovalRow, when: &When) {
     if call.out.is_json() {
-        call.out.json(&json!({ "approved": {
-            "instance": instance.name,
-            "version": row.version,
-            "plan": row.plan_hash,
-            "by": row.by,
-            "at": row.at,
-            "expires_at": row.expires_at,
-        } }));
+        let approved = Approved {
+            instance: &instance.name,
+            version: &row.version,
+            plan: &row.plan_hash,
+            by: &row.by,
+            at: row.at,
+            expires_at: row.expires_at,
+        };
+        call.out.json(&ApproveAnswer::Approved { approved });
     } else {
         let end = row.expires_at.map(|end| instance.policy.show(end));
         let asked = match when {
@@ -138,9 +141,14 @@ pub(super) fn hold(call: &Call<'_>, reason: &str, until: Option<&str>) -> Result
     };
     open_store(call.settings)?.put_hold(&instance.name, &row)?;
     if call.out.is_json() {
-        call.out.json(&json!({ "hold": {
-            "instance": instance.name, "reason": row.reason, "by": row.by, "at": row.at, "until": row.until,
-        } }));
+        let hold = Held {
+            instance: &instance.name,
+            reason: &row.reason,
+            by: &row.by,
+            at: row.at,
+            until: row.until,
+        };
+        call.out.json(&HoldAnswer::Held { hold });
     } else {
         call.out.text(&format!(
             "Nothing starts by itself on {} {}, security updates included. `mastopatch unhold` takes it back.",
@@ -179,10 +187,15 @@ pub(super) fn pin(
     };
     open_store(call.settings)?.put_pin(&instance.name, &row)?;
     if call.out.is_json() {
-        call.out.json(&json!({ "pin": {
-            "instance": instance.name, "to": row.to, "reason": row.reason, "by": row.by, "at": row.at,
-            "until": row.until,
-        } }));
+        let pin = Pinned {
+            instance: &instance.name,
+            to: &row.to,
+            reason: &row.reason,
+            by: &row.by,
+            at: row.at,
+            until: row.until,
+        };
+        call.out.json(&PinAnswer::Pinned { pin });
     } else {
         call.out.text(&format!(
             "{} goes no further than {to} {}. `mastopatch unpin` takes it back.",
@@ -201,9 +214,12 @@ pub(super) fn unpin(call: &Call<'_>) -> Result<Exit, Failure> {
 
 fn taken_back(call: &Call<'_>, instance: &Instance, what: &str, was: bool) -> Exit {
     if call.out.is_json() {
-        call.out.json(
-            &json!({ "taken_back": { "instance": instance.name, "what": what, "was_there": was } }),
-        );
+        let taken_back = TakenBack {
+            instance: &instance.name,
+            what,
+            was_there: was,
+        };
+        call.out.json(&TakenBackAnswer { taken_back });
     } else if was {
         call.out
             .text(&format!("The {what} of {} is taken back.", instance.name));

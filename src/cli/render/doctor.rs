@@ -1,8 +1,10 @@
 //! What was found on a host: who says what runs, and what stands in the way.
 
-use serde_json::{Value, json};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::fields;
+use crate::cli::answers::{DiagnosisAnswer, DoctorAnswer, FindingsAnswer, Found};
 use crate::domain::installed::{Installed, Origin, Said};
 use crate::domain::path::lines::Support;
 use crate::domain::path::{Host, Obstacle, Path, Weight};
@@ -33,7 +35,8 @@ pub struct Findings {
 }
 
 /// What it comes to, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// Nothing stands in the way.
     Clear,
@@ -78,9 +81,10 @@ pub fn doctor(diagnoses: &[Diagnosis]) -> String {
 }
 
 /// Every instance, for programs.
-pub fn doctor_json(diagnoses: &[Diagnosis]) -> Value {
-    let instances: Vec<Value> = diagnoses.iter().map(diagnosis_json).collect();
-    json!({ "instances": instances })
+pub fn doctor_answer(diagnoses: &[Diagnosis]) -> DoctorAnswer<'_> {
+    DoctorAnswer {
+        instances: diagnoses.iter().map(diagnosis_answer).collect(),
+    }
 }
 
 fn diagnosis(diagnosis: &Diagnosis) -> String {
@@ -206,34 +210,29 @@ fn indented<'a>(text: &'a str, by: &'a str) -> impl Iterator<Item = String> + 'a
     text.lines().map(move |line| format!("{by}{line}"))
 }
 
-fn diagnosis_json(diagnosis: &Diagnosis) -> Value {
-    let verdict = match diagnosis.verdict() {
-        Verdict::Clear => "clear",
-        Verdict::NeedsPerson => "needs-person",
-        Verdict::Blocked => "blocked",
-    };
-    match &diagnosis.findings {
-        Err(why) => json!({
-            "instance": diagnosis.instance,
-            "verdict": verdict,
-            "error": why,
-        }),
-        Ok(findings) => json!({
-            "instance": diagnosis.instance,
-            "verdict": verdict,
-            "installed": findings.installed,
-            "origin_refusal": findings.installed.origin_refusal(),
-            "host": findings.host,
-            "support": findings.support,
-            "way": findings.way.as_ref().ok(),
-            "way_unknown_because": findings.way.as_ref().err(),
-            "refusal": findings.refusal,
-        }),
+fn diagnosis_answer(diagnosis: &Diagnosis) -> DiagnosisAnswer<'_> {
+    DiagnosisAnswer {
+        instance: &diagnosis.instance,
+        verdict: diagnosis.verdict(),
+        found: match &diagnosis.findings {
+            Err(why) => Found::Nothing { error: why },
+            Ok(findings) => Found::Something(FindingsAnswer {
+                installed: &findings.installed,
+                origin_refusal: findings.installed.origin_refusal(),
+                host: &findings.host,
+                support: findings.support,
+                way: findings.way.as_ref().ok(),
+                way_unknown_because: findings.way.as_ref().err().map(String::as_str),
+                refusal: findings.refusal.as_deref(),
+            }),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::domain::installed::{Testimony, Witness};
     use crate::domain::path::{ObstacleKind, Stop};
@@ -351,10 +350,11 @@ mod tests {
 
     #[test]
     fn programs_get_every_part() {
-        let json = doctor_json(&[of(findings(vec![stop(
+        let diagnoses = [of(findings(vec![stop(
             "4.5.8",
             vec![found(Weight::NeedsPerson)],
-        )]))]);
+        )]))];
+        let json = json!(doctor_answer(&diagnoses));
         let one = &json["instances"][0];
         assert_eq!(one["verdict"], "needs-person");
         assert_eq!(one["installed"]["version"], "4.4.7");

@@ -1,5 +1,8 @@
 //! Lists of advisories and releases.
 
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use crate::domain::advisory::{Advisory, Affected};
 use crate::domain::release::Release;
 use crate::domain::report::words::clean;
@@ -8,8 +11,8 @@ use crate::domain::version::ReleaseVersion;
 use super::{lines_of, table};
 
 /// One advisory, and what it says about a version.
-#[derive(Debug)]
-pub struct Answer<'a> {
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct AdvisoryAnswer<'a> {
     /// The advisory.
     pub advisory: &'a Advisory,
     /// What it says about the version.
@@ -21,7 +24,11 @@ pub struct Answer<'a> {
 }
 
 /// Advisories as a table, with the reason under each that allows no answer.
-pub fn advisories(version: &ReleaseVersion, n_known: usize, answers: &[Answer<'_>]) -> String {
+pub fn advisories(
+    version: &ReleaseVersion,
+    n_known: usize,
+    answers: &[AdvisoryAnswer<'_>],
+) -> String {
     if answers.is_empty() {
         return format!("None of the {n_known} known advisories counts for {version}.");
     }

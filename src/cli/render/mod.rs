@@ -10,9 +10,9 @@ mod status;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 pub use self::decision::{decision, plan, when};
-pub use self::doctor::{Diagnosis, Findings, Verdict, doctor, doctor_json};
+pub use self::doctor::{Diagnosis, Findings, Verdict, doctor, doctor_answer};
 pub use self::explain::{explanation, obstacles};
-pub use self::known::{Answer, advisories, releases};
+pub use self::known::{AdvisoryAnswer, advisories, releases};
 pub use self::runs::{history, run, timeline};
 pub use self::status::{InstanceStatus, status, status_json};
 

@@ -5,6 +5,7 @@
 
 use std::fmt;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::{Exploitation, Severity};
@@ -13,7 +14,7 @@ use crate::domain::advisory::{Exploitation, Severity};
 const LONGEST_VECTOR: usize = 400;
 
 /// One scoring of an advisory.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cvss {
     /// The version of the system, by the vector's own word.
     pub version: CvssVersion,
@@ -35,7 +36,7 @@ pub struct CvssParts {
 }
 
 /// The version of the system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CvssVersion {
     /// 3.0
     #[serde(rename = "3.0")]
@@ -52,7 +53,9 @@ pub enum CvssVersion {
 }
 
 /// A score from 0.1 to 10.0, kept in tenths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct Score(u8);
 

@@ -1,12 +1,13 @@
 //! One entry of an advisory: a product, a range, and the versions that repair it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::range::VersionRange;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
 /// One range of versions that an advisory lists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Vulnerable {
     /// The affected versions.
     pub range: VersionRange,

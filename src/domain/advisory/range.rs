@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::Affected;
@@ -17,7 +18,7 @@ pub(super) use read::lines_in;
 /// hold), lists (`4.2.1, 4.2.3`), lines (`4.2.x`), spans (`4.2.0 - 4.2.8`), `~>` and `^`, and the usual words ("prior to
 /// 4.3.2", "4.3.1 and earlier"). The text is always kept. One word that is not understood, and nothing is decided by that
 /// alternative.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "String", into = "String")]
 pub struct VersionRange {
     text: String,

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Exposure;
@@ -12,7 +13,7 @@ use crate::domain::policy::Class;
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 
 /// What should happen now, and why.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[must_use = "a decision does nothing by itself"]
 pub struct Decision {
     /// The instance it is about.
@@ -38,7 +39,7 @@ pub struct Decision {
 }
 
 /// A version to go to.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Target {
     /// The version.
     pub version: ReleaseVersion,
@@ -65,7 +66,7 @@ pub struct Target {
 }
 
 /// The three dates of an update. They are always shown together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Dates {
     /// Before this, nothing starts by itself: minimum age, hold, pause after a failed run.
     pub not_before: Timestamp,
@@ -77,7 +78,7 @@ pub struct Dates {
 }
 
 /// Whether and when to start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", rename_all = "kebab-case")]
 pub enum When {
     /// There is nothing to do.
@@ -105,7 +106,7 @@ pub enum When {
 }
 
 /// One sentence of the explanation.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reason {
     /// What it is about.
     pub about: About,
@@ -114,7 +115,9 @@ pub struct Reason {
 }
 
 /// What a reason is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum About {
     /// How complete the knowledge is.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::{Advisory, Affected, Severity, VersionRange};
@@ -18,7 +19,7 @@ use crate::domain::version::ReleaseVersion;
 const ONE_BATCH: SignedDuration = SignedDuration::from_hours(24);
 
 /// How the running version stands.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposure {
     /// All of it in one word.
     pub standing: Standing,
@@ -44,7 +45,7 @@ pub struct Exposure {
 }
 
 /// One advisory that speaks, or may speak, about the running version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Exposed {
     /// The `GHSA-…` id.
     pub id: String,
@@ -67,7 +68,9 @@ pub struct Exposed {
 }
 
 /// The running version's standing, worst first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// At least one advisory lists it.

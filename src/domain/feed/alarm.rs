@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::feed::{Feed, FeedState, States, plus};
@@ -17,7 +18,7 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(2);
 const CLOCK: SignedDuration = SignedDuration::from_hours(24);
 
 /// Something about a source that a person should know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Alarm {
     /// What kind of thing.
     pub kind: AlarmKind,
@@ -28,7 +29,9 @@ pub struct Alarm {
 }
 
 /// What an alarm is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum AlarmKind {
     /// A feed has not answered for so long that nothing can be said, or never.

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use jiff::civil::{Date, date};
 use jiff::tz::TimeZone;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::version::ReleaseLine;
@@ -245,7 +246,7 @@ pub(super) fn known_between(line: ReleaseLine, next: ReleaseLine) -> Option<Rele
 }
 
 /// How a line's support stands on a day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "state", content = "day", rename_all = "kebab-case")]
 pub enum Support {
     /// Nobody has said when it ends.

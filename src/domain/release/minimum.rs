@@ -8,12 +8,14 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub(super) use self::clause::read;
 
 /// A program that Mastodon works with.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, JsonSchema)]
+#[schemars(from = "String", into = "String")]
 pub enum Software {
     /// The database.
     Postgresql,
@@ -38,7 +40,8 @@ pub enum Software {
 }
 
 /// A version of some software: numbers and nothing else. `7` and `7.0` are equal.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(from = "String", into = "String")]
 pub struct Numbers(Vec<u32>);
 
 /// Why a text is not a row of numbers.
@@ -47,7 +50,7 @@ pub struct Numbers(Vec<u32>);
 pub struct NotNumbers(String);
 
 /// What a release demands of one program.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Minimum {
     /// Which program.
     pub software: Software,

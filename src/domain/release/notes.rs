@@ -1,5 +1,6 @@
 //! What a release's text says about upgrading to it.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::markdown::{Block, Kind, Part};
@@ -12,7 +13,7 @@ use crate::domain::version::ReleaseVersion;
 ///
 /// The absence of a mark is not a promise; whoever acts must look at the world as well. What stands in the parts about
 /// upgrading and was not understood is in [`unread`](Self::unread): while there is any, a person should have read it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -50,7 +51,7 @@ pub struct UpgradeNotes {
 }
 
 /// A box in the text.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Callout {
     /// `warning`, `note`, `tip`, `important` or `caution`; in small letters.
     pub kind: String,

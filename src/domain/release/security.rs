@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::ids::advisory_ids;
@@ -11,7 +12,7 @@ use crate::domain::advisory::Exploitation;
 use crate::domain::advisory::exploited::told;
 
 /// Signs of a security release. Any one of them is enough: advisories follow days later, or never.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent signs")]
 pub struct SecuritySignals {

@@ -3,6 +3,7 @@
 mod keys;
 mod read;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use self::keys::{Verdict, verdict};
@@ -10,7 +11,7 @@ pub(super) use self::read::{Reading, read};
 use crate::domain::version::ReleaseVersion;
 
 /// One step that a release's text asks for.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct UpdateStep {
     /// What it is. A sentence that asks for several things makes several steps.
     #[serde(flatten)]
@@ -20,7 +21,7 @@ pub struct UpdateStep {
 }
 
 /// What a step is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum StepKind {
     /// Restart what belongs to Mastodon.
@@ -57,7 +58,7 @@ pub enum StepKind {
     ComposeChange,
     /// Something is no longer supported, or a newer one is required.
     NoLongerSupported {
-        /// Whether all of it was read as [`Minimum`](super::Minimum)s, so that a host can be compared with it.
+        /// Whether all of it was read as minimums, so that a host can be compared with it.
         compared: bool,
     },
     /// The migrations refuse a schema that is older than this version's.
@@ -75,7 +76,7 @@ pub enum StepKind {
 }
 
 /// Which migrations, as seen from the switch to the new version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Phase {
     /// Those before it.
