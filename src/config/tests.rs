@@ -9,7 +9,8 @@ use secrecy::ExposeSecret;
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::policy::Approvals;
+use crate::domain::advisory::Severity;
+use crate::domain::policy::{Approvals, Class};
 use crate::domain::window::Window;
 
 const POLICY: &str = include_str!("../../tests/data/policies/sunday.toml");
@@ -307,6 +308,27 @@ fn the_main_file_changes_the_policy_it_names() {
         settings.policy.rules()[1].deadline,
         Some(SignedDuration::from_hours(720))
     );
+}
+
+#[test]
+fn a_change_of_what_a_rule_speaks_about_keeps_what_it_does_not_name() {
+    let text = "[[override]]\nname = \"critical\"\nmatch = { severity = [\"high\", \"critical\"] }\n\
+                [[override]]\nname = \"security-high\"\nmatch = { exploited = \"no\" }\n\
+                [[instance]]\nname = \"a\"\nproject = \"a\"\n";
+    let settings = read(&written(text)).unwrap_err().to_string();
+    // Now the rule behind it can never match, which is told; and it still speaks of security patches only.
+    assert!(
+        settings.contains("rule `security-high` can never match"),
+        "{settings}"
+    );
+    let text = text
+        .replace(", \"critical\"]", "]")
+        .replace("\"critical\"\nmatch", "\"way-out\"\nmatch");
+    let settings = read(&written(&text)).unwrap();
+    let rules = settings.policy.rules();
+    let rule = rules.iter().find(|rule| rule.name == "way-out").unwrap();
+    assert_eq!(rule.matches.classes, [Class::Minor, Class::Major].into());
+    assert_eq!(rule.matches.severities, [Severity::High].into());
 }
 
 #[test]

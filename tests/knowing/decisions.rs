@@ -1,18 +1,21 @@
 //! One decision after another.
 
+use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 use mastopatch::config::parse_policy;
 use mastopatch::domain::advisory::{Advisory, AdvisoryParts, Severity};
 use mastopatch::domain::decide::{
-    About, Approval, Attempt, Decision, Facts, NotATarget, Quarantined, Standing, When, decide,
-    target_of,
+    About, Approval, Attempt, Decision, Facts, Hold, NotATarget, Pin, Quarantined, Standing, When,
+    decide, target_of,
 };
 use mastopatch::domain::event::Outcome;
 use mastopatch::domain::installed::{Installed, Origin};
 use mastopatch::domain::policy::Class;
-use mastopatch::domain::release::Release;
+use mastopatch::domain::published::Published;
+use mastopatch::domain::release::{Release, ReleaseParts};
 use mastopatch::domain::version::UpdateKind;
 
 use crate::known::{
@@ -624,4 +627,210 @@ fn after_a_run_that_failed_the_next_one_waits_and_after_a_held_one_nothing_start
         when(Outcome::Held, true, "2026-03-20T00:00:00Z"),
         When::Blocked
     );
+}
+
+/// A release that never was, published on a day of 2026.
+fn invented(tag: &str, day: &str, body: &str) -> Release {
+    Release::new(ReleaseParts {
+        tag: tag.to_owned(),
+        published_at: Some(at(&format!("{day}T12:00:00Z"))),
+        body: body.to_owned(),
+        ..ReleaseParts::default()
+    })
+    .unwrap()
+}
+
+const SECURITY: &str = "### Security\n\n- Something ([GHSA-zzzz-zzzz-zzzz](x))";
+
+#[test]
+fn what_only_other_lines_got_keeps_every_version_of_the_line_from_an_all_clear() {
+    // 4.5.9 repairs something of which nothing else is known; 4.4 got a plain patch before and after it.
+    let world = |later: bool| {
+        publish(move |releases, _| {
+            releases.push(invented("v4.4.16", "2026-04-01", "### Fixed\n\n- a typo"));
+            releases.push(invented("v4.5.9", "2026-04-10", SECURITY));
+            if later {
+                releases.push(invented("v4.4.17", "2026-04-12", "### Fixed\n\n- a typo"));
+            }
+        })
+    };
+    for (installed, later) in [
+        ("4.4.16", false),
+        ("4.4.15", false),
+        ("4.4.17", true),
+        ("4.4.16", true),
+    ] {
+        let mut facts = facts(installed);
+        facts.published = world(later);
+        let exposure = decided(&facts, WEDNESDAY).exposure;
+        assert_eq!(
+            exposure.standing,
+            Standing::CannotTell,
+            "{installed} {later}"
+        );
+        assert_eq!(exposure.other_lines, [version("4.5.9")]);
+    }
+}
+
+#[test]
+fn a_security_release_that_is_marked_as_not_final_afterwards_is_not_forgotten() {
+    let mut facts = facts("4.5.8");
+    facts.published = publish(|releases, _| {
+        let mut marked = invented("v4.5.9", "2026-04-10", SECURITY);
+        marked.pre_release = true;
+        releases.push(marked);
+    });
+    let decision = decided(&facts, WEDNESDAY);
+    assert_eq!(decision.exposure.standing, Standing::CannotTell);
+    assert_eq!(decision.exposure.taken_back, [version("4.5.9")]);
+    assert_eq!(decision.target, None);
+}
+
+#[test]
+fn a_pre_release_that_runs_is_held_to_the_newer_pre_releases_and_enters_its_line_with_a_person() {
+    let mut facts = facts("4.6.0-rc.1");
+    facts.published = publish(|releases, _| {
+        releases.push(invented("v4.6.0-rc.1", "2026-04-01", "x"));
+        releases.push(invented("v4.6.0-rc.2", "2026-04-10", SECURITY));
+    });
+    let decision = decided(&facts, WEDNESDAY);
+    assert_eq!(decision.exposure.standing, Standing::SecurityUpdateMissing);
+    assert_eq!(decision.target, None);
+    facts.published = publish(|releases, _| {
+        releases.push(invented("v4.6.0-rc.1", "2026-04-01", "x"));
+        releases.push(invented("v4.6.1", "2026-04-11", SECURITY));
+    });
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(decision.target.unwrap().class, Class::Minor);
+    assert_eq!(decision.when, When::NeedsApproval);
+}
+
+#[test]
+fn what_the_second_source_calls_urgent_counts_before_the_first_one_shows_it() {
+    let mut facts = facts("4.5.8");
+    let published = Published::clone(&facts.published);
+    let published = published.with_second_source([version("4.5.9")].into(), BTreeMap::default());
+    facts.published = Arc::new(published);
+    let decision = decided(&facts, WEDNESDAY);
+    assert_eq!(decision.exposure.standing, Standing::SecurityUpdateMissing);
+    assert!(
+        said(&decision, About::Exposure)
+            .contains("4.5.9 is called urgent by Mastodon's own update check")
+    );
+    assert_eq!((decision.target, decision.when), (None, When::Nothing));
+}
+
+#[test]
+fn a_line_that_was_taken_back_is_still_a_line() {
+    let mut facts = facts("4.5.8");
+    facts.published = publish(|releases, _| {
+        let mut gone = invented("v4.6.1", "2026-03-01", "x");
+        gone.gone_since = Some(at(WEDNESDAY));
+        releases.push(gone);
+        releases.push(invented("v5.0.0", "2026-04-01", "x"));
+        releases.push(invented("v5.0.1", "2026-04-02", "x"));
+    });
+    let decision = decided(&facts, WEDNESDAY);
+    assert_eq!((decision.target, decision.when), (None, When::Blocked));
+}
+
+#[test]
+fn a_clock_that_is_not_to_be_trusted_starts_nothing() {
+    let mut facts = facts("4.5.7");
+    let published = Published::clone(&facts.published);
+    facts.published = Arc::new(published.with_clock_doubt(Some("The clock is behind.".to_owned())));
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(decision.when, When::Blocked);
+    assert!(said(&decision, About::Window).contains("The clock is behind."));
+}
+
+#[test]
+fn a_pin_holds_at_the_terminal_too() {
+    let mut facts = facts("4.4.15");
+    facts.pin = Some(Pin {
+        to: "4.4".parse().unwrap(),
+        reason: "themes".to_owned(),
+        by: "eva".to_owned(),
+        at: at(WEDNESDAY),
+        until: None,
+    });
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(
+        (decision.target.as_ref(), &decision.when),
+        (None, &When::Blocked)
+    );
+    assert!(
+        said(&decision, About::Choice)
+            .contains("4.5.8 is passed over, because eva pinned this instance to 4.4: themes.")
+    );
+    let wanted = version("4.5.8");
+    assert!(matches!(
+        target_of(&facts, &wanted, false, at(WEDNESDAY)),
+        Err(NotATarget::Pinned { .. })
+    ));
+    assert!(target_of(&facts, &wanted, true, at(WEDNESDAY)).is_ok());
+}
+
+#[test]
+fn a_hold_waits_for_its_end_and_says_what_that_costs() {
+    let mut facts = facts("4.5.7");
+    let hold = |until| Hold {
+        reason: "election".to_owned(),
+        by: "eva".to_owned(),
+        at: at("2026-03-25T00:00:00Z"),
+        until,
+    };
+    facts.hold = Some(hold(Some(at("2026-04-30T00:00:00Z"))));
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    // The first Sunday after the end of April.
+    assert!(
+        matches!(decision.when, When::Wait { not_before, .. } if not_before == at("2026-05-03T00:00:00Z"))
+    );
+    let dates = decision.dates.unwrap();
+    assert_eq!(dates.forced_by, Some(at("2026-03-31T15:15:49Z")));
+    assert!(dates.is_late());
+    assert!(said(&decision, About::Hold).contains("eva put everything on hold"));
+    assert!(said(&decision, About::Deadline).contains("That is over."));
+    facts.hold = Some(hold(None));
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(
+        (decision.when, decision.dates.unwrap().effective),
+        (When::Blocked, None)
+    );
+    facts.hold = Some(hold(Some(at(WEDNESDAY))));
+    assert!(matches!(
+        decided(&facts, SUNDAY_NIGHT).when,
+        When::Now { .. }
+    ));
+}
+
+#[test]
+fn an_approval_ends_and_is_for_one_plan() {
+    let mut facts = facts("4.4.15");
+    let approval = |plan: &str, expires: &str| Approval {
+        version: version("4.5.8"),
+        plan: plan.to_owned(),
+        by: "eva".to_owned(),
+        at: at(WEDNESDAY),
+        expires_at: Some(at(expires)),
+    };
+    facts.approvals = vec![approval("p", "2026-04-22T12:00:00Z")];
+    assert!(matches!(
+        decided(&facts, SUNDAY_NIGHT).when,
+        When::Now { .. }
+    ));
+    facts.planned = Some((version("4.5.8"), "p".to_owned()));
+    assert!(matches!(
+        decided(&facts, SUNDAY_NIGHT).when,
+        When::Now { .. }
+    ));
+    facts.planned = Some((version("4.5.8"), "q".to_owned()));
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(decision.when, When::NeedsApproval);
+    assert!(said(&decision, About::Approval).contains("what would be done has changed since"));
+    facts.planned = None;
+    facts.approvals = vec![approval("p", "2026-04-19T00:00:00Z")];
+    let decision = decided(&facts, SUNDAY_NIGHT);
+    assert_eq!(decision.when, When::NeedsApproval);
+    assert!(said(&decision, About::Approval).contains("agree again"));
 }
