@@ -70,7 +70,9 @@ impl Exit {
             Self::Bug => "unexpected error (a bug)",
             Self::Usage => "wrong usage",
             Self::Available => "`check`: an update is available",
-            Self::Waiting => "`check`: an update is available but held or waiting",
+            Self::Waiting => {
+                "`check`: an update is available but held or waiting, or nothing is certain; `doctor`: a person must look"
+            }
             Self::RolledBack => "the run was rolled back",
             Self::Held => "the run is stuck: an operator is needed",
             Self::Refused => "refused or aborted; nothing was changed",

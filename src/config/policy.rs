@@ -67,13 +67,27 @@ pub(super) struct Changes {
 /// The keys of a rule that are there.
 #[derive(Debug, Clone, Default)]
 struct RuleKeys {
-    matches: Option<Matches>,
+    matches: Option<MatchKeys>,
     action: Option<Action>,
     outside_windows: Option<OutsideWindows>,
     approval: Option<Approvals>,
     approval_expires: Option<SignedDuration>,
     min_age: Option<SignedDuration>,
     deadline: Option<SignedDuration>,
+}
+
+/// The keys of `match` that are there; `any` is there, and means nothing in particular.
+#[derive(Debug, Clone, Default)]
+#[allow(
+    clippy::option_option,
+    reason = "the outer one says whether the key is there"
+)]
+struct MatchKeys {
+    classes: Option<BTreeSet<Class>>,
+    severities: Option<BTreeSet<Severity>>,
+    exploited: Option<Option<bool>>,
+    fork: Option<Option<bool>>,
+    older_than: Option<SignedDuration>,
 }
 
 /// What a problem of a whole policy is about.
@@ -339,7 +353,7 @@ fn rule_keys(file: File<'_>, fragment: &RuleFragment) -> Option<RuleKeys> {
     })
 }
 
-fn check_match(file: File<'_>, fragment: &Match) -> Option<Matches> {
+fn check_match(file: File<'_>, fragment: &Match) -> Option<MatchKeys> {
     let classes = set(file, fragment.class.as_deref(), &CLASSES);
     let severities = set(file, fragment.severity.as_deref(), &SEVERITIES);
     let exploited = optional(fragment.exploited.as_ref(), |text| {
@@ -347,11 +361,11 @@ fn check_match(file: File<'_>, fragment: &Match) -> Option<Matches> {
     });
     let fork = optional(fragment.fork.as_ref(), |text| word(file, text, &YES_OR_NO));
     let older_than = bounded(file, &fragment.older_than, HOUR, YEAR);
-    Some(Matches {
-        classes: classes?,
-        severities: severities?,
-        exploited: exploited?.flatten(),
-        fork: fork?.flatten(),
+    Some(MatchKeys {
+        classes: fragment.class.is_some().then_some(classes?),
+        severities: fragment.severity.is_some().then_some(severities?),
+        exploited: exploited?,
+        fork: fork?,
         older_than: older_than?,
     })
 }
@@ -364,13 +378,30 @@ impl RuleKeys {
                 old.clone_from(new);
             }
         }
-        put(self.matches.as_ref(), &mut rule.matches);
+        if let Some(matches) = &self.matches {
+            matches.change(&mut rule.matches);
+        }
         put(self.action.as_ref(), &mut rule.action);
         put(self.outside_windows.as_ref(), &mut rule.outside_windows);
         put(self.approval.as_ref(), &mut rule.approval);
         put(self.approval_expires.as_ref(), &mut rule.approval_expires);
         put(self.min_age.as_ref(), &mut rule.min_age);
         rule.deadline = self.deadline.or(rule.deadline);
+    }
+}
+
+impl MatchKeys {
+    /// The same for what a rule speaks about: a class that is not named stays, so that no rule takes more than it says.
+    fn change(&self, matches: &mut Matches) {
+        if let Some(classes) = &self.classes {
+            matches.classes.clone_from(classes);
+        }
+        if let Some(severities) = &self.severities {
+            matches.severities.clone_from(severities);
+        }
+        matches.exploited = self.exploited.unwrap_or(matches.exploited);
+        matches.fork = self.fork.unwrap_or(matches.fork);
+        matches.older_than = self.older_than.or(matches.older_than);
     }
 }
 

@@ -12,7 +12,7 @@ use crate::config::{Instance, Settings};
 use crate::domain::advisory::Advisory;
 use crate::domain::decide::{Approval, Attempt, Facts, Hold, Pin, Quarantined};
 use crate::domain::event::{Event, Outcome, Step};
-use crate::domain::feed::{Alarm, Offered};
+use crate::domain::feed::{Alarm, AlarmKind, Offered};
 use crate::domain::installed::Installed;
 use crate::domain::path::Host;
 use crate::domain::published::Published;
@@ -89,7 +89,13 @@ impl Known {
     pub fn published(&self) -> Arc<Published> {
         let published = Published::new(self.releases.clone(), self.advisories.clone())
             .with_second_source(self.urgent.clone(), self.end_of_support.clone())
-            .with_problems(self.obstacles());
+            .with_problems(self.obstacles())
+            .with_clock_doubt(
+                self.alarms
+                    .iter()
+                    .find(|alarm| alarm.kind == AlarmKind::ClockBehind)
+                    .map(|alarm| alarm.sentence.clone()),
+            );
         Arc::new(published)
     }
 }
@@ -145,36 +151,54 @@ pub fn facts(
             Err(err) => problems.push(format!("A quarantined version is unreadable: {err}.")),
         }
     }
-    let mut approvals = Vec::new();
-    for row in store.approvals(&instance.name)? {
-        if let Ok(version) = row.version.parse() {
-            approvals.push(Approval {
-                version,
-                plan: row.plan_hash,
-                expires_at: row.expires_at,
-                by: row.by,
-                at: row.at,
-            });
-        }
-    }
     Ok(Facts {
         instance: instance.name.clone(),
         installed: look.installed.clone(),
         host: look.host.clone(),
         published: Arc::clone(published),
-        hold: store.hold(&instance.name)?.map(|row| Hold {
-            reason: row.reason,
-            by: row.by,
-            at: row.at,
-            until: row.until,
-        }),
+        hold: hold(store, instance)?,
         pin: pin(store, instance, &mut problems)?,
         planned: store.feed(&last_plan(&instance.name))?,
         quarantined,
-        approvals,
+        approvals: approvals(store, instance)?,
         attempts: attempts(store, &instance.name)?,
         problems,
     })
+}
+
+/// The same facts with what people ordered meanwhile.
+pub fn with_fresh_orders(
+    store: &Store,
+    instance: &Instance,
+    mut facts: Facts,
+) -> Result<Facts, StoreError> {
+    facts.approvals = approvals(store, instance)?;
+    facts.hold = hold(store, instance)?;
+    facts.pin = pin(store, instance, &mut facts.problems)?;
+    Ok(facts)
+}
+
+fn approvals(store: &Store, instance: &Instance) -> Result<Vec<Approval>, StoreError> {
+    let rows = store.approvals(&instance.name)?.into_iter();
+    let approvals = rows.filter_map(|row| {
+        Some(Approval {
+            version: row.version.parse().ok()?,
+            plan: row.plan_hash,
+            expires_at: row.expires_at,
+            by: row.by,
+            at: row.at,
+        })
+    });
+    Ok(approvals.collect())
+}
+
+fn hold(store: &Store, instance: &Instance) -> Result<Option<Hold>, StoreError> {
+    Ok(store.hold(&instance.name)?.map(|row| Hold {
+        reason: row.reason,
+        by: row.by,
+        at: row.at,
+        until: row.until,
+    }))
 }
 
 fn pin(

@@ -355,13 +355,13 @@ impl Daemon {
         };
         poller.planned(asked, planned.is_ok(), self.clock.now())?;
         let (plan, material) = planned?;
-        let planned = plan.approval_hash().ok();
+        let planned = plan.approval_hash(&decision.obstacles).ok();
         if let Some(hash) = &planned {
             knowledge::note_plan(world.store(), &instance.name, &plan.to, hash)?;
         }
         let facts = Facts {
             planned: planned.map(|hash| (plan.to.clone(), hash)),
-            ..seen.facts
+            ..knowledge::with_fresh_orders(world.store(), instance, seen.facts)?
         };
         let decision = decide(&facts, &instance.policy, self.clock.now(), seen.needed);
         if !matches!(decision.when, When::Now { .. }) {

@@ -14,7 +14,7 @@ use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
 mod cvss;
 mod entry;
-mod exploited;
+pub(crate) mod exploited;
 mod range;
 mod severity;
 
@@ -218,7 +218,20 @@ impl Advisory {
         }
         match (doubt, repaired) {
             (Some(reason), None) => Affected::CannotDecide(reason),
-            (Some(_) | None, Some(_)) => Affected::NotListed,
+            (Some(reason), Some(fix)) => {
+                // An entry that nobody can read, and that speaks of something later than the repair.
+                let mut ranges = self.vulnerable.iter().map(|one| &one.range);
+                let later = ranges.any(|range| {
+                    matches!(range.contains(version), Affected::CannotDecide(_))
+                        && range.mentions_newer(fix)
+                });
+                if later {
+                    Affected::CannotDecide(format!("{reason}, although it names {fix} as repaired"))
+                } else {
+                    Affected::NotListed
+                }
+            }
+            (None, Some(_)) => Affected::NotListed,
             (None, None) => self.left_out(version),
         }
     }

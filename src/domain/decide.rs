@@ -60,7 +60,13 @@ pub fn decide(facts: &Facts, policy: &Policy, now: Timestamp, needed: SignedDura
                 .iter()
                 .filter_map(|item| facts.published.advisory(&item.id))
                 .collect();
-            let mut target = choice::target(facts, release, kind, &listed);
+            let mut target = choice::target(
+                facts,
+                release,
+                kind,
+                &listed,
+                &decision.exposure.other_lines,
+            );
             reasons.push(Reason::new(
                 About::Choice,
                 describe(&target, facts.version(), policy),

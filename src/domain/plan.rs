@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::advisory::Severity;
+use super::path::{Obstacle, Weight};
 use super::version::{ReleaseVersion, UpdateKind};
 
 /// Format of the plans this program writes.
@@ -256,8 +257,13 @@ impl Plan {
     /// It covers what would be done: versions, images by id and digest, the services that are replaced, the files that are
     /// edited and how, and where the data are. It leaves out what is different each time and changes nothing about that:
     /// the run's id, dates, reasons, container ids, the database's size. So an approval outlives a restart of the
-    /// containers, and ends when a tag was moved, a file was edited or a service was added.
-    pub fn approval_hash(&self) -> Result<String, serde_json::Error> {
+    /// containers, and ends when a tag was moved, a file was edited or a service was added; and when something else stands in
+    /// the way that a person must have looked at: of `obstacles`, those count.
+    pub fn approval_hash(&self, obstacles: &[Obstacle]) -> Result<String, serde_json::Error> {
+        let seen: Vec<&Obstacle> = obstacles
+            .iter()
+            .filter(|obstacle| obstacle.weight == Weight::NeedsPerson)
+            .collect();
         let services: Vec<_> = self
             .services
             .iter()
@@ -274,6 +280,7 @@ impl Plan {
             "files": self.files,
             "database": (&self.database.container, &self.database.host, &self.database.name),
             "redis": (&self.redis.container, &self.redis.host),
+            "seen": seen,
         });
         Ok(sha256_hex(serde_json::to_string(&scope)?.as_bytes()))
     }

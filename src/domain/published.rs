@@ -3,8 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use jiff::{Span, Timestamp};
 
 use crate::domain::advisory::Advisory;
+use crate::domain::path::lines::known;
 use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 
@@ -19,10 +22,14 @@ pub struct Published {
     advisories: Vec<Advisory>,
     /// Versions that a second source calls urgent.
     urgent: BTreeSet<ReleaseVersion>,
-    /// Last days of support that a second source names.
+    /// Last days of support, as a second source names them, or as they follow from the habit of [`ends_by_rule`].
     ends: BTreeMap<ReleaseLine, Date>,
     /// What could not be read or fetched, as sentences. While there are any, nothing is called "not listed".
     problems: Vec<String>,
+    /// Why this host's clock is not to be trusted, as a sentence: nothing starts by itself then.
+    clock_doubt: Option<String>,
+    /// Every line of which a final release was ever seen, taken back or not.
+    lines: BTreeSet<ReleaseLine>,
     /// Places of what may be installed, by line, oldest first, each version once.
     finals: BTreeMap<ReleaseLine, Vec<usize>>,
     /// Places of advisories, by every id they have.
@@ -58,6 +65,16 @@ impl Published {
                 last = Some(&release.version);
             }
         }
+        // What was taken back was a line, too.
+        let mut releases_of_lines: BTreeMap<ReleaseLine, Timestamp> = BTreeMap::new();
+        for release in releases.iter().filter(|release| {
+            !release.version.is_pre_release() && release.version.build().is_none()
+        }) {
+            let first = releases_of_lines
+                .entry(release.version.line())
+                .or_insert(release.published_at);
+            *first = release.published_at.min(*first);
+        }
         let mut ids = BTreeMap::new();
         let mut naming = Vec::new();
         for (place, advisory) in advisories.iter().enumerate() {
@@ -73,6 +90,8 @@ impl Published {
         Self {
             releases,
             advisories,
+            ends: ends_by_rule(&releases_of_lines),
+            lines: releases_of_lines.into_keys().collect(),
             finals,
             ids,
             naming,
@@ -88,7 +107,7 @@ impl Published {
         ends: BTreeMap<ReleaseLine, Date>,
     ) -> Self {
         self.urgent = urgent;
-        self.ends = ends;
+        self.ends.extend(ends);
         self
     }
 
@@ -99,6 +118,18 @@ impl Published {
         problems.dedup();
         self.problems = problems;
         self
+    }
+
+    /// The same, with the reason why this host's clock is not to be trusted.
+    #[must_use]
+    pub fn with_clock_doubt(mut self, doubt: Option<String>) -> Self {
+        self.clock_doubt = doubt;
+        self
+    }
+
+    /// Why this host's clock is not to be trusted: what was published is dated after it.
+    pub fn clock_doubt(&self) -> Option<&str> {
+        self.clock_doubt.as_deref()
     }
 
     /// Every release, by precedence.
@@ -116,14 +147,16 @@ impl Published {
         &self.problems
     }
 
-    /// Last days of support that a second source names.
+    /// Last days of support beside those that are known by heart: as a second source names them, or by habit.
     pub const fn ends(&self) -> &BTreeMap<ReleaseLine, Date> {
         &self.ends
     }
 
-    /// The release of this version; where there are several, the first by tag.
+    /// The release of this version; where there are several, the first by tag that is still listed.
     pub fn release(&self, version: &ReleaseVersion) -> Option<&Release> {
-        self.all_of(version).first()
+        let all = self.all_of(version);
+        let listed = all.iter().find(|release| release.gone_since.is_none());
+        listed.or(all.first())
     }
 
     /// Every release of this version: one, but for oddities.
@@ -151,6 +184,11 @@ impl Published {
             .filter_map(|place| self.releases.get(*place))
     }
 
+    /// Every line of which a final release was ever seen, taken back or not.
+    pub const fn every_line(&self) -> &BTreeSet<ReleaseLine> {
+        &self.lines
+    }
+
     /// Everything that may be installed, by line and version.
     pub fn finals(&self) -> Vec<&Release> {
         self.lines().flat_map(|line| self.line(line)).collect()
@@ -162,7 +200,7 @@ impl Published {
     }
 
     /// Every release that names the advisory, oldest version first.
-    pub fn naming(&self, advisory: &Advisory) -> impl Iterator<Item = &Release> {
+    pub fn naming(&self, advisory: &Advisory) -> impl DoubleEndedIterator<Item = &Release> {
         let place = self
             .advisories
             .binary_search_by(|known| known.id.cmp(&advisory.id));
@@ -179,10 +217,36 @@ impl Published {
         self.is_urgent(release) || release.is_security()
     }
 
+    /// Newer versions of the same line that the second source calls urgent and that no list shows.
+    pub fn unlisted_urgent<'a>(
+        &'a self,
+        installed: &'a ReleaseVersion,
+    ) -> impl Iterator<Item = &'a ReleaseVersion> {
+        self.urgent.iter().filter(|version| {
+            version.line() == installed.line()
+                && installed.precedes(version)
+                && self.all_of(version).is_empty()
+        })
+    }
+
     /// Whether the second source calls it urgent.
     pub fn is_urgent(&self, release: &Release) -> bool {
         self.urgent.contains(&release.version)
     }
+}
+
+/// When the support of lines ends for which nobody has said it: six months after the first release of the line after the
+/// next. That has been the habit since 4.3, and a habit is no promise: what is said elsewhere counts before it.
+fn ends_by_rule(lines: &BTreeMap<ReleaseLine, Timestamp>) -> BTreeMap<ReleaseLine, Date> {
+    let ends = lines.keys().zip(lines.values().skip(2));
+    let unsaid = ends.filter(|(line, _)| known(**line).is_none_or(|known| known.ends.is_none()));
+    let day = |first: &Timestamp| {
+        let first = first.to_zoned(TimeZone::UTC).date();
+        first.checked_add(Span::new().months(6)).ok()
+    };
+    unsaid
+        .filter_map(|(line, first)| Some((*line, day(first)?)))
+        .collect()
 }
 
 fn text_of<T: serde::Serialize>(value: &T) -> String {

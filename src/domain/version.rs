@@ -142,7 +142,8 @@ impl ReleaseVersion {
         }
         Some(if self.number.major != other.number.major {
             UpdateKind::Major
-        } else if self.number.minor != other.number.minor {
+        } else if self.number.minor != other.number.minor || self.is_pre_release() {
+            // The line of a pre-release is still being entered: its migrations are not all there yet.
             UpdateKind::Minor
         } else {
             UpdateKind::Patch
@@ -415,7 +416,7 @@ mod tests {
         assert_eq!(from.step_to(&version("4.5.7-rc.1")), None);
         assert_eq!(
             version("4.5.0-rc.1").step_to(&version("4.5.0")),
-            Some(UpdateKind::Patch)
+            Some(UpdateKind::Minor)
         );
     }
 

@@ -456,7 +456,7 @@ fn a_fork_is_never_replaced_and_is_told_what_upstream_has() {
     assert!(said(&decision, About::Choice).contains("upstream's images must not replace it"));
     assert_eq!(decision.exposure.standing, Standing::ListedAsAffected);
     assert!(matches!(
-        target_of(&facts, &version("4.5.8"), true),
+        target_of(&facts, &version("4.5.8"), true, at(WEDNESDAY)),
         Err(NotATarget::Foreign(_))
     ));
 }
@@ -549,19 +549,21 @@ fn a_person_may_choose_but_not_everything() {
         version: version("4.5.7"),
         reason: "slow".to_owned(),
     });
-    let chosen = target_of(&facts, &version("4.5.0"), false).unwrap();
+    let chosen = target_of(&facts, &version("4.5.0"), false, at(WEDNESDAY)).unwrap();
     assert_eq!((chosen.kind, chosen.rule), (UpdateKind::Minor, None));
-    let refused = |wanted: &str, force| target_of(&facts, &version(wanted), force).unwrap_err();
+    let refused = |wanted: &str, force| {
+        target_of(&facts, &version(wanted), force, at(WEDNESDAY)).unwrap_err()
+    };
     assert!(matches!(
         refused("4.5.7", false),
         NotATarget::Quarantined { .. }
     ));
-    assert!(target_of(&facts, &version("4.5.7"), true).is_ok());
+    assert!(target_of(&facts, &version("4.5.7"), true, at(WEDNESDAY)).is_ok());
     assert!(matches!(
         refused("4.5.0-rc.1", false),
         NotATarget::PreRelease(_)
     ));
-    assert!(target_of(&facts, &version("4.5.0-rc.1"), true).is_ok());
+    assert!(target_of(&facts, &version("4.5.0-rc.1"), true, at(WEDNESDAY)).is_ok());
     assert!(matches!(
         refused("4.4.14", true),
         NotATarget::NotNewer { .. }
@@ -572,7 +574,12 @@ fn a_person_may_choose_but_not_everything() {
     ));
     assert!(matches!(refused("4.5.9", true), NotATarget::Unknown(_)));
     assert!(matches!(
-        target_of(&self::facts("4.3.21"), &version("4.5.8"), true),
+        target_of(
+            &self::facts("4.3.21"),
+            &version("4.5.8"),
+            true,
+            at(WEDNESDAY)
+        ),
         Err(NotATarget::SkipsALine { .. })
     ));
 }

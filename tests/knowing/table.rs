@@ -99,13 +99,14 @@ fn line(decision: &Decision) -> String {
                 When::Blocked => "BLOCKED".to_owned(),
                 When::Nothing => "-".to_owned(),
             };
-            let _ = write!(
+            write!(
                 row,
                 " {:<7} {:<8} {grade:<8} {:<11} {when:<11}",
                 target.version.to_string(),
                 target.class.to_string(),
                 by.unwrap_or_default() + late,
-            );
+            )
+            .unwrap();
         }
     }
     let stops: Vec<String> = decision
@@ -114,23 +115,30 @@ fn line(decision: &Decision) -> String {
         .iter()
         .map(|stop| stop.version.to_string())
         .collect();
-    let _ = write!(row, " | {}", stops.join(" "));
+    write!(row, " | {}", stops.join(" ")).unwrap();
     if !exposure.listed.is_empty() {
-        let _ = write!(row, " | in: {}", short(&exposure.listed));
+        write!(row, " | in: {}", short(&exposure.listed)).unwrap();
     }
     if !exposure.undecided.is_empty() {
-        let _ = write!(row, " | ?: {}", short(&exposure.undecided));
+        write!(row, " | ?: {}", short(&exposure.undecided)).unwrap();
     }
     if !exposure.other_lines.is_empty() {
+        let n_more = exposure.other_lines.len().saturating_sub(3);
+        let more = if n_more == 0 {
+            String::new()
+        } else {
+            format!(" and {n_more} more")
+        };
         let others: Vec<String> = exposure
             .other_lines
             .iter()
+            .take(3)
             .map(ToString::to_string)
             .collect();
-        let _ = write!(row, " | others got: {}", others.join(" "));
+        write!(row, " | others got: {}{more}", others.join(" ")).unwrap();
     }
     if let Some(end) = exposure.support_ended {
-        let _ = write!(row, " | no support since {end}");
+        write!(row, " | no support since {end}").unwrap();
     }
     row.trim_end().to_owned()
 }
@@ -145,12 +153,13 @@ fn table() -> String {
     );
     for day in DAYS {
         let published = published_on(day);
-        let _ = write!(
+        write!(
             text,
             "\n== {day}: {} releases and {} advisories were known\n\n",
             published.releases().len(),
             published.advisories().len()
-        );
+        )
+        .unwrap();
         for (_, decision) in decided_on(day) {
             text.push_str(&line(&decision));
             text.push('\n');

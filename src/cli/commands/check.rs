@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::json;
 
 use super::{Call, person};
@@ -15,7 +16,7 @@ use crate::daemon::act::{self, Order};
 use crate::daemon::feeds;
 use crate::daemon::knowledge::{self, KnowledgeError, Known};
 use crate::daemon::world::{World, update_check};
-use crate::domain::decide::{Decision, Facts, Target, When, decide, target_of};
+use crate::domain::decide::{Decision, Facts, Standing, Target, When, decide, target_of};
 use crate::domain::feed::Feed;
 use crate::domain::plan::{Asked as AskedBy, Plan};
 use crate::domain::policy::Policy;
@@ -128,7 +129,8 @@ async fn answer(
     }
     // The most urgent answer of all instances.
     let exits = decisions.iter().map(|(decision, _)| match decision.when {
-        When::Nothing => Exit::Done,
+        When::Nothing if decision.exposure.standing == Standing::NotListed => Exit::Done,
+        When::Nothing => Exit::Waiting,
         When::Now { .. } => Exit::Available,
         When::Wait { .. } | When::NeedsApproval | When::NotifyOnly | When::Blocked => Exit::Waiting,
     });
@@ -178,7 +180,7 @@ pub(super) async fn prepare(
     }
     let published = asked.known.published();
     let judged = judge(call, world, instance, &published, Depth::Thorough).await?;
-    let Some(order) = order(&judged, to, force)? else {
+    let Some(order) = order(&judged, to, force, call.clock.now())? else {
         return Ok((judged.decision, None));
     };
     let (github, survey) = (call.github()?, judged.survey?);
@@ -204,16 +206,21 @@ pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
 }
 
 /// What a person at the terminal orders: the version named, or the one the policy would choose.
-fn order(judged: &Judged, to: Option<&str>, force: bool) -> Result<Option<Order>, Failure> {
+fn order(
+    judged: &Judged,
+    to: Option<&str>,
+    force: bool,
+    now: Timestamp,
+) -> Result<Option<Order>, Failure> {
     let target: Target = match to {
         Some(text) => {
             let version = version(text)?;
-            let target = target_of(&judged.facts, &version, force);
+            let target = target_of(&judged.facts, &version, force, now);
             target.map_err(|err| Failure::new(Exit::Refused, err.to_string()))?
         }
         None => match &judged.decision.target {
             Some(target) => {
-                let checked = target_of(&judged.facts, &target.version, true);
+                let checked = target_of(&judged.facts, &target.version, true, now);
                 checked.map_err(|err| Failure::new(Exit::Refused, err.to_string()))?;
                 target.clone()
             }

@@ -87,7 +87,7 @@ pub(super) async fn approve(
     let row = ApprovalRow {
         version: target.version.to_string(),
         plan_hash: plan
-            .approval_hash()
+            .approval_hash(&decision.obstacles)
             .map_err(|err| Failure::bug(err.into()))?,
         by: person(),
         at: now,

@@ -1,6 +1,6 @@
 //! What is decided and what would be done, before anything is done.
 
-use crate::domain::decide::{Decision, Target, When};
+use crate::domain::decide::{Decision, Standing, Target, When};
 use crate::domain::plan::{Asked, Plan};
 use crate::domain::report::words::{clean, human_bytes, human_time};
 
@@ -31,7 +31,13 @@ pub fn decision(decision: &Decision) -> String {
 /// When it would start, as a sentence.
 pub fn when(decision: &Decision) -> String {
     match &decision.when {
-        When::Nothing => "There is nothing to do.".to_owned(),
+        When::Nothing if decision.exposure.standing == Standing::NotListed => {
+            "There is nothing to do.".to_owned()
+        }
+        When::Nothing => format!(
+            "There is nothing to install, and the version that runs: {}.",
+            decision.exposure.standing
+        ),
         When::Now {
             window: Some(window),
             until: Some(until),

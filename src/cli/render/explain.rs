@@ -189,7 +189,17 @@ fn duty(decision: &Decision) -> String {
         .iter()
         .any(|obstacle| obstacle.weight == Weight::Blocks);
     match &decision.when {
-        When::Now { .. } | When::Wait { .. } | When::Nothing => "No.".to_owned(),
+        When::Nothing => match decision.exposure.standing {
+            Standing::NotListed => "No.".to_owned(),
+            Standing::CannotTell => {
+                "Look below: there is nothing to install, and no certainty either.".to_owned()
+            }
+            Standing::ListedAsAffected | Standing::SecurityUpdateMissing => {
+                "Yes: there is no repair to install yet. Read the advisories (`mastopatch advisories`) for what helps meanwhile."
+                    .to_owned()
+            }
+        },
+        When::Now { .. } | When::Wait { .. } => "No.".to_owned(),
         When::NeedsApproval => {
             format!("Yes: look at the plan and agree, with `mastopatch --instance {name} approve`.")
         }

@@ -156,6 +156,16 @@ impl VersionRange {
         }
     }
 
+    /// Whether the range's text mentions a version of the same line that is newer than this one, readable or not.
+    pub fn mentions_newer(&self, than: &ReleaseVersion) -> bool {
+        let words = self
+            .text
+            .split(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-'));
+        words
+            .filter_map(|word| ReleaseVersion::parse_partial(word.trim_matches(['.', '-'])).ok())
+            .any(|(version, _)| version.line() == than.line() && than.precedes(&version))
+    }
+
     /// Whether the range says anything about a line: names a version of it, readable or not, or covers its beginning.
     pub fn names_line(&self, line: ReleaseLine) -> bool {
         lines_in(&self.text).any(|named| named == line)

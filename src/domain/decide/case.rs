@@ -138,6 +138,10 @@ impl Case<'_> {
         if !facts.installed.origin.is_upstream() {
             return When::NotifyOnly;
         }
+        if let Some(doubt) = facts.published.clock_doubt() {
+            reasons.push(Reason::new(About::Window, doubt));
+            return When::Blocked;
+        }
         let stuck = attempts::is_held(facts, self.policy, reasons);
         if stuck || !facts.installed.disagreements.is_empty() || worst == Some(Weight::Blocks) {
             return When::Blocked;
@@ -181,9 +185,9 @@ impl Case<'_> {
         let mut given: Vec<&Approval> = facts
             .approvals
             .iter()
-            .filter(|approval| approval.version == target.version)
+            .filter(|approval| approval.version == target.version && approval.at <= self.now)
             .collect();
-        given.sort_by_key(|approval| std::cmp::Reverse(approval.at));
+        given.sort_by(|a, b| (&b.at, &b.plan, &b.by).cmp(&(&a.at, &a.plan, &a.by)));
         let Some(newest) = given.first() else {
             return false;
         };

@@ -63,6 +63,18 @@ pub enum NotATarget {
         /// Why it is there.
         reason: String,
     },
+    /// A person pinned the instance.
+    #[error(
+        "{by} pinned this instance to {to}: {reason}; `mastopatch unpin` ends that, --force goes past it"
+    )]
+    Pinned {
+        /// How far updates may go.
+        to: String,
+        /// Who said so.
+        by: String,
+        /// Why.
+        reason: String,
+    },
     /// It is not final.
     #[error("{0} is a pre-release")]
     PreRelease(ReleaseVersion),
@@ -71,11 +83,12 @@ pub enum NotATarget {
 /// Checks a version that a person asked for and describes it.
 ///
 /// It must be a known release, newer than what runs, and at most one line ahead. `force` lets quarantined versions and
-/// pre-releases through, nothing else. A person may choose a line's first release, which [`super::decide`] never does.
+/// pre-releases through, and past a pin, nothing else. A person may choose a line's first release, which [`super::decide`] never does.
 pub fn target_of(
     facts: &Facts,
     wanted: &ReleaseVersion,
     force: bool,
+    now: Timestamp,
 ) -> Result<Target, NotATarget> {
     let runs = facts.version();
     let installed = || Box::new(runs.clone());
@@ -105,6 +118,14 @@ pub fn target_of(
         });
     }
     if !force {
+        let pin = facts.pin.as_ref().filter(|pin| pin.holds(now));
+        if let Some(pin) = pin.filter(|pin| !pin.allows(wanted)) {
+            return Err(NotATarget::Pinned {
+                to: pin.to.to_string(),
+                by: pin.by.clone(),
+                reason: pin.reason.clone(),
+            });
+        }
         if let Some(quarantined) = facts.quarantine(wanted) {
             return Err(NotATarget::Quarantined {
                 version: wanted.clone(),
@@ -121,7 +142,7 @@ pub fn target_of(
         .iter()
         .filter(|advisory| matches!(advisory.affects(runs), Affected::Listed(_)))
         .collect();
-    Ok(target(facts, release, kind, &listed))
+    Ok(target(facts, release, kind, &listed, &[]))
 }
 
 pub(super) fn choose<'a>(
@@ -266,17 +287,20 @@ fn follows(line: ReleaseLine, next: ReleaseLine, facts: &Facts) -> bool {
     }
     let none_between = !facts
         .published
-        .lines()
-        .any(|between| between > line && between < next);
+        .every_line()
+        .iter()
+        .any(|between| *between > line && *between < next);
     line.major.checked_add(1) == Some(next.major) && next.minor == 0 && none_between
 }
 
-/// Describes `release` as a target; the rule is left open. `listed` are the advisories that list what runs.
+/// Describes `release` as a target; the rule is left open. `listed` are the advisories that list what runs, `elsewhere` the
+/// security releases of other lines whose repairs may concern it.
 pub(super) fn target(
     facts: &Facts,
     release: &Release,
     kind: UpdateKind,
     listed: &[&Advisory],
+    elsewhere: &[ReleaseVersion],
 ) -> Target {
     let published = &facts.published;
     let crossed = crossed(facts, &release.version, kind);
@@ -303,10 +327,17 @@ pub(super) fn target(
         || secure
             .iter()
             .any(|release| release.ids.is_empty() || published.is_urgent(release));
-    let ungraded = unnamed.then_some(Severity::High);
+    // A step into a line that has what the running one may need.
+    let brought: Vec<&Release> = elsewhere
+        .iter()
+        .filter(|other| kind != UpdateKind::Patch && other.line() == release.version.line())
+        .filter_map(|other| published.release(other))
+        .collect();
+    let ungraded = (unnamed || !brought.is_empty()).then_some(Severity::High);
     let public_since = secure
         .iter()
         .map(|release| release.known_since())
+        .chain(brought.iter().map(|release| release.known_since()))
         .chain(known.iter().filter_map(|advisory| advisory.known_since()))
         .min();
     Target {
@@ -316,7 +347,8 @@ pub(super) fn target(
         class,
         rule: None,
         severity: graded.max(ungraded),
-        exploited: known.iter().any(|advisory| advisory.is_exploited()),
+        exploited: known.iter().any(|advisory| advisory.is_exploited())
+            || secure.iter().any(|release| release.security.exploited),
         advisories: closed.into_iter().collect(),
         published_at: release.known_since(),
         public_since: public_since.unwrap_or_else(|| release.known_since()),

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::advisory::{Advisory, Affected, Severity};
+use crate::domain::advisory::{Advisory, Affected, Severity, VersionRange};
 use crate::domain::decide::{About, Facts, Reason};
 use crate::domain::path::lines::{Support, support};
 use crate::domain::policy::Policy;
@@ -29,7 +29,8 @@ pub struct Exposure {
     pub undecided: Vec<Exposed>,
     /// Security releases of the installed line that are newer than what runs, oldest first.
     pub newer_security: Vec<ReleaseVersion>,
-    /// Security releases of the installed line that are newer than what runs, and that the publisher took back.
+    /// Security releases of the installed line that are newer than what runs, and that the publisher took back or no
+    /// longer calls final.
     pub taken_back: Vec<ReleaseVersion>,
     /// Security releases of other lines that came out well after the last release of the installed line.
     pub other_lines: Vec<ReleaseVersion>,
@@ -90,32 +91,28 @@ impl Exposure {
         let newer: Vec<&Release> = published
             .releases()
             .iter()
-            .filter(|release| release.version.line() == line && !release.pre_release)
-            .filter(|release| {
-                release.version.build().is_none() && installed.precedes(&release.version)
-            })
+            .filter(|release| counts(release, installed))
             .collect();
-        let secure = |gone: bool| {
+        let secure = |offered: bool| {
             let secure = newer
                 .iter()
-                .filter(|release| release.gone_since.is_some() == gone)
+                .filter(|release| is_offered(release) == offered)
                 .filter(|release| published.is_security(release));
             let mut versions: Vec<_> = secure.map(|release| release.version.clone()).collect();
             versions.dedup();
             versions
         };
+        let mut newer_security: Vec<ReleaseVersion> = secure(true);
+        newer_security.extend(published.unlisted_urgent(installed).cloned());
+        newer_security.sort();
         let support = support(line, now, published.ends());
         let mut exposure = Self {
             standing: Standing::CannotTell,
             listed: Vec::new(),
             undecided: Vec::new(),
-            newer_security: secure(false),
-            taken_back: secure(true),
-            other_lines: if newer.is_empty() {
-                later_elsewhere(facts)
-            } else {
-                Vec::new()
-            },
+            newer_security,
+            taken_back: secure(false),
+            other_lines: later_elsewhere(facts),
             support_over: matches!(support, Support::Over(_) | Support::LongOver),
             support_ended: match support {
                 Support::Over(end) => Some(end),
@@ -139,16 +136,10 @@ impl Exposure {
             }
             return;
         }
-        let line = installed.line();
         let named = facts
             .published
             .naming(advisory)
-            .find(|release| {
-                release.version.line() == line
-                    && !release.pre_release
-                    && release.version.build().is_none()
-                    && installed.precedes(&release.version)
-            })
+            .find(|release| counts(release, installed))
             .map(|release| release.version.clone());
         match (advisory.affects(installed), &named) {
             (Affected::Listed(range), _) => {
@@ -233,6 +224,9 @@ impl Exposure {
         for version in &self.newer_security {
             let mut named = published.all_of(version).iter();
             let Some(release) = named.find(|release| published.is_security(release)) else {
+                texts.push(format!(
+                    "{version} is called urgent by Mastodon's own update check, and GitHub does not list it (yet)."
+                ));
                 continue;
             };
             let day = policy.show(release.published_at);
@@ -247,8 +241,8 @@ impl Exposure {
         }
         if !self.taken_back.is_empty() {
             texts.push(format!(
-                "{} published as a security release of line {line} and taken back since: {}. What it repaired is still open here.",
-                if self.taken_back.len() == 1 { "One was" } else { "Several were" },
+                "{} published as a security release of line {line}, and is taken back or not called final: {}. What it repaired is still open here.",
+                if self.taken_back.len() == 1 { "One was" } else { "Each of several was" },
                 join(&self.taken_back)
             ));
         }
@@ -360,12 +354,18 @@ fn patch_named(advisory: &Advisory, installed: &ReleaseVersion) -> Option<Releas
 }
 
 /// Whether an undecidable advisory belongs to the past of what runs: a release of the installed line, not newer than what
-/// runs, names it; or all its repairs were published, in older lines, before the installed line began.
+/// runs, names it, and no range mentions anything later of the line; or all its repairs were published, in older lines,
+/// before the installed line began, and nothing in it speaks of the line.
 fn is_past(facts: &Facts, advisory: &Advisory) -> bool {
     let (installed, published) = (facts.version(), &facts.published);
     let line = installed.line();
-    if named_before(facts, advisory) {
-        return true;
+    if let Some(fix) = named_before(facts, advisory) {
+        let mut ranges = advisory.vulnerable.iter().map(|one| &one.range);
+        let later = |range: &VersionRange| {
+            matches!(range.contains(installed), Affected::CannotDecide(_))
+                && range.mentions_newer(fix)
+        };
+        return !ranges.any(later);
     }
     let first = published
         .line(line)
@@ -379,39 +379,77 @@ fn is_past(facts: &Facts, advisory: &Advisory) -> bool {
                 .release(fix)
                 .is_some_and(|release| release.published_at < first)
     };
-    advisory.patched().next().is_some() && advisory.patched().all(before_the_line)
+    let all_read = advisory
+        .vulnerable
+        .iter()
+        .all(|one| one.patched_unread.is_empty());
+    all_read
+        && !advisory.names_line(line)
+        && advisory.patched().next().is_some()
+        && advisory.patched().all(before_the_line)
 }
 
-/// Whether a release of the installed line, not newer than what runs, names the advisory.
-fn named_before(facts: &Facts, advisory: &Advisory) -> bool {
+/// The newest release of the installed line, not newer than what runs, that names the advisory.
+fn named_before<'a>(facts: &'a Facts, advisory: &'a Advisory) -> Option<&'a ReleaseVersion> {
     let installed = facts.version();
-    facts.published.naming(advisory).any(|release| {
+    let mut named = facts.published.naming(advisory).filter(|release| {
         release.version.line() == installed.line() && !installed.precedes(&release.version)
-    })
+    });
+    named.next_back().map(|release| &release.version)
 }
 
+/// Whether a release says something about holes of what runs: a newer one of its line, and final, unless what runs is not.
+/// One that is only marked as not final counts, too: a mark can be put on afterwards.
+fn counts(release: &Release, installed: &ReleaseVersion) -> bool {
+    release.version.line() == installed.line()
+        && release.version.build().is_none()
+        && installed.precedes(&release.version)
+        && (installed.is_pre_release() || !release.version.is_pre_release())
+}
+
+/// Whether a release can be had as what its version says.
+fn is_offered(release: &Release) -> bool {
+    release.gone_since.is_none() && (!release.pre_release || release.version.is_pre_release())
+}
+
+/// Security releases of other lines after the last one of the installed line: what they repair may be in it, too. A line
+/// without a security release counts from its first release on.
 fn later_elsewhere(facts: &Facts) -> Vec<ReleaseVersion> {
-    let published = &facts.published;
-    let line = facts.version().line();
-    let last = published
-        .line(line)
-        .map(|release| release.published_at)
-        .max();
-    let Some(limit) = last.and_then(|last| last.checked_add(ONE_BATCH).ok()) else {
+    let (installed, published) = (facts.version(), &facts.published);
+    let line = installed.line();
+    let own = || {
+        published
+            .releases()
+            .iter()
+            .filter(|release| release.version.line() == line)
+    };
+    let secure = own().filter(|release| published.is_security(release));
+    let last = secure.map(|release| release.published_at).max();
+    let first = own().map(|release| release.published_at).min();
+    let Some(limit) = last
+        .or(first)
+        .and_then(|last| last.checked_add(ONE_BATCH).ok())
+    else {
         return Vec::new();
     };
-    let concerns = |release: &&&Release| {
+    let final_or_like_ours =
+        |release: &Release| installed.is_pre_release() || !release.version.is_pre_release();
+    let concerns = |release: &&Release| {
         release.version.line() != line
+            && release.version.build().is_none()
             && release.published_at > limit
+            && final_or_like_ours(release)
             && published.is_security(release)
             && !is_settled(facts, release)
     };
-    published
-        .finals()
+    let mut found: Vec<ReleaseVersion> = published
+        .releases()
         .iter()
         .filter(concerns)
         .map(|release| release.version.clone())
-        .collect()
+        .collect();
+    found.dedup();
+    found
 }
 
 /// Whether every id that the release names belongs to a known advisory that the installed line has repaired, or that does
@@ -426,18 +464,24 @@ fn is_settled(facts: &Facts, release: &Release) -> bool {
             let speaks =
                 advisory.names_line(line) || !later.any(|other| advisory.names_line(other));
             let unlisted = speaks && advisory.affects(installed) == Affected::NotListed;
-            unlisted || named_before(facts, advisory)
+            unlisted || named_before(facts, advisory).is_some()
         })
     };
     !release.ids.is_empty() && release.ids.iter().all(settled)
 }
 
+/// The first six of them, and how many more there are.
 fn join(versions: &[ReleaseVersion]) -> String {
-    versions
+    const SHOWN: usize = 6;
+    let first: Vec<String> = versions
         .iter()
+        .take(SHOWN)
         .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(", ")
+        .collect();
+    match versions.len().saturating_sub(SHOWN) {
+        0 => first.join(", "),
+        more => format!("{} and {more} more", first.join(", ")),
+    }
 }
 
 impl fmt::Display for Standing {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -293,12 +293,21 @@ fn missing<T: Memorable>(
     missing.map(|one| one.id.clone()).collect()
 }
 
+/// Nothing can be seen before it was published. A clock that was behind must not make everything old for ever; a date that
+/// lies far ahead is nobody's clock.
+fn first_sight(published: Option<Timestamp>, now: Timestamp) -> Timestamp {
+    const FAR_AHEAD: SignedDuration = SignedDuration::from_hours(90 * 24);
+    published
+        .filter(|published| *published > now && published.duration_since(now) < FAR_AHEAD)
+        .unwrap_or(now)
+}
+
 impl<T: Memorable> Remembered<T> {
     fn new(id: String, item: T, digest: String, now: Timestamp) -> Self {
         Self {
             id,
             entry: Entry {
-                first_seen: now,
+                first_seen: first_sight(item.published(), now),
                 last_seen: now,
                 gone_since: None,
             },

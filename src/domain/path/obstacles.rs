@@ -61,7 +61,7 @@ pub(super) fn since(
 ) -> Vec<Obstacle> {
     let mut step = Step {
         host,
-        from: from.line(),
+        from: entered_from(from),
         to: to.line(),
         found: Vec::new(),
     };
@@ -86,6 +86,18 @@ pub(super) fn since(
     found.sort();
     found.dedup();
     found
+}
+
+/// The line that a version counts as: a pre-release has not entered its own yet.
+fn entered_from(version: &ReleaseVersion) -> ReleaseLine {
+    let line = version.line();
+    if !version.is_pre_release() {
+        return line;
+    }
+    ReleaseLine {
+        minor: line.minor.saturating_sub(1),
+        ..line
+    }
 }
 
 impl Step<'_> {

@@ -54,7 +54,7 @@ const WAYS: &str = "
 4.5.7  | ALL             | -   | 4.5.8 patch | -
 4.5.8  | ALL             | -   |             | -
 # A pre-release belongs to the line that it leads to.
-4.5.0-rc.1 | ALL         | -   | 4.5.8 patch | -
+4.5.0-rc.1 | ALL         | -   | 4.5.8 minor | -
 # The newest line is not entered by its first release; an older one must be passed all the same.
 4.5.8  | v4.5.8 v4.6.0   | -   |             | Line 4.6 has only its first release
 4.5.8  | v4.6.0 v4.7.1   | -   | 4.6.0 minor, 4.7.1 minor | -

@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 use super::ids::advisory_ids;
 use super::markdown::{Block, Kind, Part};
 use super::words::{Phrase, listed};
+use crate::domain::advisory::Exploitation;
+use crate::domain::advisory::exploited::told;
 
 /// Signs of a security release. Any one of them is enough: advisories follow days later, or never.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +29,9 @@ pub struct SecuritySignals {
     pub container: bool,
     /// Whether everything about security in it is about the container image. No reason to wait: the image is what runs.
     pub container_only: bool,
+    /// Whether it says that attackers use one of the holes.
+    #[serde(default)]
+    pub exploited: bool,
 }
 
 impl SecuritySignals {
@@ -59,6 +64,9 @@ impl SecuritySignals {
                 || speaks_of_security(&paragraphs(blocks)),
             container: only_changes_the_container(blocks),
             container_only: false,
+            exploited: blocks
+                .iter()
+                .any(|block| told(&block.text).0 == Exploitation::Reported),
         };
         let any = !found.why().is_empty();
         let of_mastodon = ids.iter().any(|id| id.starts_with("GHSA-"));

@@ -75,8 +75,15 @@ impl Step<'_> {
             );
         }
         for version in missing(since, to, &way.releases) {
+            // Within a line, a number that nobody lists was skipped by its publisher, as far as anybody knows.
+            let skipped = version != *to && version.patch() > 0 && !self.enters_a_line();
+            let weight = if skipped {
+                Weight::Notice
+            } else {
+                Weight::NeedsPerson
+            };
             self.add(
-                Weight::NeedsPerson,
+                weight,
                 ObstacleKind::ManualStep,
                 format!(
                     "The notes of {version}, which lies on the way, are not known: nobody says what it asks for."
