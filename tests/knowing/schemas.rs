@@ -145,7 +145,8 @@ fn diagnoses() -> Vec<Diagnosis> {
         .map(|text| {
             let running = version(text);
             let ends = std::collections::BTreeMap::new();
-            let way = path(&running, &releases, None).with_obstacles(&host, &running, now, &ends);
+            let way = path(&running, &releases, None)
+                .with_obstacles(&host, &running, &KNOWN.0, now, &ends);
             let findings = Findings {
                 installed: facts(text).installed,
                 host: host.clone(),
