@@ -130,9 +130,12 @@ async fn answer(
     // The most urgent answer of all instances.
     let exits = decisions.iter().map(|(decision, _)| match decision.when {
         When::Nothing if decision.exposure.standing == Standing::NotListed => Exit::Done,
-        When::Nothing => Exit::Waiting,
         When::Now { .. } => Exit::Available,
-        When::Wait { .. } | When::NeedsApproval | When::NotifyOnly | When::Blocked => Exit::Waiting,
+        When::Nothing
+        | When::Wait { .. }
+        | When::NeedsApproval
+        | When::NotifyOnly
+        | When::Blocked => Exit::Waiting,
     });
     let exits: Vec<Exit> = exits.collect();
     Ok([Exit::Available, Exit::Waiting]
