@@ -32,8 +32,12 @@ fn is_rolled_back(stage: &mut Stage, tag: &str) -> Verdict {
     site.github.show(&["v4.5.8", tag]);
     let mails = site.product.mailbox.all().len();
     let before = World::of(&site.instance);
-    // The notes of the releases between are not shown here, so a person must agree; that is not what this is about.
-    let checked = site.product.run(&["check"]).expect_code(11);
+    // A patch may start at once; the next line asks for a look, because the first of it is not shown here.
+    let patch = tag.starts_with("v4.5.");
+    let checked = site
+        .product
+        .run(&["check"])
+        .expect_code(if patch { 10 } else { 11 });
     let offered = format!("-> {}", world::plain(tag));
     assert!(checked.stdout.contains(&offered), "{checked}");
     let finished = site
