@@ -17,3 +17,4 @@ mod ranges;
 mod schemas;
 mod steps;
 mod table;
+mod told;

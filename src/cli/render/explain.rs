@@ -244,7 +244,7 @@ fn way(decision: &Decision) -> Option<String> {
         .iter()
         .map(|stop| stop.version.to_string())
         .collect();
-    if stops.len() < 2 && decision.path.dead_end.is_none() {
+    if decision.notice.is_some() || (stops.len() < 2 && decision.path.dead_end.is_none()) {
         return None;
     }
     let mut text = format!("{} -> {}", decision.installed, stops.join(" -> "));

@@ -49,7 +49,13 @@ impl Case<'_> {
             .map(|gate| gate.until)
             .max()
             .unwrap_or(target.published_at);
-        let Timing { effective, when } = timing::when(self, rule, target, &gates, reasons);
+        // What people do themselves needs no window of ours.
+        let told = rule.action == Action::Notify || !self.facts.installed.origin.is_upstream();
+        let Timing { effective, when } = if told {
+            Timing::never()
+        } else {
+            timing::when(self, rule, target, &gates, reasons)
+        };
         let when = self.limit(rule, target, obstacles, when, reasons);
         // What people do themselves, or must first make possible, has no start of its own.
         let effective = effective.filter(|_| !matches!(when, When::Blocked | When::NotifyOnly));

@@ -74,7 +74,7 @@ pub(super) fn when(
     let gate = last.filter(|gate| gate.until > now);
     let from = gate.map_or(now, |gate| gate.until);
     if from == Timestamp::MAX {
-        return Timing::blocked();
+        return Timing::never();
     }
     let outside = match rule.outside_windows {
         OutsideWindows::Never => None,
@@ -109,7 +109,7 @@ pub(super) fn when(
             reasons.push(Reason::new(About::Window, text.as_str()));
             Timing::from(free, now, None, None, before(&text))
         }
-        (_, None) => Timing::blocked(),
+        (_, None) => Timing::never(),
     }
 }
 
@@ -195,7 +195,8 @@ fn next_window<'a>(
 }
 
 impl Timing {
-    const fn blocked() -> Self {
+    /// It never starts by itself.
+    pub(super) const fn never() -> Self {
         Self {
             effective: None,
             when: When::Blocked,

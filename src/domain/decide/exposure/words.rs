@@ -99,10 +99,20 @@ impl Exposure {
             ));
         }
         if !self.set_aside.is_empty() {
+            let many = match self.set_aside.len() {
+                1 => "One advisory is".to_owned(),
+                n => format!("{n} advisories are"),
+            };
+            let first: Vec<&str> = self.set_aside.iter().take(3).map(String::as_str).collect();
+            let more = if self.set_aside.len() > first.len() {
+                ", ..."
+            } else {
+                ""
+            };
             texts.push(format!(
-                "{} not counted, because the range cannot be used as written and the repair is older than what runs: {}.",
-                if self.set_aside.len() == 1 { "One advisory is".to_owned() } else { format!("{} advisories are", self.set_aside.len()) },
-                self.set_aside.join(", ")
+                "{many} not counted, because the range cannot be used as written and the repair is older than what runs \
+                 ({}{more}); `mastopatch advisories --all` lists them.",
+                first.join(", ")
             ));
         }
         texts
