@@ -34,6 +34,8 @@ pub struct Published {
     finals: BTreeMap<ReleaseLine, Vec<usize>>,
     /// Places of advisories, by every id they have.
     ids: BTreeMap<String, usize>,
+    /// For each advisory, by its place: the lines of releases that it speaks of.
+    speaks_of: Vec<BTreeSet<ReleaseLine>>,
     /// For each advisory, by its place: places of the releases that name it, oldest version first.
     naming: Vec<Vec<usize>>,
 }
@@ -75,7 +77,12 @@ impl Published {
                 .or_insert(release.published_at);
             *first = release.published_at.min(*first);
         }
+        let every_line: BTreeSet<ReleaseLine> = releases
+            .iter()
+            .map(|release| release.version.line())
+            .collect();
         let mut ids = BTreeMap::new();
+        let mut speaks_of = Vec::new();
         let mut naming = Vec::new();
         for (place, advisory) in advisories.iter().enumerate() {
             let mut places: Vec<usize> = Vec::new();
@@ -86,6 +93,8 @@ impl Published {
             places.sort_unstable();
             places.dedup();
             naming.push(places);
+            let spoken = every_line.iter().filter(|line| advisory.names_line(**line));
+            speaks_of.push(spoken.copied().collect());
         }
         Self {
             releases,
@@ -95,6 +104,7 @@ impl Published {
             finals,
             ids,
             naming,
+            speaks_of,
             ..Self::default()
         }
     }
@@ -199,13 +209,28 @@ impl Published {
         self.finals.keys().copied()
     }
 
-    /// Every release that names the advisory, oldest version first.
-    pub fn naming(&self, advisory: &Advisory) -> impl DoubleEndedIterator<Item = &Release> {
-        let place = self
+    /// Whether an advisory speaks of a line at all, or of any newer one: see [`Advisory::names_line`].
+    pub fn speaks_of(&self, advisory: &Advisory, line: ReleaseLine) -> (bool, bool) {
+        let Some(spoken) = self
+            .place_of(advisory)
+            .and_then(|place| self.speaks_of.get(place))
+        else {
+            return (false, false);
+        };
+        let newer = spoken.iter().next_back().is_some_and(|last| *last > line);
+        (spoken.contains(&line), newer)
+    }
+
+    fn place_of(&self, advisory: &Advisory) -> Option<usize> {
+        let found = self
             .advisories
             .binary_search_by(|known| known.id.cmp(&advisory.id));
-        place
-            .ok()
+        found.ok()
+    }
+
+    /// Every release that names the advisory, oldest version first.
+    pub fn naming(&self, advisory: &Advisory) -> impl DoubleEndedIterator<Item = &Release> {
+        self.place_of(advisory)
             .and_then(|place| self.naming.get(place))
             .into_iter()
             .flatten()

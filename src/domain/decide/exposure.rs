@@ -327,10 +327,9 @@ fn is_settled(facts: &Facts, release: &Release) -> bool {
     let line = installed.line();
     let settled = |id: &String| {
         published.advisory(id).is_some_and(|advisory| {
-            let mut later = published.lines().filter(|other| *other > line);
-            let speaks =
-                advisory.names_line(line) || !later.any(|other| advisory.names_line(other));
-            let unlisted = speaks && advisory.affects(installed) == Affected::NotListed;
+            let (of_ours, of_newer) = published.speaks_of(advisory, line);
+            let unlisted =
+                (of_ours || !of_newer) && advisory.affects(installed) == Affected::NotListed;
             unlisted || named_before(facts, advisory).is_some()
         })
     };
