@@ -198,6 +198,11 @@ fn exposed(advisory: &Advisory, mut why: String, repaired_in: Option<ReleaseVers
     if advisory.gone_since.is_some() {
         why.push_str("; GitHub no longer lists it, without saying why");
     }
+    if let Some(before) = advisory.graded_before {
+        why.push_str("; it was graded ");
+        why.push_str(&before.to_string());
+        why.push_str(" before");
+    }
     Exposed {
         id: advisory.id.clone(),
         cve: advisory.cve.clone(),
