@@ -1,6 +1,7 @@
 //! What `explain` tells, as a whole text that people can judge: checked in, and written anew with
 //! `UPDATE_TABLE=1 cargo test --test knowing`.
 
+use std::fmt::Write as _;
 use std::path::Path;
 
 use jiff::SignedDuration;
@@ -81,7 +82,7 @@ fn what_is_told_is_as_reviewed() {
         let policy = shipped(policy);
         let decision = decide(&facts, &policy, at(now), SignedDuration::from_mins(45));
         let text = explanation(&decision, &policy);
-        made.push_str(&format!("=== {title} ({now})\n\n{text}\n\n"));
+        write!(made, "=== {title} ({now})\n\n{text}\n\n").unwrap();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/knowing/told.txt");
     if std::env::var_os("UPDATE_TABLE").is_some() {
