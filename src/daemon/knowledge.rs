@@ -102,19 +102,13 @@ impl Known {
 
 /// The facts about a version that runs nowhere.
 pub fn what_if(version: ReleaseVersion, published: &Arc<Published>) -> Facts {
-    Facts {
-        instance: "nobody".to_owned(),
-        installed: Installed::taken_for_granted(version),
-        host: Host::default(),
-        published: Arc::clone(published),
-        quarantined: Vec::new(),
-        approvals: Vec::new(),
-        hold: None,
-        pin: None,
-        attempts: Vec::new(),
-        planned: None,
-        problems: Vec::new(),
-    }
+    let installed = Installed::taken_for_granted(version);
+    Facts::about(
+        "nobody".to_owned(),
+        installed,
+        Host::default(),
+        Arc::clone(published),
+    )
 }
 
 /// Keeps which plan was made for an instance last: an approval of another plan for the same version means nothing any more,

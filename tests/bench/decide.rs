@@ -49,18 +49,14 @@ fn main() {
         .map(|release| release.version.clone())
         .collect();
     let all: Vec<Facts> = (0..INSTANCES)
-        .map(|number| Facts {
-            instance: format!("social-{number}.example"),
-            installed: Installed::taken_for_granted(versions[number % versions.len()].clone()),
-            host: known::seen(),
-            published: Arc::clone(&published),
-            quarantined: Vec::new(),
-            approvals: Vec::new(),
-            hold: None,
-            pin: None,
-            attempts: Vec::new(),
-            planned: None,
-            problems: Vec::new(),
+        .map(|number| {
+            let runs = versions[number % versions.len()].clone();
+            Facts::about(
+                format!("social-{number}.example"),
+                Installed::taken_for_granted(runs),
+                known::seen(),
+                Arc::clone(&published),
+            )
         })
         .collect();
     let (name, text) = SHIPPED_POLICIES[0];

@@ -92,19 +92,12 @@ static PUBLISHED: LazyLock<Arc<Published>> = LazyLock::new(|| publish(|_, _| {})
 
 /// Everything that is known, with `installed` running.
 pub(crate) fn facts(installed: &str) -> Facts {
-    Facts {
-        instance: "social.example".to_owned(),
-        installed: Installed::taken_for_granted(version(installed)),
-        host: seen(),
-        published: PUBLISHED.clone(),
-        hold: None,
-        pin: None,
-        planned: None,
-        quarantined: Vec::new(),
-        approvals: Vec::new(),
-        attempts: Vec::new(),
-        problems: Vec::new(),
-    }
+    Facts::about(
+        "social.example".to_owned(),
+        Installed::taken_for_granted(version(installed)),
+        seen(),
+        PUBLISHED.clone(),
+    )
 }
 
 /// The same, as it was known at an instant.

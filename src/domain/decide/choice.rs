@@ -118,8 +118,7 @@ pub fn target_of(
         });
     }
     if !force {
-        let pin = facts.pin.as_ref().filter(|pin| pin.holds(now));
-        if let Some(pin) = pin.filter(|pin| !pin.allows(wanted)) {
+        if let Some(pin) = facts.pin_at(now).filter(|pin| !pin.allows(wanted)) {
             return Err(NotATarget::Pinned {
                 to: pin.to.to_string(),
                 by: pin.by.clone(),
@@ -160,7 +159,7 @@ pub(super) fn choose<'a>(
         say("No release is known, so there is nothing to choose from.".to_owned());
         return Choice::Blocked;
     }
-    let pin = facts.pin.as_ref().filter(|pin| pin.holds(now));
+    let pin = facts.pin_at(now);
     let chooser = Chooser { facts, policy, pin };
     let newer = chooser.candidates(line, |version| facts.version().precedes(version));
     if !newer.is_empty() {

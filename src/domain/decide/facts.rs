@@ -104,11 +104,37 @@ pub enum PinTo {
 }
 
 impl Facts {
+    /// Facts about an instance of which nothing is ordered, tried or amiss.
+    pub fn about(
+        instance: String,
+        installed: Installed,
+        host: Host,
+        published: Arc<Published>,
+    ) -> Self {
+        Self {
+            instance,
+            installed,
+            host,
+            published,
+            quarantined: Vec::new(),
+            approvals: Vec::new(),
+            hold: None,
+            pin: None,
+            attempts: Vec::new(),
+            planned: None,
+            problems: Vec::new(),
+        }
+    }
+
+    /// The pin that holds at `now`.
+    pub(super) fn pin_at(&self, now: Timestamp) -> Option<&Pin> {
+        self.pin.as_ref().filter(|pin| pin.holds(now))
+    }
+
     /// The way to the newest line, or as far as a pin lets it go. What stands in it is `doctor`'s to say; of a decision,
     /// only what stands before its target is a part.
     pub(super) fn path(&self, now: Timestamp) -> Path {
-        let pin = self.pin.as_ref().filter(|pin| pin.holds(now));
-        let upto = pin.map(|pin| match &pin.to {
+        let upto = self.pin_at(now).map(|pin| match &pin.to {
             PinTo::Line(line) => *line,
             PinTo::Version(version) => version.line(),
         });
