@@ -46,6 +46,7 @@ pub(super) struct Instance {
     pub(super) main_image: Text,
     pub(super) streaming_image: Text,
     pub(super) policy: Text,
+    pub(super) windows: Option<Vec<Located<String>>>,
 }
 
 #[derive(Debug, Default)]
@@ -79,17 +80,25 @@ pub(super) struct Recipient {
 #[derive(Debug)]
 pub(super) struct PolicyFile {
     pub(super) place: Place,
-    pub(super) zone: Text,
+    pub(super) time: Time,
     pub(super) pre_releases: Option<Located<bool>>,
     pub(super) windows: Vec<Window>,
+    pub(super) blackouts: Vec<Blackout>,
     pub(super) rules: Vec<Rule>,
+}
+
+#[derive(Debug, Default, Clone)]
+pub(super) struct Time {
+    pub(super) zone: Text,
+    pub(super) require_sync: Option<Located<bool>>,
 }
 
 /// What the main file changes in every policy it names.
 #[derive(Debug, Default, Clone)]
 pub(super) struct PolicyChanges {
-    pub(super) zone: Text,
+    pub(super) time: Time,
     pub(super) windows: Vec<Window>,
+    pub(super) blackouts: Vec<Blackout>,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -99,7 +108,20 @@ pub(super) struct Window {
     pub(super) id: Text,
     pub(super) opens: Option<Vec<Located<String>>>,
     pub(super) lasts: Text,
+    pub(super) zone: Text,
+    pub(super) jitter: Text,
     pub(super) allow: Option<Vec<Located<String>>>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Blackout {
+    pub(super) place: Place,
+    pub(super) id: Text,
+    pub(super) from: Text,
+    pub(super) to: Text,
+    pub(super) every: Text,
+    pub(super) strength: Text,
+    pub(super) reason: Text,
 }
 
 /// A rule; in the main file, its name says which rule of the policy gets the other keys.
@@ -110,6 +132,7 @@ pub(super) struct Rule {
     pub(super) matches: Option<Match>,
     pub(super) action: Text,
     pub(super) outside_windows: Text,
+    pub(super) may_break: Option<Vec<Located<String>>>,
     pub(super) approval: Text,
     pub(super) approval_expires: Text,
     pub(super) min_age: Text,
@@ -132,8 +155,9 @@ impl Main {
             state_dir: reader.text("state_dir"),
             policy: reader.text("policy"),
             changes: PolicyChanges {
-                zone: zone(&mut reader),
+                time: reader.table("time").map(Time::read).unwrap_or_default(),
                 windows: windows(&mut reader),
+                blackouts: blackouts(&mut reader),
                 rules: rules(&mut reader, "override"),
             },
             docker: reader.table("docker").map(Docker::read).unwrap_or_default(),
@@ -199,6 +223,7 @@ impl Instance {
             main_image: reader.text("main_image"),
             streaming_image: reader.text("streaming_image"),
             policy: reader.text("policy"),
+            windows: reader.texts("windows"),
         };
         reader.finish();
         instance
@@ -256,9 +281,10 @@ impl PolicyFile {
     pub(super) fn read(mut reader: Reader<'_>) -> Self {
         let file = Self {
             place: reader.place(),
-            zone: zone(&mut reader),
+            time: reader.table("time").map(Time::read).unwrap_or_default(),
             pre_releases: reader.flag("pre_releases"),
             windows: windows(&mut reader),
+            blackouts: blackouts(&mut reader),
             rules: rules(&mut reader, "policy"),
         };
         reader.finish();
@@ -266,11 +292,23 @@ impl PolicyFile {
     }
 }
 
-fn zone(reader: &mut Reader<'_>) -> Text {
-    let mut time = reader.table("time")?;
-    let zone = time.text("zone");
-    time.finish();
-    zone
+impl Time {
+    fn read(mut reader: Reader<'_>) -> Self {
+        let time = Self {
+            zone: reader.text("zone"),
+            require_sync: reader.flag("require_sync"),
+        };
+        reader.finish();
+        time
+    }
+}
+
+fn blackouts(reader: &mut Reader<'_>) -> Vec<Blackout> {
+    reader
+        .tables("blackout")
+        .into_iter()
+        .map(Blackout::read)
+        .collect()
 }
 
 fn windows(reader: &mut Reader<'_>) -> Vec<Window> {
@@ -292,10 +330,28 @@ impl Window {
             id: reader.text("id"),
             opens: reader.texts("opens"),
             lasts: reader.text("lasts"),
+            zone: reader.text("zone"),
+            jitter: reader.text("jitter"),
             allow: reader.texts("allow"),
         };
         reader.finish();
         window
+    }
+}
+
+impl Blackout {
+    fn read(mut reader: Reader<'_>) -> Self {
+        let blackout = Self {
+            place: reader.place(),
+            id: reader.text("id"),
+            from: reader.text("from"),
+            to: reader.text("to"),
+            every: reader.text("every"),
+            strength: reader.text("strength"),
+            reason: reader.text("reason"),
+        };
+        reader.finish();
+        blackout
     }
 }
 
@@ -318,6 +374,7 @@ impl Rule {
             matches,
             action: reader.text("action"),
             outside_windows: reader.text("outside_windows"),
+            may_break: reader.texts("may_break"),
             approval: reader.text("approval"),
             approval_expires: reader.text("approval_expires"),
             min_age: reader.text("min_age"),

@@ -7,17 +7,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::domain::policy::Policy;
+use crate::domain::window::Needed;
 
 mod fragments;
 mod policy;
 mod reader;
 mod validate;
 mod values;
+mod windows;
+mod zones;
 
 pub use policy::SHIPPED as SHIPPED_POLICIES;
+pub use windows::WrittenWindow;
+pub use zones::{tz_version, zone_names};
 
 /// Where the configuration is expected when nothing else is said.
 pub const DEFAULT_FILE: &str = "/etc/mastopatch/mastopatch.toml";
@@ -84,6 +90,8 @@ pub struct Instance {
     pub policy_file: PathBuf,
     /// When what may be updated here.
     pub policy: Policy,
+    /// Where the windows of the policy stand, for [`Settings::faults`].
+    pub written: Vec<WrittenWindow>,
 }
 
 /// Limits of a run.
@@ -235,14 +243,49 @@ pub fn parse(
 /// Reads and checks a policy. `name` is the file named in errors.
 pub fn parse_policy(name: &Path, text: &str) -> Result<Policy, ConfigErrors> {
     let problems = reader::Problems::default();
-    let policy = policy::parse(name, text, None, &problems);
-    policy.ok_or_else(|| problems.into_errors())
+    let policy = policy::parse(name, text, None, "", &problems);
+    policy
+        .map(|(policy, _)| policy)
+        .ok_or_else(|| problems.into_errors())
+}
+
+/// The time zone of this name, or what to write instead.
+pub fn zone(name: &str) -> Result<jiff::tz::TimeZone, String> {
+    zones::find(name).map_err(|err| err.to_string())
 }
 
 /// A length of time as the configuration writes it, `36h`; longer than nothing.
 pub fn span(text: &str) -> Option<jiff::SignedDuration> {
     let span = values::span(text).ok().filter(|span| !span.is_zero())?;
     jiff::SignedDuration::try_from(span).ok()
+}
+
+impl Settings {
+    /// What is wrong with the windows today, though the file was right once: calendars that do not open within 400 days,
+    /// and windows that are shorter than what a run needs on this host. `needed` says the latter for an instance.
+    ///
+    /// Whoever changes the configuration is refused with these; a daemon that starts only tells them.
+    pub fn faults(
+        &self,
+        now: Timestamp,
+        needed: impl Fn(&Instance) -> Needed,
+    ) -> Result<(), ConfigErrors> {
+        let mut errors: Vec<ConfigError> = Vec::new();
+        for instance in &self.instances {
+            let found =
+                windows::faults(&instance.policy, &instance.written, now, &needed(instance));
+            let new: Vec<ConfigError> = found
+                .into_iter()
+                .filter(|err| !errors.contains(err))
+                .collect();
+            errors.extend(new);
+        }
+        if errors.is_empty() {
+            return Ok(());
+        }
+        errors.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
+        Err(ConfigErrors { errors })
+    }
 }
 
 impl ConfigErrors {

@@ -12,15 +12,16 @@ use jiff::tz::TimeZone;
 
 use crate::config::Problem;
 use crate::config::fragments::{
-    Match, PolicyChanges, PolicyFile, Rule as RuleFragment, Text, Window as WindowFragment,
+    Blackout as BlackoutFragment, Match, PolicyChanges, PolicyFile, Rule as RuleFragment, Text,
 };
 use crate::config::reader::{File, Located, Place, Problems, Reader};
 use crate::config::values::{self, show_span};
+use crate::config::windows::{self, Drafted, STRENGTHS, Times, WrittenWindow};
 use crate::domain::advisory::Severity;
 use crate::domain::policy::{
     Action, Approvals, Class, Matches, OutsideWindows, Policy, PolicyError, Rule,
 };
-use crate::domain::window::Window;
+use crate::domain::window::{Blackout, Schedule, Strength};
 
 /// The policies that are part of the program, by name; the same files are installed for reading and copying.
 pub const SHIPPED: [(&str, &str); 4] = [
@@ -50,19 +51,25 @@ const APPROVAL_HOLDS: SignedDuration = SignedDuration::from_hours(7 * 24);
 #[derive(Debug, Clone)]
 pub(super) struct Draft {
     zone: TimeZone,
+    require_sync: bool,
     pre_releases: bool,
-    windows: Vec<Window>,
+    windows: Vec<Drafted>,
+    blackouts: Vec<Blackout>,
     rules: Vec<Rule>,
 }
 
 /// What the main file changes, each part of it good.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Changes {
-    zone: Option<TimeZone>,
-    windows: Vec<Window>,
+    times: Times,
+    windows: Vec<Drafted>,
+    blackouts: Vec<Blackout>,
     rules: Vec<(Located<String>, RuleKeys)>,
     places: Vec<(Named, Place)>,
 }
+
+/// A policy, and where its windows stand.
+pub(super) type Placed = (Policy, Vec<WrittenWindow>);
 
 /// The keys of a rule that are there.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +77,7 @@ struct RuleKeys {
     matches: Option<MatchKeys>,
     action: Option<Action>,
     outside_windows: Option<OutsideWindows>,
+    may_break: Option<BTreeSet<Strength>>,
     approval: Option<Approvals>,
     approval_expires: Option<SignedDuration>,
     min_age: Option<SignedDuration>,
@@ -95,6 +103,9 @@ struct MatchKeys {
 enum Named {
     Rule(String),
     Window(String),
+    /// A line of a window's calendar.
+    Line(String, usize),
+    Blackout(String),
 }
 
 /// Parses and checks a policy; `None` when a problem was reported.
@@ -102,8 +113,9 @@ pub(super) fn parse(
     name: &Path,
     text: &str,
     changes: Option<(&Path, &Changes)>,
+    host: &str,
     problems: &Problems,
-) -> Option<Policy> {
+) -> Option<Placed> {
     let mine = Problems::default();
     let file = File {
         name,
@@ -114,7 +126,7 @@ pub(super) fn parse(
     };
     let policy = file.parse().and_then(|table| {
         let fragment = PolicyFile::read(Reader::root(file, &table));
-        let draft = draft(file, &fragment)?;
+        let draft = draft(file, &fragment, host)?;
         complete(file, &fragment, draft, changes)
     });
     let clean = mine.is_empty();
@@ -126,16 +138,21 @@ pub(super) fn parse(
 }
 
 /// Checks what the main file changes by itself; `None` when a problem was reported.
-pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges) -> Option<Changes> {
-    let zone = match &fragment.zone {
-        None => Some(None),
-        Some(name) => zone(file, name).map(Some),
-    };
-    let checked_in = zone.clone().flatten().unwrap_or(TimeZone::UTC);
-    let windows: Vec<Option<Window>> = fragment
+pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges, host: &str) -> Option<Changes> {
+    let times = windows::times(file, &fragment.time);
+    let zone = times
+        .clone()
+        .and_then(|times| times.zone)
+        .unwrap_or(TimeZone::UTC);
+    let windows: Vec<Option<Drafted>> = fragment
         .windows
         .iter()
-        .map(|window| check_window(file, window, &checked_in))
+        .map(|window| windows::window(file, window, &zone, host))
+        .collect();
+    let blackouts: Vec<Option<Blackout>> = fragment
+        .blackouts
+        .iter()
+        .map(|blackout| windows::blackout(file, blackout, &zone))
         .collect();
     let rules: Vec<Option<(Located<String>, RuleKeys)>> = fragment
         .rules
@@ -146,28 +163,33 @@ pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges) -> Option<Change
             Some((name?.clone(), keys?))
         })
         .collect();
+    let windows = windows.into_iter().collect::<Option<Vec<_>>>()?;
     Some(Changes {
-        zone: zone?,
-        windows: windows.into_iter().collect::<Option<_>>()?,
+        times: times?,
+        places: places(&windows, &fragment.blackouts, &fragment.rules),
+        windows,
+        blackouts: blackouts.into_iter().collect::<Option<_>>()?,
         rules: rules.into_iter().collect::<Option<_>>()?,
-        places: places(&fragment.windows, &fragment.rules),
     })
 }
 
-fn draft(file: File<'_>, fragment: &PolicyFile) -> Option<Draft> {
-    let zone = match &fragment.zone {
-        Some(name) => zone(file, name),
-        None => {
-            missing(file, &fragment.place, "time.zone");
-            None
-        }
-    };
+fn draft(file: File<'_>, fragment: &PolicyFile, host: &str) -> Option<Draft> {
+    let times = windows::times(file, &fragment.time);
+    if fragment.time.zone.is_none() {
+        missing(file, &fragment.place, "time.zone");
+    }
+    let zone = times.clone().and_then(|times| times.zone);
     // Windows are checked even without a usable zone, so that all mistakes come out at once.
     let checked_in = zone.clone().unwrap_or(TimeZone::UTC);
-    let windows: Vec<Option<Window>> = fragment
+    let windows: Vec<Option<Drafted>> = fragment
         .windows
         .iter()
-        .map(|window| check_window(file, window, &checked_in))
+        .map(|window| windows::window(file, window, &checked_in, host))
+        .collect();
+    let blackouts: Vec<Option<Blackout>> = fragment
+        .blackouts
+        .iter()
+        .map(|blackout| windows::blackout(file, blackout, &checked_in))
         .collect();
     let rules: Vec<Option<Rule>> = fragment
         .rules
@@ -176,11 +198,13 @@ fn draft(file: File<'_>, fragment: &PolicyFile) -> Option<Draft> {
         .collect();
     Some(Draft {
         windows: windows.into_iter().collect::<Option<_>>()?,
+        blackouts: blackouts.into_iter().collect::<Option<_>>()?,
         rules: rules.into_iter().collect::<Option<_>>()?,
         pre_releases: fragment
             .pre_releases
             .as_ref()
             .is_some_and(|flag| flag.value),
+        require_sync: times?.require_sync.unwrap_or(true),
         zone: zone?,
     })
 }
@@ -191,21 +215,20 @@ fn complete(
     fragment: &PolicyFile,
     mut draft: Draft,
     changes: Option<(&Path, &Changes)>,
-) -> Option<Policy> {
+) -> Option<Placed> {
     let foreign = changes.map(|(name, changes)| (File { name, ..file }, changes));
+    let mine = places(&draft.windows, &fragment.blackouts, &fragment.rules);
     if let Some((main, changes)) = foreign {
-        if let Some(zone) = &changes.zone {
-            draft.zone = zone.clone();
-        }
+        draft.require_sync = changes.times.require_sync.unwrap_or(draft.require_sync);
         if !changes.windows.is_empty() {
             draft.windows.clone_from(&changes.windows);
         }
-        let zone = draft.zone.clone();
-        draft.windows = draft
-            .windows
-            .into_iter()
-            .map(|window| window.in_zone(zone.clone()))
-            .collect();
+        if let Some(zone) = &changes.times.zone {
+            draft.zone = zone.clone();
+        }
+        // The main file's blackouts come on top: what one file forbids, another does not allow.
+        draft.blackouts.extend(changes.blackouts.iter().cloned());
+        draft.use_zone();
         for (name, keys) in &changes.rules {
             match draft.rules.iter_mut().find(|rule| rule.name == name.value) {
                 Some(rule) => keys.change(rule),
@@ -228,9 +251,14 @@ fn complete(
             }
         }
     }
-    let mine = places(&fragment.windows, &fragment.rules);
-    let errors = match Policy::new(draft.zone, draft.windows, draft.rules, draft.pre_releases) {
-        Ok(policy) => return Some(policy),
+    let (drafted, written): (Vec<_>, Vec<_>) = draft
+        .windows
+        .into_iter()
+        .map(|drafted| (drafted.window, drafted.written))
+        .unzip();
+    let schedule = Schedule::new(drafted, draft.blackouts);
+    let errors = match Policy::new(draft.zone, schedule, draft.rules, draft.pre_releases) {
+        Ok(policy) => return Some((policy.requiring_sync(draft.require_sync), written)),
         Err(errors) => errors,
     };
     for error in errors {
@@ -253,38 +281,14 @@ fn complete(
     None
 }
 
-fn zone(file: File<'_>, name: &Located<String>) -> Option<TimeZone> {
-    let text = name.value.as_str();
-    let named = text.starts_with(|c: char| c.is_ascii_alphabetic())
-        && !text.eq_ignore_ascii_case("localtime");
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "the one place where zones are resolved"
-    )]
-    let found = TimeZone::get(text).ok().filter(|_| named);
-    if found.is_none() {
-        file.refuse(
-            &name.place,
-            &format!("`{text}` is not a time zone by name, such as `Europe/Berlin`"),
-        );
-    }
-    found
-}
-
-fn check_window(file: File<'_>, fragment: &WindowFragment, zone: &TimeZone) -> Option<Window> {
-    let id = required(file, &fragment.place, "id", fragment.id.as_ref())
-        .and_then(|id| file.check(id, values::name));
-    let opens = required(file, &fragment.place, "opens", fragment.opens.as_ref())
-        .and_then(|lines| all(lines.iter().map(|line| file.check(line, str::parse))));
-    let lasts = required(file, &fragment.place, "lasts", fragment.lasts.as_ref())
-        .and_then(|lasts| span(file, lasts));
-    let allow = required(file, &fragment.place, "allow", fragment.allow.as_ref())
-        .and_then(|classes| allowed(file, classes));
-    match Window::new(id?, opens?, lasts?, zone.clone(), allow?) {
-        Ok(window) => Some(window),
-        Err(error) => {
-            file.refuse(&fragment.place, &error);
-            None
+impl Draft {
+    /// What names no zone of its own is meant in the policy's.
+    fn use_zone(&mut self) {
+        for drafted in self.windows.iter_mut().filter(|drafted| !drafted.zoned) {
+            drafted.window = drafted.window.clone().in_zone(self.zone.clone());
+        }
+        for blackout in &mut self.blackouts {
+            *blackout = blackout.clone().in_zone(self.zone.clone());
         }
     }
 }
@@ -304,6 +308,7 @@ fn check_rule(file: File<'_>, fragment: &RuleFragment) -> Option<Rule> {
         matches: Matches::default(),
         action: Action::Update,
         outside_windows: OutsideWindows::Never,
+        may_break: BTreeSet::new(),
         approval: Approvals::One,
         approval_expires: APPROVAL_HOLDS,
         min_age: SignedDuration::ZERO,
@@ -321,6 +326,9 @@ fn rule_keys(file: File<'_>, fragment: &RuleFragment) -> Option<RuleKeys> {
     let action = optional(fragment.action.as_ref(), |text| word(file, text, &ACTIONS));
     let outside = optional(fragment.outside_windows.as_ref(), |text| {
         outside_windows(file, text)
+    });
+    let may_break = optional(fragment.may_break.as_ref(), |texts| {
+        words(file, Some(texts), &STRENGTHS)
     });
     let approval = optional(fragment.approval.as_ref(), |text| {
         word(file, text, &APPROVALS)
@@ -346,6 +354,7 @@ fn rule_keys(file: File<'_>, fragment: &RuleFragment) -> Option<RuleKeys> {
         matches: matches?,
         action: action?,
         outside_windows: outside?,
+        may_break: may_break?,
         approval: approval?,
         approval_expires: expires?,
         min_age: min_age?,
@@ -354,8 +363,8 @@ fn rule_keys(file: File<'_>, fragment: &RuleFragment) -> Option<RuleKeys> {
 }
 
 fn check_match(file: File<'_>, fragment: &Match) -> Option<MatchKeys> {
-    let classes = set(file, fragment.class.as_deref(), &CLASSES);
-    let severities = set(file, fragment.severity.as_deref(), &SEVERITIES);
+    let classes = words(file, fragment.class.as_deref(), &CLASSES);
+    let severities = words(file, fragment.severity.as_deref(), &SEVERITIES);
     let exploited = optional(fragment.exploited.as_ref(), |text| {
         word(file, text, &YES_OR_NO)
     });
@@ -383,6 +392,7 @@ impl RuleKeys {
         }
         put(self.action.as_ref(), &mut rule.action);
         put(self.outside_windows.as_ref(), &mut rule.outside_windows);
+        put(self.may_break.as_ref(), &mut rule.may_break);
         put(self.approval.as_ref(), &mut rule.approval);
         put(self.approval_expires.as_ref(), &mut rule.approval_expires);
         put(self.min_age.as_ref(), &mut rule.min_age);
@@ -405,7 +415,7 @@ impl MatchKeys {
     }
 }
 
-const CLASSES: [(&str, Class); 4] = [
+pub(super) const CLASSES: [(&str, Class); 4] = [
     ("security", Class::Security),
     ("patch", Class::Patch),
     ("minor", Class::Minor),
@@ -446,23 +456,15 @@ fn outside_windows(file: File<'_>, text: &Located<String>) -> Option<OutsideWind
     span.map(OutsideWindows::After)
 }
 
-fn allowed(file: File<'_>, classes: &[Located<String>]) -> Option<BTreeSet<Class>> {
-    match classes {
-        [only] if only.value == "*" => Some(Class::ALL.into_iter().collect()),
-        _ => all(classes.iter().map(|class| word(file, class, &CLASSES)))
-            .map(|list| list.into_iter().collect()),
-    }
-}
-
 /// Nothing written means anything; an empty list is a mistake.
-fn set<T: Copy + Ord>(
+pub(super) fn words<T: Copy + Ord>(
     file: File<'_>,
     texts: Option<&[Located<String>]>,
-    words: &[(&str, T)],
+    known: &[(&str, T)],
 ) -> Option<BTreeSet<T>> {
     match texts {
         None => Some(BTreeSet::new()),
-        Some(texts) => all(texts.iter().map(|text| word(file, text, words)))
+        Some(texts) => all(texts.iter().map(|text| word(file, text, known)))
             .map(|list| list.into_iter().collect()),
     }
 }
@@ -472,7 +474,10 @@ fn set<T: Copy + Ord>(
     clippy::option_option,
     reason = "the outer one says whether a problem was reported"
 )]
-fn optional<F, T>(value: Option<&F>, check: impl FnOnce(&F) -> Option<T>) -> Option<Option<T>> {
+pub(super) fn optional<F, T>(
+    value: Option<&F>,
+    check: impl FnOnce(&F) -> Option<T>,
+) -> Option<Option<T>> {
     match value {
         None => Some(None),
         Some(value) => check(value).map(Some),
@@ -490,15 +495,17 @@ pub(super) fn word<T: Copy>(
         .map(|(_, value)| *value);
     if found.is_none() {
         let known: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+        let near = values::nearest(&text.value, words.iter().map(|(word, _)| *word));
+        let near = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
         file.refuse(
             &text.place,
-            &format!("`{}` is none of {}", text.value, known.join(", ")),
+            &format!("`{}` is none of {}{near}", text.value, known.join(", ")),
         );
     }
     found
 }
 
-fn span(file: File<'_>, text: &Located<String>) -> Option<SignedDuration> {
+pub(super) fn span(file: File<'_>, text: &Located<String>) -> Option<SignedDuration> {
     let span = file.check(text, values::span)?;
     SignedDuration::try_from(span)
         .map_err(|err| file.refuse(&text.place, &err))
@@ -528,7 +535,7 @@ fn bounded(
 }
 
 /// All or nothing, but only after every item was looked at.
-fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
+pub(super) fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     let items: Vec<Option<T>> = items.collect();
     items.into_iter().collect()
 }
@@ -554,25 +561,40 @@ pub(super) fn required<'a, T>(
     value
 }
 
-fn places(windows: &[WindowFragment], rules: &[RuleFragment]) -> Vec<(Named, Place)> {
-    let windows = windows.iter().filter_map(|window| {
-        let id = window.id.as_ref()?;
-        Some((Named::Window(id.value.clone()), window.place.clone()))
+fn places(
+    windows: &[Drafted],
+    blackouts: &[BlackoutFragment],
+    rules: &[RuleFragment],
+) -> Vec<(Named, Place)> {
+    let windows = windows.iter().flat_map(|drafted| {
+        let (written, id) = (&drafted.written, &drafted.written.id);
+        let lines = written.lines.iter().enumerate();
+        let lines = lines.map(|(line, place)| (Named::Line(id.clone(), line), place.clone()));
+        lines.chain([(Named::Window(id.clone()), written.place.clone())])
+    });
+    let blackouts = blackouts.iter().filter_map(|blackout| {
+        let id = blackout.id.as_ref()?;
+        Some((Named::Blackout(id.value.clone()), blackout.place.clone()))
     });
     let rules = rules.iter().filter_map(|rule| {
         let name = rule.name.as_ref()?;
         Some((Named::Rule(name.value.clone()), rule.place.clone()))
     });
-    windows.chain(rules).collect()
+    windows.chain(blackouts).chain(rules).collect()
 }
 
 fn about(error: &PolicyError) -> Option<Named> {
     match error {
         PolicyError::NoRules => None,
-        PolicyError::WindowTwice(id) => Some(Named::Window(id.clone())),
+        PolicyError::WindowTwice(id) | PolicyError::Within { window: id, .. } => {
+            Some(Named::Window(id.clone()))
+        }
+        PolicyError::Overlaps { window, line, .. } => Some(Named::Line(window.clone(), *line)),
+        PolicyError::BlackoutTwice(id) => Some(Named::Blackout(id.clone())),
         PolicyError::RuleTwice(name)
         | PolicyError::NegativeAge(name)
         | PolicyError::DeadlineTooEarly(name)
+        | PolicyError::BreaksHard(name)
         | PolicyError::NoWindow { rule: name, .. }
         | PolicyError::NeverReached { rule: name, .. } => Some(Named::Rule(name.clone())),
     }

@@ -22,11 +22,14 @@ pub(super) struct Problems(RefCell<Vec<ConfigError>>);
 #[derive(Debug, Clone)]
 pub(super) struct Located<T> {
     pub(super) value: T,
+    /// Of its key.
     pub(super) place: Place,
+    /// Where its first letter stands, counted in bytes; none unless it is a text that is written as it is, without escapes.
+    pub(super) letters: Option<usize>,
 }
 
 /// A place in a file, with the key that stands there.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) at: (usize, usize),
     pub(super) key: String,
@@ -113,8 +116,35 @@ impl<'a> File<'a> {
             .ok()
     }
 
+    /// The place `bytes` after the first letter of a text; the place of its key where that cannot be told.
+    pub(super) fn inside(&self, text: &Located<String>, bytes: usize) -> Place {
+        let at = text
+            .letters
+            .map(|letters| self.position(letters.saturating_add(bytes)));
+        Place {
+            at: at.unwrap_or(text.place.at),
+            key: text.place.key.clone(),
+        }
+    }
+
+    /// Where the letters of a text begin: after its quotes, if nothing in it is escaped.
+    fn letters(&self, span: &Range<usize>, value: &str) -> Option<usize> {
+        let written = self.text.get(span.clone())?;
+        let quotes = [r#"""""#, "'''", "\"", "'"]
+            .into_iter()
+            .find(|quotes| written.starts_with(quotes))?;
+        let start = span.start.checked_add(quotes.len())?;
+        let end = span.end.checked_sub(quotes.len())?;
+        (self.text.get(start..end)? == value).then_some(start)
+    }
+
     fn at(&self, span: &Range<usize>) -> (usize, usize) {
-        let before = self.text.get(..span.start).unwrap_or(self.text);
+        self.position(span.start)
+    }
+
+    /// Line and column, counted from 1.
+    fn position(&self, offset: usize) -> (usize, usize) {
+        let before = self.text.get(..offset).unwrap_or(self.text);
         let line = before.bytes().filter(|byte| *byte == b'\n').count();
         let column = before
             .rsplit('\n')
@@ -146,17 +176,14 @@ impl<'a> Reader<'a> {
 
     pub(super) fn text(&mut self, key: &'static str) -> Option<Located<String>> {
         let (value, place) = self.get(key)?;
-        self.expect("a text", value, &place, DeValue::as_str)
-            .map(|text| Located {
-                value: text.to_owned(),
-                place,
-            })
+        self.expect("a text", value.get_ref(), &place, DeValue::as_str)
+            .map(|text| self.located(text, &value.span(), place))
     }
 
     pub(super) fn number(&mut self, key: &'static str) -> Option<Located<i64>> {
         let (value, place) = self.get(key)?;
         let integer = |value: &'a DeValue<'a>| value.as_integer();
-        let integer = self.expect("a whole number", value, &place, integer)?;
+        let integer = self.expect("a whole number", value.get_ref(), &place, integer)?;
         let Ok(number) = i64::from_str_radix(integer.as_str(), integer.radix()) else {
             self.file.refuse(&place, "the number is too large");
             return None;
@@ -164,27 +191,29 @@ impl<'a> Reader<'a> {
         Some(Located {
             value: number,
             place,
+            letters: None,
         })
     }
 
     pub(super) fn flag(&mut self, key: &'static str) -> Option<Located<bool>> {
         let (value, place) = self.get(key)?;
-        self.expect("true or false", value, &place, DeValue::as_bool)
-            .map(|value| Located { value, place })
+        self.expect("true or false", value.get_ref(), &place, DeValue::as_bool)
+            .map(|value| Located {
+                value,
+                place,
+                letters: None,
+            })
     }
 
     /// A text or a list of texts.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<Located<String>>> {
         let (value, place) = self.get(key)?;
-        if let Some(text) = value.as_str() {
-            return Some(vec![Located {
-                value: text.to_owned(),
-                place,
-            }]);
+        if let Some(text) = value.get_ref().as_str() {
+            return Some(vec![self.located(text, &value.span(), place)]);
         }
         let list = self.expect(
             "a text or a list of texts",
-            value,
+            value.get_ref(),
             &place,
             DeValue::as_array,
         )?;
@@ -195,17 +224,14 @@ impl<'a> Reader<'a> {
                 key: place.key.clone(),
             };
             let text = self.expect("a text", item.get_ref(), &place, DeValue::as_str)?;
-            texts.push(Located {
-                value: text.to_owned(),
-                place,
-            });
+            texts.push(self.located(text, &item.span(), place));
         }
         Some(texts)
     }
 
     pub(super) fn table(&mut self, key: &'static str) -> Option<Reader<'a>> {
         let (value, place) = self.get(key)?;
-        let table = self.expect("a table", value, &place, DeValue::as_table)?;
+        let table = self.expect("a table", value.get_ref(), &place, DeValue::as_table)?;
         Some(Self {
             file: self.file,
             path: place.key.clone(),
@@ -220,7 +246,13 @@ impl<'a> Reader<'a> {
         let Some((value, place)) = self.get(key) else {
             return Vec::new();
         };
-        let Some(list) = self.expect("a list of tables", value, &place, DeValue::as_array) else {
+        let list = self.expect(
+            "a list of tables",
+            value.get_ref(),
+            &place,
+            DeValue::as_array,
+        );
+        let Some(list) = list else {
             return Vec::new();
         };
         let mut tables = Vec::new();
@@ -256,10 +288,18 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn get(&mut self, key: &'static str) -> Option<(&'a DeValue<'a>, Place)> {
+    fn get(&mut self, key: &'static str) -> Option<(&'a Spanned<DeValue<'a>>, Place)> {
         self.asked.insert(key);
         let (name, value) = self.table.get_key_value(key)?;
-        Some((value.get_ref(), self.place_of(name)))
+        Some((value, self.place_of(name)))
+    }
+
+    fn located(&self, text: &str, span: &Range<usize>, place: Place) -> Located<String> {
+        Located {
+            value: text.to_owned(),
+            place,
+            letters: self.file.letters(span, text),
+        }
     }
 
     fn place_of(&self, key: &Spanned<std::borrow::Cow<'_, str>>) -> Place {

@@ -214,14 +214,14 @@ fn mistakes_in_the_policy_are_reported_together_with_those_in_the_main_file() {
 
 #[test]
 fn every_mistake_in_a_policy_is_reported() {
-    let text = "[time]\nzone = \"+01:00\"\n[[window]]\nid = \"w\"\nopens = [\"Sun 02:00\", \"Sun *-*-1..7 01:00\"]\nlasts = \"25h\"\n\
+    let text = "[time]\nzone = \"+01:00\"\n[[window]]\nid = \"w\"\nopens = [\"Sun 02:00\", \"Sun *-*-7..1 01:00\"]\nlasts = \"25h\"\n\
                 allow = [\"securty\"]\n[[policy]]\nname = \"p\"\nmatch = { class = \"patch\", severty = [\"low\"] }\noutside_windows = \"later\"\nmin_age = \"100d\"\n";
     assert_eq!(
         policy_mistakes(text),
         [
-            "policy.toml:2:1: time.zone: `+01:00` is not a time zone by name, such as `Europe/Berlin`",
-            "policy.toml:5:23: window.opens: dates such as `*-*-1..7` are not supported yet; use days of the week",
-            "policy.toml:7:10: window.allow: `securty` is none of `security`, `patch`, `minor`, `major`",
+            "policy.toml:2:9: time.zone: `+01:00` is a fixed offset, which is wrong for half of the year wherever clocks change; name a place, such as `Europe/Berlin`, or `UTC`",
+            "policy.toml:5:34: window.opens: `7..1` runs backwards; write `1..7`",
+            "policy.toml:7:10: window.allow: `securty` is none of `security`, `patch`, `minor`, `major`; did you mean `security`?",
             "policy.toml:8:1: policy.approval: is required",
             "policy.toml:10:28: policy.match.severty: unknown key, did you mean `severity`?",
             "policy.toml:11:1: policy.outside_windows: `later` is none of `never`, `at-once`, `after 4h` (a time up to 90 days)",
@@ -287,7 +287,7 @@ fn the_main_file_changes_the_policy_it_names() {
             .iter()
             .find(|rule| rule.name == "patch")
             .unwrap();
-        let windows: Vec<&str> = policy.windows().iter().map(Window::id).collect();
+        let windows: Vec<&str> = policy.schedule().windows().iter().map(Window::id).collect();
         (
             policy.zone().iana_name().unwrap().to_owned(),
             windows,

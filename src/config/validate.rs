@@ -10,6 +10,7 @@ use crate::config::fragments::{self, Main, Text};
 use crate::config::policy::{self, Changes, SHIPPED, missing, required, word};
 use crate::config::reader::{File, Located, Place, Problems, ReadFile, Reader};
 use crate::config::values::{self, show_span};
+use crate::config::windows::WrittenWindow;
 use crate::config::{
     ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
     Run, Settings,
@@ -127,10 +128,16 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
         "/var/lib/mastopatch",
         values::absolute,
     );
-    let changes = policy::changes(file, &written.changes);
+    let host = host(file.read);
+    let changes = policy::changes(file, &written.changes, &host);
     // Without good changes, the policy is still checked by itself, so that all mistakes come out at once.
     let applied = changes.clone().unwrap_or_default();
-    let policy = read_policy(file, written.policy.as_ref(), &applied);
+    let policies = Policies {
+        file,
+        changes: &applied,
+        host: &host,
+    };
+    let policy = policies.read(written.policy.as_ref());
     let docker = or(
         file,
         &written.docker.socket,
@@ -140,18 +147,18 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
     .map(|socket| Docker { socket });
     let github = check_github(file, &written.github, credentials);
     let update_check = check_update_check(file, &written.update_check);
-    let instances = check_instances(file, &written, &applied, policy.as_ref());
+    let instances = check_instances(&policies, &written, policy.as_ref());
     let run = check_run(file, &written.run);
     let mail = match &written.mail {
         None => Some(None),
         Some(mail) => check_mail(file, mail, credentials).map(Some),
     };
     changes?;
-    let (policy_file, policy) = policy?;
+    let Found { path, policy, .. } = policy?;
     Some(Settings {
         file: file.name.to_owned(),
         state_dir: state_dir?,
-        policy_file,
+        policy_file: path,
         policy,
         docker: docker?,
         github: github?,
@@ -162,43 +169,75 @@ fn check(file: File<'_>, credentials: Option<&Path>) -> Option<Settings> {
     })
 }
 
-/// The policy of this name or in this file, with the changes of the main file; the default one where none is named.
-fn read_policy(
-    file: File<'_>,
-    named: Option<&Located<String>>,
-    changes: &Changes,
-) -> Option<(PathBuf, Policy)> {
-    let name = named.map_or(DEFAULT_POLICY, |name| name.value.as_str());
-    let changes = Some((file.name, changes));
-    if let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
-        let path = PathBuf::from(format!("{name}.toml"));
-        let policy = policy::parse(&path, text, changes, file.problems)?;
-        return Some((PathBuf::from(name), policy));
-    }
-    let place = named.map(|name| name.place.clone())?;
-    let path = file
-        .name
-        .parent()
-        .unwrap_or_else(|| Path::new(""))
-        .join(name);
-    match (file.read)(&path) {
-        Ok(text) => {
-            policy::parse(&path, &text, changes, file.problems).map(|policy| (path, policy))
-        }
-        Err(err) => {
-            let shipped: Vec<String> = SHIPPED
-                .iter()
-                .map(|(name, _)| format!("`{name}`"))
-                .collect();
-            file.refuse(
-                &place,
-                &format!(
-                    "`{name}` is none of the policies {}, and the file cannot be read: `{}`: {err}",
-                    shipped.join(", "),
-                    path.display()
-                ),
+/// What makes this host's jitter its own: a number made when it was installed, and its name, since copies of one disk
+/// have the same number.
+fn host(read: ReadFile) -> String {
+    let files = ["/etc/machine-id", "/proc/sys/kernel/hostname"];
+    files
+        .map(|path| read(Path::new(path)).unwrap_or_default().trim().to_owned())
+        .join("/")
+}
+
+/// How the policies that a file names are found.
+struct Policies<'a> {
+    file: File<'a>,
+    changes: &'a Changes,
+    host: &'a str,
+}
+
+/// A policy that was found.
+#[derive(Debug, Clone)]
+struct Found {
+    /// Its file, or its name if it is a shipped one.
+    path: PathBuf,
+    policy: Policy,
+    written: Vec<WrittenWindow>,
+}
+
+impl Policies<'_> {
+    /// The policy of this name or in this file, with the changes of the main file; the default one where none is named.
+    fn read(&self, named: Option<&Located<String>>) -> Option<Found> {
+        let file = self.file;
+        let name = named.map_or(DEFAULT_POLICY, |name| name.value.as_str());
+        let parse = |path: PathBuf, text: &str, shown: PathBuf| {
+            let changes = Some((file.name, self.changes));
+            let (policy, written) = policy::parse(&path, text, changes, self.host, file.problems)?;
+            Some(Found {
+                path: shown,
+                policy,
+                written,
+            })
+        };
+        if let Some((name, text)) = SHIPPED.iter().find(|(shipped, _)| *shipped == name) {
+            return parse(
+                PathBuf::from(format!("{name}.toml")),
+                text,
+                PathBuf::from(name),
             );
-            None
+        }
+        let place = named.map(|name| name.place.clone())?;
+        let path = file
+            .name
+            .parent()
+            .unwrap_or_else(|| Path::new(""))
+            .join(name);
+        match (file.read)(&path) {
+            Ok(text) => parse(path.clone(), &text, path),
+            Err(err) => {
+                let shipped: Vec<String> = SHIPPED
+                    .iter()
+                    .map(|(name, _)| format!("`{name}`"))
+                    .collect();
+                file.refuse(
+                    &place,
+                    &format!(
+                        "`{name}` is none of the policies {}, and the file cannot be read: `{}`: {err}",
+                        shipped.join(", "),
+                        path.display()
+                    ),
+                );
+                None
+            }
         }
     }
 }
@@ -248,11 +287,11 @@ fn check_update_check(
 }
 
 fn check_instances(
-    file: File<'_>,
+    policies: &Policies<'_>,
     main: &Main,
-    changes: &Changes,
-    usual: Option<&(PathBuf, Policy)>,
+    usual: Option<&Found>,
 ) -> Option<Vec<Instance>> {
+    let file = policies.file;
     if main.instances.is_empty() {
         missing(file, &main.place, "instance");
         return None;
@@ -285,20 +324,24 @@ fn check_instances(
         {
             twice(&fragment.project, "project");
         }
-        checked.push(check_instance(file, fragment, changes, usual));
+        checked.push(check_instance(policies, fragment, usual));
     }
     checked.into_iter().collect()
 }
 
 fn check_instance(
-    file: File<'_>,
+    policies: &Policies<'_>,
     fragment: &fragments::Instance,
-    changes: &Changes,
-    usual: Option<&(PathBuf, Policy)>,
+    usual: Option<&Found>,
 ) -> Option<Instance> {
-    let policy = match &fragment.policy {
-        Some(name) => read_policy(file, Some(name), changes),
+    let file = policies.file;
+    let found = match &fragment.policy {
+        Some(name) => policies.read(Some(name)),
         None => usual.cloned(),
+    };
+    let found = match &fragment.windows {
+        None => found,
+        Some(ids) => found.and_then(|found| with_only(file, found, ids)),
     };
     let name = required(file, &fragment.place, "name", fragment.name.as_ref())
         .and_then(|name| file.check(name, values::name));
@@ -321,9 +364,26 @@ fn check_instance(
         project: project?,
         main_image: main_image?,
         streaming_image: streaming_image?,
-        policy_file: policy.as_ref().map(|(file, _)| file.clone())?,
-        policy: policy?.1,
+        policy_file: found.as_ref().map(|found| found.path.clone())?,
+        written: found.as_ref().map(|found| found.written.clone())?,
+        policy: found?.policy,
     })
+}
+
+/// The same policy with only the windows of these ids.
+fn with_only(file: File<'_>, found: Found, ids: &[Located<String>]) -> Option<Found> {
+    let windows = found.policy.schedule().windows();
+    let known: Vec<(&str, ())> = windows.iter().map(|window| (window.id(), ())).collect();
+    policy::all(ids.iter().map(|id| word(file, id, &known)))?;
+    let wanted: Vec<&str> = ids.iter().map(|id| id.value.as_str()).collect();
+    let place = ids.first().map(|id| id.place.clone())?;
+    match found.policy.with_only_windows(&wanted) {
+        Ok(policy) => Some(Found { policy, ..found }),
+        Err(errors) => {
+            errors.iter().for_each(|err| file.refuse(&place, err));
+            None
+        }
+    }
 }
 
 fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {

@@ -224,30 +224,10 @@ pub(super) fn name(text: &str) -> Result<String, BadValue> {
 pub(super) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = text.chars().count().div_ceil(3);
     known
-        .map(|word| (distance(text, word), word))
+        .map(|word| (strsim::osa_distance(text, word), word))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, word)| word)
-}
-
-/// How many letters must be put in, taken out or changed to make one word of the other.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (position, letter) in from.chars().enumerate() {
-        let mut corner = position;
-        let mut left = position.saturating_add(1);
-        let mut next = vec![left];
-        for (other, above) in to.chars().zip(row.iter().skip(1)) {
-            let changed = corner.saturating_add(usize::from(letter != other));
-            left = changed
-                .min(above.saturating_add(1))
-                .min(left.saturating_add(1));
-            corner = *above;
-            next.push(left);
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 fn host_and_port(authority: &str) -> Option<(&str, Option<u16>)> {
@@ -439,6 +419,5 @@ mod tests {
         assert_eq!(nearest("projct", known()), Some("project"));
         assert_eq!(nearest("nmae", known()), Some("name"));
         assert_eq!(nearest("colour", known()), None);
-        assert_eq!(distance("kitten", "sitting"), 3);
     }
 }

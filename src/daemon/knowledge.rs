@@ -155,6 +155,8 @@ pub fn facts(
         planned: store.feed(&last_plan(&instance.name))?,
         quarantined,
         approvals: approvals(store, instance)?,
+        one_offs: Vec::new(),
+        clock_doubt: None,
         attempts: attempts(store, &instance.name)?,
         problems,
     })

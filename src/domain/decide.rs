@@ -1,5 +1,7 @@
 //! The decision: what is known, what follows from it, when it may happen, and why.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::advisory::Advisory;
@@ -76,6 +78,10 @@ pub fn decide(facts: &Facts, policy: &Policy, now: Timestamp, needed: SignedDura
                 policy,
                 now,
                 needed,
+                schedule: match facts.one_offs.as_slice() {
+                    [] => Cow::Borrowed(policy.schedule()),
+                    ordered => Cow::Owned(policy.schedule().with_one_offs(ordered)),
+                },
             }
             .settle(&mut target, &mut decision.obstacles, &mut reasons);
             decision.when = when;

@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::Severity;
-use crate::domain::window::Window;
+use crate::domain::window::{Overlap, Schedule, Strength, Window};
 
 /// What an update is to the operator.
 #[derive(
@@ -31,7 +31,8 @@ pub enum Class {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     zone: TimeZone,
-    windows: Vec<Window>,
+    require_sync: bool,
+    schedule: Schedule,
     rules: Vec<Rule>,
     pre_releases: bool,
 }
@@ -47,6 +48,8 @@ pub struct Rule {
     pub action: Action,
     /// Whether a matching update may start outside of maintenance windows.
     pub outside_windows: OutsideWindows,
+    /// The blackouts in which it may go on. Nothing goes on in a hard one, so only soft ones can be named.
+    pub may_break: BTreeSet<Strength>,
     /// Who must agree first.
     pub approval: Approvals,
     /// How long an approval holds.
@@ -128,6 +131,32 @@ pub enum PolicyError {
     /// Two windows with the same id.
     #[error("two windows are called `{0}`")]
     WindowTwice(String),
+    /// Two blackouts with the same id.
+    #[error("two blackouts are called `{0}`")]
+    BlackoutTwice(String),
+    /// A window whose openings overlap.
+    #[error("the openings of window `{window}` overlap: {why}")]
+    Overlaps {
+        /// The window.
+        window: String,
+        /// Which line of its calendar, counted from 0.
+        line: usize,
+        /// How, and what to do.
+        why: String,
+    },
+    /// A window that is good for nothing.
+    #[error(
+        "window `{window}` is open only when `{other}` is, which allows the same; take one of them away"
+    )]
+    Within {
+        /// The window.
+        window: String,
+        /// The other one.
+        other: String,
+    },
+    /// A rule that goes on in hard blackouts.
+    #[error("rule `{0}` cannot break a hard blackout, nothing does; make the blackout soft")]
+    BreaksHard(String),
     /// Two rules with the same name.
     #[error("two rules are called `{0}`")]
     RuleTwice(String),
@@ -156,19 +185,16 @@ pub enum PolicyError {
 }
 
 impl Policy {
-    /// Checks rules and windows against each other and returns every problem found.
+    /// Checks rules, windows and blackouts against each other and returns every problem found.
     ///
     /// `zone` is the zone in which dates are shown to the operator.
     pub fn new(
         zone: TimeZone,
-        windows: Vec<Window>,
+        schedule: Schedule,
         rules: Vec<Rule>,
         pre_releases: bool,
     ) -> Result<Self, Vec<PolicyError>> {
-        let mut problems = Vec::new();
-        let mut ids = BTreeSet::new();
-        let twice = windows.iter().filter(|window| !ids.insert(window.id()));
-        problems.extend(twice.map(|window| PolicyError::WindowTwice(window.id().to_owned())));
+        let mut problems = problems_of(&schedule);
         let mut names = BTreeSet::new();
         let twice = rules
             .iter()
@@ -181,6 +207,9 @@ impl Policy {
             if rule.min_age.is_negative() {
                 problems.push(PolicyError::NegativeAge(rule.name.clone()));
             }
+            if rule.may_break.contains(&Strength::Hard) {
+                problems.push(PolicyError::BreaksHard(rule.name.clone()));
+            }
             if rule
                 .deadline
                 .is_some_and(|deadline| deadline < rule.min_age)
@@ -191,7 +220,7 @@ impl Policy {
                 let closed = rule
                     .matches
                     .all_classes()
-                    .find(|class| !windows.iter().any(|window| window.allows(*class)));
+                    .find(|class| !schedule.allows(*class));
                 problems.extend(closed.map(|class| PolicyError::NoWindow {
                     rule: rule.name.clone(),
                     class,
@@ -209,7 +238,8 @@ impl Policy {
         if problems.is_empty() {
             Ok(Self {
                 zone,
-                windows,
+                require_sync: true,
+                schedule,
                 rules,
                 pre_releases,
             })
@@ -218,9 +248,30 @@ impl Policy {
         }
     }
 
-    /// The maintenance windows.
-    pub fn windows(&self) -> &[Window] {
-        &self.windows
+    /// The same policy; with `false`, a clock that is not synchronised closes nothing.
+    #[must_use]
+    pub fn requiring_sync(self, require_sync: bool) -> Self {
+        Self {
+            require_sync,
+            ..self
+        }
+    }
+
+    /// The same rules with only these windows of it; gives every problem that follows.
+    pub fn with_only_windows(self, ids: &[&str]) -> Result<Self, Vec<PolicyError>> {
+        let schedule = self.schedule.with_only(ids);
+        let policy = Self::new(self.zone, schedule, self.rules, self.pre_releases)?;
+        Ok(policy.requiring_sync(self.require_sync))
+    }
+
+    /// The maintenance windows and blackouts.
+    pub const fn schedule(&self) -> &Schedule {
+        &self.schedule
+    }
+
+    /// Whether a clock that is not synchronised closes everything.
+    pub const fn requires_sync(&self) -> bool {
+        self.require_sync
     }
 
     /// The rules, in the order in which they are asked.
@@ -245,10 +296,69 @@ impl Policy {
 
     /// An instant as the operator reads it, `Sun 2026-03-29 03:00 CEST`.
     pub fn show(&self, at: Timestamp) -> String {
-        at.to_zoned(self.zone.clone())
-            .strftime("%a %Y-%m-%d %H:%M %Z")
-            .to_string()
+        show(at, &self.zone)
     }
+}
+
+/// An instant as people in a zone read it, `Sun 2026-03-29 03:00 CEST`.
+pub fn show(at: Timestamp, zone: &TimeZone) -> String {
+    at.to_zoned(zone.clone())
+        .strftime("%a %Y-%m-%d %H:%M %Z")
+        .to_string()
+}
+
+fn problems_of(schedule: &Schedule) -> Vec<PolicyError> {
+    let mut problems = Vec::new();
+    let mut ids = BTreeSet::new();
+    let twice = schedule
+        .blackouts()
+        .iter()
+        .filter(|one| !ids.insert(one.id()));
+    problems.extend(twice.map(|one| PolicyError::BlackoutTwice(one.id().to_owned())));
+    let mut ids = BTreeSet::new();
+    for (position, window) in schedule.windows().iter().enumerate() {
+        let id = || window.id().to_owned();
+        if !ids.insert(window.id()) {
+            problems.push(PolicyError::WindowTwice(id()));
+            continue;
+        }
+        if let Some(overlap) = window.overlap() {
+            problems.push(PolicyError::Overlaps {
+                window: id(),
+                line: overlap.line,
+                why: overlap_in_words(window, &overlap),
+            });
+        }
+        let others = schedule.windows().iter().enumerate();
+        // Of two that are the same, the later one is told.
+        let wider = others
+            .filter(|(other, _)| *other != position)
+            .find(|(other, wider)| {
+                window.is_within(wider) && (*other < position || !wider.is_within(window))
+            });
+        problems.extend(wider.map(|(_, wider)| PolicyError::Within {
+            window: id(),
+            other: wider.id().to_owned(),
+        }));
+    }
+    problems
+}
+
+fn overlap_in_words(window: &Window, overlap: &Overlap) -> String {
+    let line = |position: usize| window.opens().get(position).map(ToString::to_string);
+    let (this, that) = (
+        line(overlap.line).unwrap_or_default(),
+        line(overlap.with).unwrap_or_default(),
+    );
+    let lasts = window.lasts();
+    let at = overlap.at.strftime("%a %Y-%m-%d %H:%M");
+    if overlap.apart.is_zero() {
+        return format!("`{this}` and `{that}` both open on {at}; take one of them away");
+    }
+    format!(
+        "`{this}` opens on {at}, {:#} after `{that}`, which is open for {lasts:#}; let it last {:#} at the most, or make two windows",
+        overlap.apart, overlap.apart
+    )
 }
 
 impl Class {
@@ -305,126 +415,4 @@ impl fmt::Display for Class {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rule(name: &str, classes: &[Class], severities: &[Severity]) -> Rule {
-        Rule {
-            name: name.to_owned(),
-            matches: Matches {
-                classes: classes.iter().copied().collect(),
-                severities: severities.iter().copied().collect(),
-                ..Matches::default()
-            },
-            action: Action::Update,
-            outside_windows: OutsideWindows::AtOnce,
-            approval: Approvals::None,
-            approval_expires: SignedDuration::from_hours(168),
-            min_age: SignedDuration::ZERO,
-            deadline: None,
-        }
-    }
-
-    #[test]
-    fn the_first_rule_that_matches_decides() {
-        let rules = vec![
-            rule("critical", &[Class::Security], &[Severity::Critical]),
-            rule("security", &[Class::Security], &[]),
-            rule("rest", &[], &[]),
-        ];
-        let policy = Policy::new(TimeZone::UTC, vec![], rules, false).unwrap();
-        let name = |class, severity| {
-            let subject = Subject {
-                class,
-                severity,
-                exploited: false,
-                fork: false,
-                age: SignedDuration::ZERO,
-            };
-            policy.rule_for(&subject).unwrap().name.clone()
-        };
-        assert_eq!(name(Class::Security, Some(Severity::Critical)), "critical");
-        assert_eq!(name(Class::Security, Some(Severity::High)), "security");
-        assert_eq!(name(Class::Security, None), "security");
-        assert_eq!(name(Class::Major, None), "rest");
-    }
-
-    #[test]
-    fn all_problems_of_a_policy_are_found_at_once() {
-        let rules = vec![
-            rule("all", &[], &[]),
-            Rule {
-                outside_windows: OutsideWindows::Never,
-                ..rule("late", &[Class::Minor], &[])
-            },
-            rule("all", &[Class::Patch], &[Severity::Low]),
-        ];
-        let problems = Policy::new(TimeZone::UTC, vec![], rules, false).unwrap_err();
-        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        assert_eq!(
-            texts,
-            [
-                "two rules are called `all`",
-                "rule `late` waits for a window, but no window allows minor",
-                "rule `late` can never match, because rule `all` before it matches all of it",
-                "rule `all` can never match, because rule `all` before it matches all of it",
-            ]
-        );
-        assert_eq!(
-            Policy::new(TimeZone::UTC, vec![], vec![], false).unwrap_err(),
-            [PolicyError::NoRules]
-        );
-    }
-
-    #[test]
-    fn a_rule_may_ask_for_exploitation_forks_and_age() {
-        let base = Subject {
-            class: Class::Security,
-            severity: Some(Severity::Low),
-            exploited: false,
-            fork: false,
-            age: SignedDuration::from_hours(30),
-        };
-        let matches = |matches: Matches, subject: &Subject| matches.hold(subject);
-        let exploited = Matches {
-            exploited: Some(true),
-            ..Matches::default()
-        };
-        assert!(!matches(exploited.clone(), &base));
-        assert!(matches(
-            exploited.clone(),
-            &Subject {
-                exploited: true,
-                ..base
-            }
-        ));
-        let forks = Matches {
-            fork: Some(true),
-            ..Matches::default()
-        };
-        assert!(!matches(forks.clone(), &base));
-        assert!(matches(forks, &Subject { fork: true, ..base }));
-        let old = |hours| Matches {
-            older_than: Some(SignedDuration::from_hours(hours)),
-            ..Matches::default()
-        };
-        assert!(matches(old(30), &base) && !matches(old(31), &base));
-        // What an earlier rule takes, a later one never sees.
-        assert!(Matches::default().covers(&exploited));
-        assert!(old(24).covers(&old(48)) && !old(48).covers(&old(24)));
-        assert!(!exploited.covers(&Matches::default()));
-    }
-
-    #[test]
-    fn a_deadline_before_the_minimum_age_is_refused() {
-        let rules = vec![Rule {
-            min_age: SignedDuration::from_hours(48),
-            deadline: Some(SignedDuration::from_hours(24)),
-            ..rule("late", &[], &[])
-        }];
-        assert_eq!(
-            Policy::new(TimeZone::UTC, vec![], rules, false).unwrap_err(),
-            [PolicyError::DeadlineTooEarly("late".to_owned())]
-        );
-    }
-}
+mod tests;

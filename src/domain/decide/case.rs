@@ -1,5 +1,7 @@
 //! What the rules, people's orders and the host make of a target.
 
+use std::borrow::Cow;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::timing::{self, Gate, Timing};
@@ -7,6 +9,7 @@ use super::{About, Approval, Dates, Facts, Reason, Target, When, attempts};
 use crate::domain::installed::Origin;
 use crate::domain::path::{self, Obstacle, Weight};
 use crate::domain::policy::{Action, Approvals, Policy, Rule, Subject};
+use crate::domain::window::Schedule;
 
 /// One decision in the making.
 pub(super) struct Case<'a> {
@@ -14,6 +17,8 @@ pub(super) struct Case<'a> {
     pub(super) policy: &'a Policy,
     pub(super) now: Timestamp,
     pub(super) needed: SignedDuration,
+    /// The policy's calendar with the windows that people opened.
+    pub(super) schedule: Cow<'a, Schedule>,
 }
 
 impl Case<'_> {
@@ -146,6 +151,17 @@ impl Case<'_> {
         }
         if let Some(doubt) = facts.published.clock_doubt() {
             reasons.push(Reason::new(About::Window, doubt));
+            return When::Blocked;
+        }
+        if let Some(doubt) = facts
+            .clock_doubt
+            .as_deref()
+            .filter(|_| self.policy.requires_sync())
+        {
+            let text = format!(
+                "{doubt} While that is so, every window is closed; `mastopatch apply` starts it all the same."
+            );
+            reasons.push(Reason::new(About::Window, text));
             return When::Blocked;
         }
         let stuck = attempts::is_held(facts, self.policy, reasons);

@@ -12,6 +12,7 @@ use crate::domain::installed::Installed;
 use crate::domain::path::{self, Host, Path};
 use crate::domain::published::Published;
 use crate::domain::version::{NotAVersion, ReleaseLine, ReleaseVersion};
+use crate::domain::window::OneOff;
 
 /// Everything that is known about one instance and about the world's releases.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +38,10 @@ pub struct Facts {
     /// The plan that was made last, with its version, by [`crate::domain::plan::Plan::approval_hash`]; where one is given, only
     /// an approval of this very plan counts.
     pub planned: Option<(ReleaseVersion, String)>,
+    /// Windows that people opened once.
+    pub one_offs: Vec<OneOff>,
+    /// Why this host's clock is not to be trusted, as a sentence with its full stop.
+    pub clock_doubt: Option<String>,
     /// What could not be read about this instance, as sentences. While there are any, nothing is called "not listed".
     pub problems: Vec<String>,
 }
@@ -122,6 +127,8 @@ impl Facts {
             pin: None,
             attempts: Vec::new(),
             planned: None,
+            one_offs: Vec::new(),
+            clock_doubt: None,
             problems: Vec::new(),
         }
     }

@@ -1,11 +1,13 @@
 //! When a chosen update may start under its rule.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::case::Case;
 use crate::domain::decide::{About, Reason, Target, When};
 use crate::domain::policy::{OutsideWindows, Policy, Rule};
-use crate::domain::window::{Opening, Window};
+use crate::domain::window::Slot;
 
 /// Something that keeps an update from starting before an instant.
 pub(super) struct Gate {
@@ -62,6 +64,8 @@ pub(super) fn age(
     Gate { until, because }
 }
 
+/// When an update whose gates are open from some instant on may start: in a window, or outside of them if its rule says
+/// so. A hard blackout comes before everything, a soft one before all but the rules that may break it.
 pub(super) fn when(
     case: &Case<'_>,
     rule: &Rule,
@@ -76,6 +80,7 @@ pub(super) fn when(
     if from == Timestamp::MAX {
         return Timing::never();
     }
+    blackouts(case, rule, reasons);
     let outside = match rule.outside_windows {
         OutsideWindows::Never => None,
         OutsideWindows::AtOnce => Some(from),
@@ -84,52 +89,108 @@ pub(super) fn when(
             Some(free.unwrap_or(Timestamp::MAX).max(from))
         }
     };
-    let window = next_window(case, target, from, outside, reasons);
+    // Outside of windows only blackouts are in the way; an end without a start is one that never ends.
+    let outside = outside.and_then(|wanted| {
+        let (start, until) = case
+            .schedule
+            .first_free(&rule.may_break, wanted, case.needed)?;
+        Some(Outside {
+            wanted,
+            start,
+            until,
+        })
+    });
+    let window = next_window(case, rule, target, from, outside.is_some(), reasons);
     let before = |because: &str| match gate {
         Some(gate) => format!("{}. {because}", gate.because).trim_end().to_owned(),
         None => because.to_owned(),
     };
     match (window, outside) {
-        (Some((start, opening, id)), free) if free.is_none_or(|free| start <= free) => {
-            in_window(case, (start, opening, id), before, reasons)
+        (Some((start, slot)), outside)
+            if outside.as_ref().is_none_or(|free| start <= free.start) =>
+        {
+            in_window(case, (start, slot), before, reasons)
         }
         (_, Some(free)) => {
-            let text = match rule.outside_windows {
+            let mut text = match rule.outside_windows {
                 OutsideWindows::After(wait) => format!(
                     "Rule `{}` lets it start {} after publication, inside or outside of windows: from {}.",
                     rule.name,
                     in_words(wait),
-                    policy.show(free)
+                    policy.show(free.wanted)
                 ),
                 OutsideWindows::AtOnce | OutsideWindows::Never => format!(
                     "Rule `{}` lets it start at once, inside or outside of windows.",
                     rule.name
                 ),
             };
+            if free.start > free.wanted {
+                let because = case
+                    .schedule
+                    .blackouts_at(free.wanted, &rule.may_break)
+                    .first()
+                    .map(|(one, _)| format!("blackout `{}`", one.id()));
+                let because = because
+                    .unwrap_or_else(|| "a blackout that begins before it could be over".to_owned());
+                text = format!(
+                    "{text} Because of {because} that is {}.",
+                    policy.show(free.start)
+                );
+            }
             reasons.push(Reason::new(About::Window, text.as_str()));
-            Timing::from(free, now, None, None, before(&text))
+            Timing::from(free.start, now, None, free.until, before(&text))
         }
         (_, None) => Timing::never(),
     }
 }
 
+/// A start outside of windows.
+struct Outside {
+    /// From when on the rule allows it.
+    wanted: Timestamp,
+    /// From when on blackouts do, too.
+    start: Timestamp,
+    /// When the next blackout begins.
+    until: Option<Timestamp>,
+}
+
+/// Says which blackouts hold now, and what the rule makes of them.
+fn blackouts(case: &Case<'_>, rule: &Rule, reasons: &mut Vec<Reason>) {
+    for (blackout, end) in case.schedule.blackouts_at(case.now, &BTreeSet::new()) {
+        let broken = if rule.may_break.contains(&blackout.strength()) {
+            format!(", which rule `{}` may break", rule.name)
+        } else {
+            String::new()
+        };
+        let text = format!(
+            "Blackout `{}` ({}) holds until {}{broken}: {}.",
+            blackout.id(),
+            blackout.strength(),
+            case.policy.show(end),
+            blackout.reason().trim_end_matches('.')
+        );
+        reasons.push(Reason::new(About::Window, text));
+    }
+}
+
 fn in_window(
     case: &Case<'_>,
-    (start, opening, id): (Timestamp, Opening, &str),
+    (start, slot): (Timestamp, Slot<'_>),
     before: impl Fn(&str) -> String,
     reasons: &mut Vec<Reason>,
 ) -> Timing {
     let (policy, needed) = (case.policy, case.needed);
+    let (id, end) = (slot.window, slot.opening.end);
     let text = if start <= case.now {
         format!(
             "Window `{id}` is open until {} and leaves the {needed:#} that are needed.",
-            policy.show(opening.end)
+            policy.show(end)
         )
     } else {
         format!(
             "The next window that fits is `{id}`, from {} to {}.",
             policy.show(start),
-            policy.show(opening.end)
+            policy.show(end)
         )
     };
     reasons.push(Reason::new(About::Window, text.as_str()));
@@ -137,58 +198,58 @@ fn in_window(
         start,
         case.now,
         Some(id.to_owned()),
-        Some(opening.end),
+        Some(end),
         before(&text),
     )
 }
 
 /// The first start that a window allows; says why none does, unless it may start outside of windows anyway.
 fn next_window<'a>(
-    case: &Case<'a>,
+    case: &'a Case<'_>,
+    rule: &Rule,
     target: &Target,
     from: Timestamp,
-    outside: Option<Timestamp>,
+    may_be_outside: bool,
     reasons: &mut Vec<Reason>,
-) -> Option<(Timestamp, Opening, &'a str)> {
-    let (policy, now) = (case.policy, case.now);
+) -> Option<(Timestamp, Slot<'a>)> {
+    let (policy, now, schedule) = (case.policy, case.now, &case.schedule);
     let needed = case.needed.max(SignedDuration::ZERO);
     let mut say = |text: String| {
-        if outside.is_none() {
+        if !may_be_outside {
             reasons.push(Reason::new(About::Window, text));
         }
     };
-    let allowing: Vec<&Window> = policy
-        .windows()
+    let ordered = schedule
+        .one_offs()
         .iter()
-        .filter(|window| window.allows(target.class))
-        .collect();
-    if allowing.is_empty() {
+        .any(|one| one.allow.contains(&target.class));
+    if !schedule.allows(target.class) && !ordered {
         say(format!(
             "No maintenance window allows a {} update.",
             target.class
         ));
         return None;
     }
-    let starts = allowing
-        .iter()
-        .filter_map(|window| first_start(window, from, needed));
-    let first = starts.min_by_key(|(start, opening, _)| (*start, std::cmp::Reverse(opening.end)));
-    if first.is_none() {
+    let first = schedule.first_start(target.class, &rule.may_break, from, needed);
+    let Some((start, _)) = first else {
         say(format!(
-            "A run and its rollback need {needed:#}, and no maintenance window that allows a {} update lasts that long.",
+            "A run and its rollback need {needed:#}, and no maintenance window that allows a {} update is open for that long within 400 days.",
             target.class
         ));
-    }
-    let open = allowing
-        .iter()
-        .find_map(|window| window.current(now).map(|opening| (window.id(), opening)));
-    let waits = first.is_some_and(|(start, _, _)| start > now);
-    if let Some((open, opening)) =
-        open.filter(|(_, opening)| waits && from == now && opening.left(now) < needed)
-    {
+        return None;
+    };
+    let to = now
+        .checked_add(SignedDuration::from_nanos(1))
+        .unwrap_or(now);
+    let open = schedule
+        .slots(target.class, &rule.may_break, now, to)
+        .into_iter()
+        .find(|slot| slot.opening.holds(now));
+    if let Some(slot) = open.filter(|_| start > now && from == now) {
         say(format!(
-            "Window `{open}` is open until {}, but a run and its rollback need {needed:#}, which no longer fits.",
-            policy.show(opening.end)
+            "Window `{}` is open until {}, but a run and its rollback need {needed:#}, which no longer fits.",
+            slot.window,
+            policy.show(slot.opening.end)
         ));
     }
     first
@@ -223,25 +284,6 @@ impl Timing {
             when,
         }
     }
-}
-
-/// The first instant from `from` on at which `needed` still fits into an opening of the window.
-fn first_start(
-    window: &Window,
-    from: Timestamp,
-    needed: SignedDuration,
-) -> Option<(Timestamp, Opening, &str)> {
-    let now = window
-        .current(from)
-        .filter(|opening| opening.left(from) >= needed)
-        .map(|opening| (from, opening, window.id()));
-    let later = || {
-        let opening = window
-            .next_opening(from)
-            .filter(|_| window.lasts() >= needed)?;
-        Some((opening.start, opening, window.id()))
-    };
-    now.or_else(later)
 }
 
 /// Whole days from two on as days, everything else as hours and minutes.
