@@ -220,7 +220,7 @@ fn every_mistake_in_a_policy_is_reported() {
         policy_mistakes(text),
         [
             "policy.toml:2:9: time.zone: `+01:00` is a fixed offset, which is wrong for half of the year wherever clocks change; name a place, such as `Europe/Berlin`, or `UTC`",
-            "policy.toml:5:34: window.opens: `7..1` runs backwards; write `1..7`",
+            "policy.toml:5:32: window.opens: `7..1` runs backwards; write `1..7`",
             "policy.toml:7:10: window.allow: `securty` is none of `security`, `patch`, `minor`, `major`; did you mean `security`?",
             "policy.toml:8:1: policy.approval: is required",
             "policy.toml:10:28: policy.match.severty: unknown key, did you mean `severity`?",
