@@ -1,5 +1,8 @@
 //! What commands print with `--json`, as types. The schemas in `schemas/` are made of them, so that they cannot lie.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -9,9 +12,11 @@ use crate::domain::decide::{Decision, Standing};
 use crate::domain::feed::Alarm;
 use crate::domain::installed::Installed;
 use crate::domain::path::lines::Support;
-use crate::domain::path::{Host, Path};
+use crate::domain::path::{Host, Path as Way};
+use crate::domain::policy::Class;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
+use crate::domain::window::{OneOff, Strength};
 
 /// What every command prints that could not do what was asked.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -119,7 +124,7 @@ pub struct FindingsAnswer<'a> {
     /// How the support of the line that runs stands.
     pub support: Support,
     /// The way to the newest line; null where the releases are not known.
-    pub way: Option<&'a Path>,
+    pub way: Option<&'a Way>,
     /// Why the way is not known.
     pub way_unknown_because: Option<&'a str>,
     /// Why no update could be planned today, whatever the version.
@@ -225,6 +230,108 @@ pub struct Pinned<'a> {
     pub until: Option<Timestamp>,
 }
 
+/// `window next`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct WindowNextAnswer<'a> {
+    /// The calendar of each instance that is meant.
+    pub instances: Vec<OutlookAnswer<'a>>,
+}
+
+/// What the calendar of an instance has in store.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OutlookAnswer<'a> {
+    /// Its name.
+    pub instance: &'a str,
+    /// The policy's file, or the name of a shipped one.
+    pub policy: &'a Path,
+    /// The zone of the local times.
+    pub zone: &'a str,
+    /// The version of the time zone database; null where it does not say.
+    pub tz_version: Option<&'a str>,
+    /// When this was asked.
+    pub now: LocalInstant,
+    /// Whether something may start now, in a window.
+    pub open: bool,
+    /// Why not, as sentences.
+    pub closed_because: Vec<String>,
+    /// Seconds that a run and its way back take together.
+    pub needed_s: i64,
+    /// Whether that was measured here, or is a careful guess.
+    pub needed_is_measured: bool,
+    /// The next openings, as blackouts leave them; one that is open now comes first.
+    pub next: Vec<OpeningAnswer<'a>>,
+    /// The next blackouts, or those that hold.
+    pub blackouts: Vec<BlackoutAnswer<'a>>,
+    /// Rules that may start outside of windows, each with its condition.
+    pub outside_windows: Vec<String>,
+}
+
+/// An instant, twice.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct LocalInstant {
+    /// In UTC.
+    pub utc: Timestamp,
+    /// As the zone's wall clock shows it, with its offset.
+    pub local: String,
+}
+
+/// One opening of a window.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OpeningAnswer<'a> {
+    /// The window.
+    pub window: &'a str,
+    /// Whether a person opened it, once.
+    pub one_off: bool,
+    /// The first instant inside.
+    pub opens: LocalInstant,
+    /// The first instant after it.
+    pub closes: LocalInstant,
+    /// The last instant at which something may start; null where it is too short for a run and its way back.
+    pub latest_start: Option<LocalInstant>,
+    /// What may start in it.
+    pub allow: &'a BTreeSet<Class>,
+}
+
+/// A blackout that holds or comes.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct BlackoutAnswer<'a> {
+    /// Its id.
+    pub id: &'a str,
+    /// What it gives way to.
+    pub strength: Strength,
+    /// Why there is one.
+    pub reason: &'a str,
+    /// The first instant inside.
+    pub from: LocalInstant,
+    /// The first instant after it.
+    pub to: LocalInstant,
+}
+
+/// `window open` and `window close`.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(untagged)]
+pub enum WindowOpenAnswer<'a> {
+    /// It is open at that time.
+    Opened {
+        /// The window.
+        window: OneOffOpened<'a>,
+    },
+    /// By `window close`.
+    TakenBack(TakenBackAnswer<'a>),
+}
+
+/// A window that a person opened once.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct OneOffOpened<'a> {
+    /// The instance.
+    pub instance: &'a str,
+    /// The last instant at which something may start in it.
+    pub latest_start: Timestamp,
+    /// The window.
+    #[serde(flatten)]
+    pub one_off: &'a OneOff,
+}
+
 /// An order that was taken back.
 #[derive(Debug, Serialize, JsonSchema)]
 pub struct TakenBackAnswer<'a> {
@@ -237,7 +344,7 @@ pub struct TakenBackAnswer<'a> {
 pub struct TakenBack<'a> {
     /// The instance.
     pub instance: &'a str,
-    /// `approval`, `hold` or `pin`.
+    /// `approval`, `hold`, `pin` or `one-off window`.
     pub what: &'a str,
     /// Whether there was one.
     pub was_there: bool,

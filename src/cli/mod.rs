@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use crate::config;
+use crate::domain::policy::Class;
 use crate::exit::Exit;
 
 pub mod answers;
@@ -150,6 +151,11 @@ enum Command {
     },
     /// Take a pin back
     Unpin,
+    /// See when maintenance windows open, and open one once
+    Window {
+        #[command(subcommand)]
+        command: WindowCommand,
+    },
     /// Show every instance: version, last run, what waits. Asks nothing outside this host
     Status,
     /// List past runs, newest first
@@ -176,6 +182,51 @@ enum Command {
 enum ConfigCommand {
     /// Read configuration and policy, and list every mistake with file and line
     Check,
+}
+
+/// Shown under the help of `window open`.
+const OPEN: &str = "\
+When a security fix is announced for a time, hold that time open:
+  mastopatch window open 2026-11-26T13:00Z --lasts 3h --reason 'fix announced for 13:00 UTC'
+Policies still decide what starts in it and who must agree; nothing starts in a hard blackout.";
+
+#[derive(Debug, Subcommand)]
+enum WindowCommand {
+    /// List the next openings, in local time and UTC, each with its latest start, and say why nothing may start now
+    Next {
+        /// How many
+        #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=200))]
+        count: u16,
+    },
+    /// Open a window once, for instance for a fix that is announced for a certain time
+    #[command(after_help = OPEN)]
+    Open {
+        /// When it opens: 2026-11-26T13:00Z, or 2026-11-26T13:00 in the policy's zone
+        #[arg(value_name = "AT")]
+        at: String,
+        /// How long it is open: 15m to 24h
+        #[arg(long, default_value = "2h", value_name = "TIME")]
+        lasts: String,
+        /// What may start in it
+        #[arg(
+            long,
+            value_delimiter = ',',
+            default_value = "security,patch",
+            value_name = "CLASSES"
+        )]
+        allow: Vec<Class>,
+        /// Why; it is shown wherever the window is
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Open it in soft blackouts, too
+        #[arg(long)]
+        in_soft_blackout: bool,
+    },
+    /// Take a window that was opened once back
+    Close {
+        /// Its id, as `window next` shows it
+        id: String,
+    },
 }
 
 /// Runs the program.

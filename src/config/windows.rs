@@ -273,7 +273,7 @@ fn silent_lines(policy: &Policy, window: &Window, now: Timestamp) -> Vec<(usize,
                 });
                 return Some((position, format!("`{line}` does not open within {days} days{was}; take it away or give another day")));
             };
-            let open = openings.iter().any(|opening| policy.schedule().leaves_open(*opening));
+            let open = openings.iter().any(|opening| !policy.schedule().left_of(*opening, &BTreeSet::new()).is_empty());
             (!open).then(|| {
                 let by = policy.schedule().blackouts_at(next.start, &BTreeSet::new());
                 let id = by.first().map_or_else(|| "blackouts".to_owned(), |(one, _)| format!("blackout `{}`", one.id()));

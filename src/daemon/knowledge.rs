@@ -3,30 +3,27 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::SignedDuration;
+use jiff::Timestamp;
 use jiff::civil::Date;
 
 use super::feeds;
+use super::world::{STATE_FILE, open_store};
+use crate::adapters::clock::SystemClock;
 use crate::adapters::store::Store;
-use crate::config::{Instance, Settings};
+use crate::config::{ConfigErrors, Instance, Settings};
 use crate::domain::advisory::Advisory;
 use crate::domain::decide::{Approval, Attempt, Facts, Hold, Pin, Quarantined};
-use crate::domain::event::{Event, Outcome, Step};
+use crate::domain::event::{Event, Outcome, Step, UndoStep};
 use crate::domain::feed::{Alarm, AlarmKind, Offered};
 use crate::domain::installed::Installed;
 use crate::domain::path::Host;
 use crate::domain::published::Published;
 use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
+use crate::domain::window::Needed;
 use crate::engine::planner::{InstanceRef, Look};
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::store::{Journal, StoreError};
-
-/// Time that a run and its way back need together as long as nothing was measured on this host. A small
-/// host reported 10 minutes of backup and 6 of downtime for a minor step; the way back takes as long.
-const UNMEASURED: SignedDuration = SignedDuration::from_mins(45);
-/// Nothing starts with less left in a window, however fast the last runs were.
-const FLOOR: SignedDuration = SignedDuration::from_mins(15);
 
 /// Everything that is known of the outside.
 #[derive(Debug, Clone, Default)]
@@ -155,7 +152,7 @@ pub fn facts(
         planned: store.feed(&last_plan(&instance.name))?,
         quarantined,
         approvals: approvals(store, instance)?,
-        one_offs: Vec::new(),
+        one_offs: store.one_offs(&instance.name)?,
         clock_doubt: None,
         attempts: attempts(store, &instance.name)?,
         problems,
@@ -169,6 +166,7 @@ pub fn with_fresh_orders(
     mut facts: Facts,
 ) -> Result<Facts, StoreError> {
     facts.approvals = approvals(store, instance)?;
+    facts.one_offs = store.one_offs(&instance.name)?;
     facts.hold = hold(store, instance)?;
     facts.pin = pin(store, instance, &mut facts.problems)?;
     Ok(facts)
@@ -247,23 +245,41 @@ fn attempts(store: &Store, instance: &str) -> Result<Vec<Attempt>, StoreError> {
     Ok(attempts)
 }
 
-/// How long a run and its way back may take on this host: twice the slowest measured run, or a careful
-/// default before anything was measured.
-pub fn time_needed(store: &Store, instance: &Instance) -> Result<SignedDuration, StoreError> {
-    let mut slowest_ms = 0_u64;
-    for step in Step::ALL {
-        let longest = store
-            .durations(&instance.name, step)?
-            .into_iter()
-            .max()
-            .unwrap_or(0);
-        slowest_ms = slowest_ms.saturating_add(longest);
-    }
-    if slowest_ms == 0 {
-        return Ok(UNMEASURED);
-    }
-    let both = i64::try_from(slowest_ms.saturating_mul(2)).unwrap_or(i64::MAX);
-    Ok(SignedDuration::from_millis(both).max(FLOOR))
+/// How long a run and its way back take on this host, as its last runs measured.
+pub fn time_needed(store: &Store, instance: &Instance) -> Result<Needed, StoreError> {
+    let name = &instance.name;
+    let steps = Step::ALL.map(|step| store.durations(name, step));
+    let undo = UndoStep::ALL.map(|step| store.undo_durations(name, step));
+    let restored = !store
+        .undo_durations(name, UndoStep::RestoreData)?
+        .is_empty();
+    Ok(Needed::measured(
+        &steps.into_iter().collect::<Result<Vec<_>, _>>()?,
+        &undo.into_iter().collect::<Result<Vec<_>, _>>()?,
+        restored,
+    ))
+}
+
+/// What is wrong with the windows of all instances today, by what their runs measured on this host; see
+/// [`Settings::faults`]. Makes no state file.
+pub fn faults(settings: &Settings, now: Timestamp) -> Result<(), ConfigErrors> {
+    let there = settings
+        .state_dir
+        .join(STATE_FILE)
+        .try_exists()
+        .unwrap_or(false);
+    let store = there.then(|| open_store(settings).ok()).flatten();
+    settings.faults(now, |instance| {
+        let measured = store
+            .as_ref()
+            .and_then(|store| time_needed(store, instance).ok());
+        measured.unwrap_or(Needed::UNMEASURED)
+    })
+}
+
+/// Why this host's clock is not to be trusted, if it is not.
+pub fn clock_doubt(_clock: &SystemClock) -> Option<String> {
+    None
 }
 
 /// The instance, as the planner wants it.

@@ -394,7 +394,7 @@ impl Daemon {
         let look = look(world, &knowledge::instance_ref(instance), depth).await?;
         let store = world.store();
         let facts = knowledge::facts(store, instance, &look, published)?;
-        let needed = knowledge::time_needed(store, instance)?;
+        let needed = knowledge::time_needed(store, instance)?.total();
         let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
         let seen = Seen {
             survey: look.survey,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::str::FromStr;
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -400,6 +401,20 @@ impl Matches {
             .older_than
             .is_none_or(|least| other.older_than.is_some_and(|theirs| theirs >= least));
         classes && severities && exploited && fork && age
+    }
+}
+
+/// The word is no class of update.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("it is none of security, patch, minor, major")]
+pub struct NotAClass;
+
+impl FromStr for Class {
+    type Err = NotAClass;
+
+    fn from_str(text: &str) -> Result<Self, NotAClass> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|class| class.to_string() == text).ok_or(NotAClass)
     }
 }
 

@@ -23,12 +23,14 @@ mod overlap;
 mod schedule;
 #[cfg(test)]
 mod tests;
+mod upcoming;
 
 pub use blackout::{Blackout, BlackoutError, Days, Strength};
 pub use calendar::{Calendar, CalendarFault, NotACalendar};
 pub use needed::Needed;
 pub use overlap::Overlap;
 pub use schedule::{HORIZON, OneOff, Schedule, Slot};
+pub use upcoming::{Closed, Upcoming};
 
 /// The shortest window: a run with its rollback does not fit into less.
 pub const SHORTEST: SignedDuration = SignedDuration::from_mins(15);
@@ -278,6 +280,11 @@ impl Jitter {
             .unwrap_or_default();
         SignedDuration::from_secs(i64::try_from(seconds).unwrap_or_default())
     }
+}
+
+/// The first instant at which a zone's wall clock shows `local`, or where it never does, the first after the gap.
+pub fn instant(zone: &TimeZone, local: jiff::civil::DateTime) -> Option<Timestamp> {
+    local::first(zone, local)
 }
 
 impl Opening {

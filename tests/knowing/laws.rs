@@ -172,6 +172,8 @@ fn any_world() -> impl Strategy<Value = World> {
                         pin,
                         attempts: Vec::new(),
                         planned: None,
+                        one_offs: Vec::new(),
+                        clock_doubt: None,
                         problems: Vec::new(),
                     },
                     releases,

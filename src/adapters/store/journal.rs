@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{Fault, Store, parse_stamp, stamp};
-use crate::domain::event::{Entry, Event, Outcome, Step};
+use crate::domain::event::{Entry, Event, Outcome, Step, UndoStep};
 use crate::domain::plan::{Plan, sha256_hex};
 use crate::ports::store::{Journal, NewMail, StoreError, StoredRun};
 
@@ -137,19 +137,36 @@ impl Store {
 
     /// How long a step took in the last committed runs of an instance, in milliseconds, newest first.
     pub fn durations(&self, instance: &str, step: Step) -> Result<Vec<u64>, StoreError> {
+        self.lengths(instance, "committed", "done", step.name())
+    }
+
+    /// The same for a step of the last ways back.
+    pub fn undo_durations(&self, instance: &str, step: UndoStep) -> Result<Vec<u64>, StoreError> {
+        self.lengths(instance, "rolled-back", "undo-done", step.name())
+    }
+
+    fn lengths(
+        &self,
+        instance: &str,
+        outcome: &str,
+        event: &str,
+        step: &str,
+    ) -> Result<Vec<u64>, StoreError> {
         self.read(|tx| {
             let mut statement = tx.prepare(
                 "SELECT json_extract(e.event, '$.elapsed_ms')
-                 FROM (SELECT id FROM runs WHERE instance = ?1 AND outcome = 'committed'
+                 FROM (SELECT id FROM runs WHERE instance = ?1 AND outcome = ?4
                        ORDER BY id DESC LIMIT ?3) AS r
                  JOIN events AS e ON e.run = r.id
-                 WHERE json_extract(e.event, '$.event') = 'done'
+                 WHERE json_extract(e.event, '$.event') = ?5
                    AND json_extract(e.event, '$.step') = ?2
                    AND json_extract(e.event, '$.finding.finding') <> 'skipped'
                  ORDER BY r.id DESC, e.seq DESC",
             )?;
             let lengths = statement
-                .query_map(params![instance, step.name(), LOOK_BACK], |row| row.get(0))?
+                .query_map(params![instance, step, LOOK_BACK, outcome, event], |row| {
+                    row.get(0)
+                })?
                 .collect::<Result<Vec<i64>, _>>()?;
             Ok(lengths
                 .into_iter()

@@ -1,9 +1,10 @@
-//! What people order: consents, holds and pins.
+//! What people order: consents, holds, pins and one-off windows.
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Transaction, params};
 
 use super::{Fault, Store, parse_stamp, stamp};
+use crate::domain::window::OneOff;
 use crate::ports::store::{ApprovalRow, HoldRow, PinRow, StoreError};
 
 impl Store {
@@ -178,6 +179,72 @@ impl Store {
             .transpose()
         })
     }
+}
+
+/// One-off windows of an instance that are kept at the most: one for every day that was ever announced, and then some.
+const MOST_ONE_OFFS: usize = 20;
+
+impl Store {
+    /// Keeps a window that a person opened; replaces one of the same id, and forgets those that are over at `now`. Whether
+    /// there was room comes back: more than 20 are not kept.
+    pub fn put_one_off(
+        &self,
+        instance: &str,
+        one: &OneOff,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            for old in one_offs(tx, instance)?
+                .iter()
+                .filter(|old| old.opening.end <= now)
+            {
+                tx.execute(
+                    "DELETE FROM one_offs WHERE instance = ?1 AND id = ?2",
+                    params![instance, old.id],
+                )?;
+            }
+            let kept = one_offs(tx, instance)?;
+            let others = kept.iter().filter(|other| other.id != one.id).count();
+            if others >= MOST_ONE_OFFS {
+                return Ok(false);
+            }
+            let text = serde_json::to_string(one).map_err(Fault::Json)?;
+            tx.execute(
+                "INSERT INTO one_offs (instance, id, one_off) VALUES (?1, ?2, ?3)
+                 ON CONFLICT (instance, id) DO UPDATE SET one_off = excluded.one_off",
+                params![instance, one.id, text],
+            )?;
+            Ok(true)
+        })
+    }
+
+    /// Takes a one-off window back. Whether there was one comes back.
+    pub fn remove_one_off(&self, instance: &str, id: &str) -> Result<bool, StoreError> {
+        self.write(|tx| {
+            let rows = tx.execute(
+                "DELETE FROM one_offs WHERE instance = ?1 AND id = ?2",
+                params![instance, id],
+            )?;
+            Ok(rows > 0)
+        })
+    }
+
+    /// The windows that people opened, by id; also those that are over.
+    pub fn one_offs(&self, instance: &str) -> Result<Vec<OneOff>, StoreError> {
+        self.read(|tx| one_offs(tx, instance))
+    }
+}
+
+fn one_offs(tx: &Transaction<'_>, instance: &str) -> Result<Vec<OneOff>, Fault> {
+    let mut statement =
+        tx.prepare("SELECT one_off FROM one_offs WHERE instance = ?1 ORDER BY id")?;
+    let texts = statement
+        .query_map([instance], |row| row.get(0))?
+        .collect::<Result<Vec<String>, _>>()?;
+    texts
+        .iter()
+        .map(|text| serde_json::from_str(text).map_err(Fault::Json))
+        .collect()
 }
 
 /// A time that may be absent.

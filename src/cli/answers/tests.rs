@@ -22,6 +22,11 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("hold", schema::<HoldAnswer<'_>>("hold and unhold")),
         ("pin", schema::<PinAnswer<'_>>("pin and unpin")),
         ("releases", schema::<ReleasesAnswer<'_>>("releases")),
+        ("window-next", schema::<WindowNextAnswer<'_>>("window next")),
+        (
+            "window-open",
+            schema::<WindowOpenAnswer<'_>>("window open and window close"),
+        ),
     ]
 }
 

@@ -45,7 +45,7 @@ pub(super) async fn judge(
     let look = look(world, &knowledge::instance_ref(instance), depth).await?;
     let store = world.store();
     let facts = knowledge::facts(store, instance, &look, published)?;
-    let needed = knowledge::time_needed(store, instance)?;
+    let needed = knowledge::time_needed(store, instance)?.total();
     let decision = decide(&facts, &instance.policy, call.clock.now(), needed);
     Ok(Judged {
         survey: look.survey,

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::Call;
 use crate::cli::failure::Failure;
 use crate::cli::render;
-use crate::daemon::feeds;
 use crate::daemon::world::{open_store, update_check};
+use crate::daemon::{feeds, knowledge};
 use crate::domain::report::Report;
 use crate::domain::report::words::clean;
 use crate::exit::Exit;
@@ -94,8 +94,10 @@ pub(super) fn show(call: &Call<'_>, run: Option<&str>) -> Result<Exit, Failure> 
     Ok(Exit::Done)
 }
 
-pub(super) fn config_check(call: &Call<'_>) -> Exit {
+/// Also asks what was right once and is not any more: calendars that have run out, windows that have become too short.
+pub(super) fn config_check(call: &Call<'_>) -> Result<Exit, Failure> {
     let settings = call.settings;
+    knowledge::faults(settings, call.clock.now())?;
     if call.out.is_json() {
         let names: Vec<&str> = settings.instances.iter().map(|i| i.name.as_str()).collect();
         call.out.json(&json!({
@@ -110,5 +112,5 @@ pub(super) fn config_check(call: &Call<'_>) -> Exit {
             settings.policy_file.display()
         ));
     }
-    Exit::Done
+    Ok(Exit::Done)
 }

@@ -7,12 +7,13 @@ mod doctor;
 mod known;
 mod look;
 mod orders;
+mod window;
 
 use std::path::Path;
 
 use super::failure::Failure;
 use super::output::Out;
-use super::{Cli, Command, ConfigCommand};
+use super::{Cli, Command, ConfigCommand, WindowCommand};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
 use crate::config::{self, Settings};
@@ -20,6 +21,7 @@ use crate::daemon::supervisor;
 use crate::domain::feed::Alarm;
 use crate::domain::report::words::clean;
 use crate::exit::Exit;
+pub(super) use window::Wanted;
 
 /// Runs one command.
 pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
@@ -51,12 +53,32 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Unhold => orders::unhold(&call),
         Command::Pin { to, reason, until } => orders::pin(&call, to, reason, until.as_deref()),
         Command::Unpin => orders::unpin(&call),
+        Command::Window { command } => match command {
+            WindowCommand::Next { count } => window::next(&call, *count),
+            WindowCommand::Open {
+                at,
+                lasts,
+                allow,
+                reason,
+                in_soft_blackout,
+            } => {
+                let wanted = Wanted {
+                    at,
+                    lasts,
+                    allow,
+                    reason,
+                    in_soft_blackout: *in_soft_blackout,
+                };
+                window::open(&call, &wanted)
+            }
+            WindowCommand::Close { id } => window::close(&call, id),
+        },
         Command::Status => look::status(&call),
         Command::History { limit } => look::history(&call, *limit),
         Command::Show { run } => look::show(&call, run.as_deref()),
         Command::Config {
             command: ConfigCommand::Check,
-        } => Ok(look::config_check(&call)),
+        } => look::config_check(&call),
         Command::Daemon => Ok(supervisor::run(settings, &cli.config, clock).await?),
     }
 }

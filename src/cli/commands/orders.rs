@@ -212,7 +212,7 @@ pub(super) fn unpin(call: &Call<'_>) -> Result<Exit, Failure> {
     Ok(taken_back(call, instance, "pin", was))
 }
 
-fn taken_back(call: &Call<'_>, instance: &Instance, what: &str, was: bool) -> Exit {
+pub(super) fn taken_back(call: &Call<'_>, instance: &Instance, what: &str, was: bool) -> Exit {
     if call.out.is_json() {
         let taken_back = TakenBack {
             instance: &instance.name,
@@ -239,7 +239,7 @@ fn end(until: Option<Timestamp>, policy: &Policy) -> String {
     )
 }
 
-fn reason_of(text: &str) -> Result<String, Failure> {
+pub(super) fn reason_of(text: &str) -> Result<String, Failure> {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if text.is_empty() || text.chars().count() > LONGEST_REASON {
         let sentence = format!(

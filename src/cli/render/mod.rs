@@ -6,6 +6,7 @@ mod explain;
 mod known;
 mod runs;
 mod status;
+mod window;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
@@ -15,6 +16,7 @@ pub use self::explain::{explanation, obstacles};
 pub use self::known::{AdvisoryAnswer, advisories, releases};
 pub use self::runs::{history, run, timeline};
 pub use self::status::{InstanceStatus, status, status_json};
+pub use self::window::{Outlook, outlook};
 
 /// Columns that every terminal has.
 const WIDTH: u16 = 80;

@@ -105,7 +105,7 @@ impl Schedule {
         from: Timestamp,
         to: Timestamp,
     ) -> Vec<Slot<'_>> {
-        let mut openings: Vec<(Opening, &str)> = self
+        let openings = self
             .windows
             .iter()
             .filter(|window| window.allows(class))
@@ -114,11 +114,9 @@ impl Schedule {
                     .openings(from, to)
                     .into_iter()
                     .map(|opening| (opening, window.id()))
-            })
-            .collect();
+            });
         let closed = self.closed(breaks, from, to);
         let mut free: Vec<(Opening, &str)> = openings
-            .drain(..)
             .flat_map(|(opening, id)| without(opening, &closed).map(move |part| (part, id)))
             .collect();
         for one in self
@@ -216,10 +214,10 @@ impl Schedule {
         written.chain(ordered).collect()
     }
 
-    /// Whether blackouts leave any of this opening.
-    pub fn leaves_open(&self, opening: Opening) -> bool {
-        let closed = self.closed(&BTreeSet::new(), opening.start, opening.end);
-        without(opening, &closed).next().is_some()
+    /// What blackouts leave of an opening, but for those that do not count.
+    pub fn left_of(&self, opening: Opening, breaks: &BTreeSet<Strength>) -> Vec<Opening> {
+        let closed = self.closed(breaks, opening.start, opening.end);
+        without(opening, &closed).collect()
     }
 
     /// The longest stretch that an opening of this window is a part of from `from` on, within [`HORIZON`], for any class
