@@ -83,3 +83,59 @@ fn rest(store: &Store, topic: &Topic, now: Timestamp) {
         tracing::error!("{}", chain(&err));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config;
+
+    fn now() -> Timestamp {
+        "2026-11-21T02:00:00Z".parse().unwrap()
+    }
+
+    /// Settings with two recipients, whose state is in a folder of its own.
+    fn settings() -> (TempDir, Settings) {
+        let folder = tempfile::tempdir().unwrap();
+        let state_dir = folder.path().join("state");
+        let text = format!(
+            "state_dir = \"{}\"\npolicy = \"security-first\"\n[[instance]]\nname = \"social.example\"\nproject = \"mastodon\"\n\
+             [mail]\nsmtp = \"smtps://mail.example\"\nfrom = \"m@social.example\"\n\
+             [[mail.to]]\naddress = \"chief@example.org\"\nrole = \"manager\"\n\
+             [[mail.to]]\naddress = \"ops@example.org\"\nrole = \"administrator\"\n",
+            state_dir.display()
+        );
+        let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        let settings = config::parse(Path::new("mastopatch.toml"), &text, none).unwrap();
+        (folder, settings)
+    }
+
+    fn mistakes_of(text: &str) -> Vec<String> {
+        let none = |_: &Path| Err(std::io::ErrorKind::NotFound.into());
+        mistakes(&config::parse(Path::new("mastopatch.toml"), text, none).unwrap_err())
+    }
+
+    #[test]
+    fn a_configuration_that_is_refused_is_mailed_once_to_everybody_until_a_good_one_was_read() {
+        let (_folder, settings) = settings();
+        let queued = || {
+            let store = world::open_store(&settings).unwrap();
+            store.outbox_summary().unwrap().waiting
+        };
+        let one = mistakes_of("state_dri = \"/x\"\n");
+        for _ in 0..3 {
+            refused(&settings, &one, now(), now());
+        }
+        assert_eq!(queued(), 2);
+        refused(&settings, &mistakes_of("[[instance]]\n"), now(), now());
+        assert_eq!(queued(), 4);
+        refused(&settings, &one, now(), now());
+        assert_eq!(queued(), 4);
+        accepted(&settings, now());
+        refused(&settings, &one, now(), now());
+        assert_eq!(queued(), 6);
+    }
+}

@@ -112,6 +112,9 @@ pub enum Cause {
     Age,
     /// No window comes in time.
     Window,
+    /// No window will ever let it in as things are: none is meant for it, none is long enough, or the clock is not to be
+    /// trusted.
+    Closed,
 }
 
 /// A changed configuration that was not taken; the old one stays in force.
@@ -258,9 +261,11 @@ fn causes(decision: &Decision, target: &Target, dates: Dates, now: Timestamp) ->
                 (blocks, Cause::Obstacle),
                 (spoke(About::Installed), Cause::Version),
                 (spoke(About::Attempts), Cause::Attempts),
-                (spoke(About::Window), Cause::Window),
             ];
             causes.extend(found.iter().filter(|(it, _)| *it).map(|(_, cause)| *cause));
+            if causes.is_empty() {
+                causes.insert(Cause::Closed);
+            }
         }
         When::Wait { .. } | When::NeedsApproval => {
             if decision.when == When::NeedsApproval {

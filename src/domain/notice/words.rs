@@ -141,6 +141,9 @@ impl DeadlineAtRisk {
         if has(Cause::Window) {
             remedies.push("Open a window once: `mastopatch window open`.".to_owned());
         }
+        if has(Cause::Closed) {
+            remedies.push("See why the windows are closed to it: `mastopatch explain`.".to_owned());
+        }
         // What nobody can start needs no such word; what starts now needs no hand.
         if !has(Cause::Obstacle) && !has(Cause::Version) && self.start != Start::Now {
             remedies
@@ -188,6 +191,7 @@ impl Cause {
             Self::Approval => "Somebody must agree to it first, and nobody has yet.",
             Self::Age => "The policy wants the release to be older before it is installed.",
             Self::Window => "No maintenance window lets it start in time.",
+            Self::Closed => "The maintenance windows are closed to it.",
         }
     }
 }
