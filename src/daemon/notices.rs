@@ -90,8 +90,17 @@ mod tests {
 
     use tempfile::TempDir;
 
+    use std::sync::Arc;
+
+    use jiff::SignedDuration;
+
     use super::*;
     use crate::config;
+    use crate::domain::decide::{Facts, Hold, decide};
+    use crate::domain::installed::Installed;
+    use crate::domain::path::Host;
+    use crate::domain::published::Published;
+    use crate::domain::release::{Release, ReleaseParts};
 
     fn now() -> Timestamp {
         "2026-11-21T02:00:00Z".parse().unwrap()
@@ -137,5 +146,56 @@ mod tests {
         accepted(&settings, now());
         refused(&settings, &one, now(), now());
         assert_eq!(queued(), 6);
+    }
+
+    /// 4.5.4 is out for a day; it is wanted within 14 days by the default policy.
+    fn facts(hold: Option<Hold>) -> Facts {
+        let release = Release::new(ReleaseParts {
+            tag: "v4.5.4".to_owned(),
+            published_at: Some("2026-11-20T02:00:00Z".parse().unwrap()),
+            ..ReleaseParts::default()
+        });
+        let published = Published::new(vec![release.unwrap()], Vec::new());
+        let installed = Installed::taken_for_granted("4.5.2".parse().unwrap());
+        Facts {
+            hold,
+            ..Facts::about(
+                "social.example".to_owned(),
+                installed,
+                Host::default(),
+                Arc::new(published),
+            )
+        }
+    }
+
+    #[test]
+    fn a_hold_past_the_deadline_is_mailed_at_once_and_once_and_anew_after_it_was_gone_for_an_hour()
+    {
+        let (_folder, settings) = settings();
+        let instance = settings.instances.first().unwrap();
+        let store = world::open_store(&settings).unwrap();
+        let look = |held: bool, minutes: i64| {
+            let now = now()
+                .saturating_add(SignedDuration::from_mins(minutes))
+                .unwrap();
+            let hold = held.then(|| Hold {
+                reason: "election".to_owned(),
+                by: "eva".to_owned(),
+                at: now,
+                until: None,
+            });
+            let needed = SignedDuration::from_mins(45);
+            let decision = decide(&facts(hold), &instance.policy, now, needed);
+            deadline(&store, &settings, instance, &decision, now);
+            store.outbox_summary().unwrap().waiting
+        };
+        assert_eq!(look(false, 0), 0);
+        assert_eq!(look(true, 1), 2);
+        assert_eq!(look(true, 2), 2);
+        assert_eq!(look(false, 3), 2);
+        assert_eq!(look(true, 4), 2);
+        assert_eq!(look(false, 5), 2);
+        assert_eq!(look(false, 65), 2);
+        assert_eq!(look(true, 66), 4);
     }
 }

@@ -324,9 +324,6 @@ impl Daemon {
             tracing::debug!("{}: {}", instance.name, status_line(&decision, known));
             return Ok(decision);
         }
-        // What keeps failing from here on must not hide that it is late.
-        let now = self.clock.now();
-        notices::late(world.store(), &self.settings, instance, &decision, now);
         let github = world::github(&self.settings)?;
         let poller = feeds::poller(world.store(), &github, None, &self.settings);
         if let Err(at) = poller.may_plan(self.clock.now())? {
@@ -414,7 +411,10 @@ impl Daemon {
         let store = world.store();
         let facts = knowledge::facts(store, instance, &look, published)?;
         let needed = knowledge::time_needed(store, instance)?;
-        let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
+        let now = self.clock.now();
+        let decision = decide(&facts, &instance.policy, now, needed);
+        // What fails after this must not hide that it is late.
+        notices::late(store, &self.settings, instance, &decision, now);
         let seen = Seen {
             survey: look.survey,
             facts,

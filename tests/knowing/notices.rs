@@ -29,13 +29,13 @@ fn risk(facts: &Facts, now: &str) -> Option<DeadlineAtRisk> {
     }
 }
 
-fn hold(until: Option<&str>) -> Option<Hold> {
-    Some(Hold {
+fn hold(until: Option<&str>) -> Hold {
+    Hold {
         reason: "election".to_owned(),
         by: "eva".to_owned(),
         at: at("2026-03-25T00:00:00Z"),
         until: until.map(at),
-    })
+    }
 }
 
 fn attempt(outcome: Outcome, on: &str) -> Attempt {
@@ -58,15 +58,23 @@ fn fork() -> Facts {
     }
 }
 
-#[test]
-fn a_deadline_is_at_risk_when_nothing_lets_it_start_before_and_for_the_reason_that_holds() {
-    type Change = fn(&mut Facts);
+type Change = fn(&mut Facts);
+
+/// What is the matter, on which day, and what is told of it: when it would start, and why not in time.
+type Row = (
+    &'static str,
+    Change,
+    &'static str,
+    Option<(Start, Vec<Cause>)>,
+);
+
+fn table() -> Vec<Row> {
     let start = |text: &str| Start::At(text.to_owned());
-    let cases: Vec<(&str, Change, &str, Option<(Start, Vec<Cause>)>)> = vec![
+    vec![
         ("a window comes in time", |_| {}, THURSDAY, None),
         (
             "it ends in time",
-            |facts| facts.hold = hold(Some("2026-03-27T00:00:00Z")),
+            |facts| facts.hold = Some(hold(Some("2026-03-27T00:00:00Z"))),
             THURSDAY,
             None,
         ),
@@ -78,19 +86,19 @@ fn a_deadline_is_at_risk_when_nothing_lets_it_start_before_and_for_the_reason_th
         ),
         (
             "it ends after the only window",
-            |facts| facts.hold = hold(Some("2026-03-30T00:00:00Z")),
+            |facts| facts.hold = Some(hold(Some("2026-03-30T00:00:00Z"))),
             THURSDAY,
             Some((start("Sun 2026-04-05 02:00 CEST"), vec![Cause::Window])),
         ),
         (
             "it ends after the deadline",
-            |facts| facts.hold = hold(Some("2026-04-10T00:00:00Z")),
+            |facts| facts.hold = Some(hold(Some("2026-04-10T00:00:00Z"))),
             THURSDAY,
             Some((start("Sun 2026-04-12 02:00 CEST"), vec![Cause::Hold])),
         ),
         (
             "it has no end",
-            |facts| facts.hold = hold(None),
+            |facts| facts.hold = Some(hold(None)),
             THURSDAY,
             Some((Start::Never, vec![Cause::Hold])),
         ),
@@ -127,8 +135,12 @@ fn a_deadline_is_at_risk_when_nothing_lets_it_start_before_and_for_the_reason_th
             THURSDAY,
             Some((Start::Never, vec![Cause::Closed])),
         ),
-    ];
-    for (name, change, now, wanted) in cases {
+    ]
+}
+
+#[test]
+fn a_deadline_is_at_risk_when_nothing_lets_it_start_before_and_for_the_reason_that_holds() {
+    for (name, change, now, wanted) in table() {
         let mut facts = facts_on("4.5.7", THURSDAY);
         change(&mut facts);
         let found = risk(&facts, now);
@@ -202,7 +214,7 @@ fn texts_of_people_and_publishers_cannot_forge_a_mail() {
     facts.hold = Some(Hold {
         reason: evil.to_owned(),
         by: evil.to_owned(),
-        ..hold(None).unwrap()
+        ..hold(None)
     });
     let risk = risk(&facts, THURSDAY).unwrap();
     let notice = Notice::DeadlineAtRisk(Box::new(risk.clone()));
