@@ -104,6 +104,7 @@ pub async fn plan<S: ReleaseSource>(
         why: Why {
             asked_by: order.asked_by,
             reasons: order.reasons,
+            emergency: None,
             advisories: order.target.advisories,
             severity: order.target.severity,
             published_at: order.target.published_at,

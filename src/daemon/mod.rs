@@ -5,5 +5,6 @@ pub mod act;
 pub mod feeds;
 pub mod knowledge;
 pub mod lock;
+mod notices;
 pub mod supervisor;
 pub mod world;

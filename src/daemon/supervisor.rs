@@ -14,6 +14,7 @@ use super::act::{self, ActError, Order};
 use super::feeds;
 use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
+use super::notices;
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
@@ -84,8 +85,10 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
     // Makes the state folder before the lock's file is put there.
     drop(world::open_store(&settings)?);
     let _lock = lock::daemon(&settings.state_dir)?;
+    notices::accepted(&settings, clock.now());
     let mut daemon = Daemon {
         settings,
+        read_at: clock.now(),
         file: file.to_owned(),
         clock,
         bell,
@@ -136,6 +139,8 @@ fn notify(states: &[NotifyState<'_>]) {
 
 struct Daemon {
     settings: Settings,
+    /// When the settings were read.
+    read_at: Timestamp,
     file: PathBuf,
     clock: SystemClock,
     bell: Arc<Bell>,
@@ -181,16 +186,24 @@ impl Daemon {
 
     fn reload(&mut self) {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
+        let now = self.clock.now();
         match config::load(&self.file, credentials.as_deref().map(Path::new)) {
             Ok(settings) if settings.state_dir != self.settings.state_dir => {
-                tracing::error!("state_dir cannot change while the daemon runs; restart it");
+                let why = "state_dir cannot change while the daemon runs; restart it";
+                tracing::error!("{why}");
+                notices::refused(&self.settings, &[why.to_owned()], self.read_at, now);
             }
             Ok(settings) => {
+                notices::accepted(&settings, now);
                 self.settings = settings;
+                self.read_at = now;
                 self.afresh = true;
                 tracing::info!("the configuration was read again");
             }
-            Err(err) => tracing::error!("the old configuration stays: {err}"),
+            Err(err) => {
+                tracing::error!("the old configuration stays: {err}");
+                notices::refused(&self.settings, &notices::mistakes(&err), self.read_at, now);
+            }
         }
     }
 
@@ -228,6 +241,8 @@ impl Daemon {
                 }
             };
             notify(&[NotifyState::Status(&status_line(&decision, &known))]);
+            let now = self.clock.now();
+            notices::deadline(world.store(), &self.settings, instance, &decision, now);
             if let When::Wait { not_before, .. } = decision.when {
                 sleep = sleep.min(self.until(not_before));
             }
@@ -354,7 +369,7 @@ impl Daemon {
             Ok(_) | Err(_) => Ok(()),
         };
         poller.planned(asked, planned.is_ok(), self.clock.now())?;
-        let (plan, material) = planned?;
+        let (mut plan, material) = planned?;
         let planned = plan.approval_hash(&decision.obstacles).ok();
         if let Some(hash) = &planned {
             knowledge::note_plan(world.store(), &instance.name, &plan.to, hash)?;
@@ -372,6 +387,7 @@ impl Daemon {
             );
             return Ok(decision);
         }
+        plan.why.emergency = decision.emergency(&instance.policy);
         let stop = &self.bell.stop;
         let ended = act::execute(world, plan, &material, &lock, &log_progress, stop).await?;
         tracing::info!(
@@ -395,7 +411,10 @@ impl Daemon {
         let store = world.store();
         let facts = knowledge::facts(store, instance, &look, published)?;
         let needed = knowledge::time_needed(store, instance)?.total();
-        let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
+        let now = self.clock.now();
+        let decision = decide(&facts, &instance.policy, now, needed);
+        // What fails after this must not hide that it is late.
+        notices::late(store, &self.settings, instance, &decision, now);
         let seen = Seen {
             survey: look.survey,
             facts,

@@ -122,7 +122,8 @@ impl Ports for World {
     }
 }
 
-fn reporter(mail: Option<&config::Mail>) -> MailReporter {
+/// Whoever gets mails; nobody, if none are wanted.
+pub fn reporter(mail: Option<&config::Mail>) -> MailReporter {
     let Some(mail) = mail else {
         return MailReporter::new(String::new(), Vec::new());
     };

@@ -12,6 +12,7 @@ mod attempts;
 mod case;
 mod choice;
 mod decision;
+mod emergency;
 mod exposure;
 mod facts;
 mod timing;

@@ -10,6 +10,7 @@ pub mod decide;
 pub mod event;
 pub mod feed;
 pub mod installed;
+pub mod notice;
 pub mod path;
 pub mod plan;
 pub mod policy;

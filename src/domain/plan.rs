@@ -71,6 +71,10 @@ pub struct Why {
     pub asked_by: Asked,
     /// Every reason, as sentences.
     pub reasons: Vec<String>,
+    /// Why it did not wait for a maintenance window; none where it did, or where a person asked.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emergency: Option<String>,
     /// Advisories the new version closes.
     pub advisories: Vec<String>,
     /// The worst of their severities.

@@ -9,6 +9,7 @@ use mastopatch::domain::decide::{
     Approval, Decision, Facts, Hold, Pin, PinTo, Quarantined, decide,
 };
 use mastopatch::domain::installed::{Installed, Origin};
+use mastopatch::domain::notice::Notice;
 use mastopatch::domain::policy::Policy;
 use mastopatch::domain::published::Published;
 use mastopatch::domain::release::{Release, ReleaseParts};
@@ -215,6 +216,28 @@ fn not_milder(before: &Decision, after: &Decision) -> Result<(), TestCaseError> 
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 192, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_deadline_is_told_to_be_at_risk_exactly_when_the_start_is_after_it(world in any_world()) {
+        let decision = world.decide();
+        let (_, policy) = SHIPPED.iter().find(|(name, _)| *name == world.policy).unwrap();
+        let notice = Notice::deadline(&decision, policy, world.now);
+        let late = decision.dates.and_then(|dates| {
+            let forced_by = dates.forced_by?;
+            Some(dates.effective.is_none_or(|effective| effective > forced_by))
+        });
+        prop_assert_eq!(notice.is_some(), late == Some(true));
+        if let Some(notice) = &notice {
+            // Whoever reads it learns why, and what to do, unless it starts at once.
+            let starts = matches!(decision.when, mastopatch::domain::decide::When::Now { .. });
+            prop_assert_eq!(notice.why().is_empty(), starts, "{:?}", notice);
+            prop_assert_eq!(notice.remedies().is_empty(), starts, "{:?}", notice);
+            let later = Notice::deadline(&decision, policy, world.now + SignedDuration::from_hours(900));
+            prop_assert_eq!(later.map(|later| (later.key(), later.grade())), Some((notice.key(), notice.grade())));
+        }
+        let free = matches!(decision.when, mastopatch::domain::decide::When::Now { window: None, .. });
+        prop_assert_eq!(decision.emergency(policy).is_some(), free);
+    }
 
     #[test]
     fn nothing_is_proposed_that_must_not_be(world in any_world()) {

@@ -12,6 +12,7 @@ mod decisions;
 mod known;
 mod laws;
 mod notes;
+mod notices;
 mod properties;
 mod ranges;
 mod schemas;

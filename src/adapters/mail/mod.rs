@@ -1,10 +1,11 @@
-//! Mails that report a run: composed here, kept in the outbox, delivered over SMTP.
+//! Mails that report a run or tell a notice: composed here, kept in the outbox, delivered over SMTP.
 //!
-//! A mail is plain text first and the same in simple HTML. It is made of the report only, which holds no
-//! secret and no control character; addresses go through lettre's types, so nothing in a report can add a
-//! header. Composing the same report twice gives the same bytes.
+//! A mail is plain text first and the same in simple HTML. It is made of the report or the notice only, which hold no
+//! secret and no control character; addresses go through lettre's types, so nothing in them can add a header. Composing
+//! the same twice gives the same bytes.
 
 mod delivery;
+mod notice;
 mod smtp;
 #[cfg(test)]
 mod tests;
@@ -17,10 +18,12 @@ use lettre::message::{Body, Mailbox, MultiPart, SinglePart};
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::Serde;
 use minijinja::{Environment, UndefinedBehavior};
+use serde::Serialize;
 
 pub use self::delivery::{Delivery, deliver_due};
 pub use self::smtp::{SetupError, Smtp};
 use crate::domain::event::Entry;
+use crate::domain::notice::Notice;
 use crate::domain::plan::{Plan, sha256_hex};
 use crate::domain::report::Report;
 use crate::ports::mailer::{Recipient, RecipientRole};
@@ -62,34 +65,76 @@ pub fn render(
     from: &str,
     now: Timestamp,
 ) -> Result<NewMail, MailError> {
-    let sender = address(from)?;
-    let (text_name, html_name) = match to.role {
+    let (text, html) = match to.role {
         RecipientRole::Manager => ("manager.txt", "manager.html"),
         RecipientRole::Administrator => ("administrator.txt", "administrator.html"),
     };
-    let templates = templates()?;
-    let view = view::View::of(report);
-    let text = fill(&templates, text_name, &view)?;
-    let html = fill(&templates, html_name, &view)?;
-    let identity = sha256_hex(format!("{}\n{}", report.id, to.address).as_bytes());
-    let body = MultiPart::alternative()
-        .boundary(format!("mastopatch-{identity}"))
-        .singlepart(SinglePart::plain(readable(text)))
-        .singlepart(SinglePart::html(html));
-    let message = Message::builder()
-        .message_id(Some(message_id(&report.id, &identity, &sender)))
-        .date(now.into())
-        .from(sender)
-        .to(address(&to.address)?)
-        .subject(report.subject())
-        .header(AutoSubmitted)
-        .header(header::MIME_VERSION_1_0)
-        .multipart(body)
-        .map_err(MailError::Message)?;
-    Ok(NewMail {
-        recipient: to.address.clone(),
-        message: message.formatted(),
-    })
+    let letter = Letter {
+        id: report.id.clone(),
+        subject: report.subject(),
+        text,
+        html,
+        view: view::View::of(report, to.role),
+    };
+    letter.to(to, from, now)
+}
+
+/// Makes the mail that tells a notice to one person.
+///
+/// The same notice, instant and recipient give the same Message-ID. The instant counts, because a relapse is told with the
+/// same words, and must not be taken for the mail that came before.
+pub fn render_notice(
+    notice: &Notice,
+    to: &Recipient,
+    from: &str,
+    now: Timestamp,
+) -> Result<NewMail, MailError> {
+    let letter = Letter {
+        id: notice::id(notice, now),
+        subject: notice.subject(),
+        text: "notice.txt",
+        html: "notice.html",
+        view: notice::View::of(notice, to.role),
+    };
+    letter.to(to, from, now)
+}
+
+/// One mail before it is addressed.
+struct Letter<V> {
+    /// What it tells, as the first part of its Message-ID.
+    id: String,
+    subject: String,
+    text: &'static str,
+    html: &'static str,
+    view: V,
+}
+
+impl<V: Serialize> Letter<V> {
+    fn to(&self, to: &Recipient, from: &str, now: Timestamp) -> Result<NewMail, MailError> {
+        let sender = address(from)?;
+        let templates = templates()?;
+        let text = fill(&templates, self.text, &self.view)?;
+        let html = fill(&templates, self.html, &self.view)?;
+        let identity = sha256_hex(format!("{}\n{}", self.id, to.address).as_bytes());
+        let body = MultiPart::alternative()
+            .boundary(format!("mastopatch-{identity}"))
+            .singlepart(SinglePart::plain(readable(text)))
+            .singlepart(SinglePart::html(html));
+        let message = Message::builder()
+            .message_id(Some(message_id(&self.id, &identity, &sender)))
+            .date(now.into())
+            .from(sender)
+            .to(address(&to.address)?)
+            .subject(self.subject.as_str())
+            .header(AutoSubmitted)
+            .header(header::MIME_VERSION_1_0)
+            .multipart(body)
+            .map_err(MailError::Message)?;
+        Ok(NewMail {
+            recipient: to.address.clone(),
+            message: message.formatted(),
+        })
+    }
 }
 
 /// Writes the mails of every recipient.
@@ -104,6 +149,26 @@ impl MailReporter {
     pub fn new(from: String, recipients: Vec<Recipient>) -> Self {
         Self { from, recipients }
     }
+
+    /// The mails that tell a notice. One that cannot be made is logged and left out.
+    pub fn notice(&self, notice: &Notice, now: Timestamp) -> Vec<NewMail> {
+        self.to_everybody(|to| render_notice(notice, to, &self.from, now))
+    }
+
+    fn to_everybody(
+        &self,
+        make: impl Fn(&Recipient) -> Result<NewMail, MailError>,
+    ) -> Vec<NewMail> {
+        let made = self.recipients.iter().filter_map(|to| {
+            make(to)
+                .inspect_err(|err| {
+                    let err: &dyn std::error::Error = err;
+                    tracing::error!(recipient = to.address, err, "no mail made");
+                })
+                .ok()
+        });
+        made.collect()
+    }
 }
 
 impl Reporter for MailReporter {
@@ -112,22 +177,7 @@ impl Reporter for MailReporter {
     fn mails(&self, plan: &Plan, journal: &[Entry]) -> Vec<NewMail> {
         let report = Report::new(plan, journal);
         let now = journal.last().map_or(plan.created_at, |entry| entry.at);
-        self.recipients
-            .iter()
-            .filter_map(|to| {
-                render(&report, to, &self.from, now)
-                    .inspect_err(|err| {
-                        let err: &dyn std::error::Error = err;
-                        tracing::error!(
-                            run = plan.run,
-                            recipient = to.address,
-                            err,
-                            "no mail made"
-                        );
-                    })
-                    .ok()
-            })
-            .collect()
+        self.to_everybody(|to| render(&report, to, &self.from, now))
     }
 }
 
@@ -179,6 +229,8 @@ fn templates() -> Result<Environment<'static>, MailError> {
         ("manager.html", include_str!("manager.html")),
         ("administrator.txt", include_str!("administrator.txt")),
         ("administrator.html", include_str!("administrator.html")),
+        ("notice.txt", include_str!("notice.txt")),
+        ("notice.html", include_str!("notice.html")),
         ("layout.html", include_str!("layout.html")),
     ] {
         environment
@@ -188,10 +240,10 @@ fn templates() -> Result<Environment<'static>, MailError> {
     Ok(environment)
 }
 
-fn fill(
+fn fill<V: Serialize>(
     templates: &Environment<'_>,
     template: &'static str,
-    view: &view::View,
+    view: &V,
 ) -> Result<String, MailError> {
     templates
         .get_template(template)

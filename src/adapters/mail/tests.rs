@@ -17,6 +17,8 @@ use crate::ports::mailer::{DeliveryError, MailTransport, Security, SmtpSettings}
 use crate::ports::reporter::Reporter as _;
 use crate::ports::store::OutboxItem;
 
+mod notices;
+
 const FROM: &str = "mastopatch <mastopatch@social.example>";
 
 fn now() -> Timestamp {

@@ -2,9 +2,14 @@
 
 use serde::Serialize;
 
+use crate::domain::advisory::Severity;
 use crate::domain::event::Outcome;
 use crate::domain::report::words::{human_bytes, human_count, human_ms, human_s, human_time};
 use crate::domain::report::{ImageNote, Report, Row, RowResult};
+use crate::ports::mailer::RecipientRole;
+
+/// Where an auditor looks for the reason of a change that did not go the usual way.
+const EMERGENCY_CHANGE: &str = "It is an emergency change under the change-management procedure, and this is its justification (NIS2 implementing regulation (EU) 2024/2690, annex 6.4.3).";
 
 /// Everything a template may name.
 #[derive(Debug, Serialize)]
@@ -15,6 +20,7 @@ pub(super) struct View {
     colour: &'static str,
     facts: Vec<Fact>,
     details: Vec<Fact>,
+    emergency: Option<String>,
     rows: Vec<RowView>,
     images: Vec<ImageNote>,
     notes: Vec<String>,
@@ -24,7 +30,7 @@ pub(super) struct View {
 
 /// A label and what it says; `padded` is the label as a column of a plain text.
 #[derive(Debug, Serialize)]
-struct Fact {
+pub(super) struct Fact {
     label: &'static str,
     padded: String,
     text: String,
@@ -41,7 +47,7 @@ struct RowView {
 }
 
 impl View {
-    pub(super) fn of(report: &Report) -> Self {
+    pub(super) fn of(report: &Report, role: RecipientRole) -> Self {
         let (tone, colour) = tone(report);
         Self {
             line: report.answers().line(),
@@ -50,6 +56,7 @@ impl View {
             colour,
             facts: facts(report),
             details: details(report),
+            emergency: emergency(report, role),
             rows: report.steps.iter().map(row).collect(),
             images: report.images.clone(),
             notes: report.notes.clone(),
@@ -133,12 +140,32 @@ fn details(report: &Report) -> Vec<Fact> {
     facts.0
 }
 
+/// Why it did not wait for a maintenance window. Only what closes holes is called an emergency.
+fn emergency(report: &Report, role: RecipientRole) -> Option<String> {
+    let why = report.emergency.as_deref()?;
+    Some(match (role, report.severity) {
+        (RecipientRole::Administrator, Some(_)) => format!("{why} {EMERGENCY_CHANGE}"),
+        (RecipientRole::Administrator, None) => why.to_owned(),
+        (RecipientRole::Manager, Some(severity)) => format!(
+            "It closes security holes (severity {severity}) that are public. To wait would have left the server open to attack, so your policy lets such an update start at any time."
+        ),
+        (RecipientRole::Manager, None) => {
+            "Your policy lets such an update start at any time.".to_owned()
+        }
+    })
+}
+
 fn closes(report: &Report) -> Option<String> {
-    if report.advisories.is_empty() {
+    closed(&report.advisories, report.severity)
+}
+
+/// The ids that an update closes, with the worst of their severities.
+pub(super) fn closed(advisories: &[String], severity: Option<Severity>) -> Option<String> {
+    if advisories.is_empty() {
         return None;
     }
-    let ids = report.advisories.join(", ");
-    Some(match report.severity {
+    let ids = advisories.join(", ");
+    Some(match severity {
         Some(severity) => format!("{ids} (severity {severity})"),
         None => ids,
     })
@@ -181,10 +208,10 @@ fn row(row: &Row) -> RowView {
 }
 
 #[derive(Debug, Default)]
-struct Facts(Vec<Fact>);
+pub(super) struct Facts(pub(super) Vec<Fact>);
 
 impl Facts {
-    fn push(&mut self, label: &'static str, text: String) {
+    pub(super) fn push(&mut self, label: &'static str, text: String) {
         self.0.push(Fact {
             label,
             padded: format!("{:<12}", format!("{label}:")),
@@ -192,7 +219,7 @@ impl Facts {
         });
     }
 
-    fn push_some(&mut self, label: &'static str, text: Option<String>) {
+    pub(super) fn push_some(&mut self, label: &'static str, text: Option<String>) {
         if let Some(text) = text {
             self.push(label, text);
         }

@@ -7,6 +7,7 @@
 mod facts;
 mod journal;
 mod memory;
+mod notices;
 mod orders;
 mod outbox;
 mod schema;

@@ -13,6 +13,7 @@ use crate::domain::report::samples::{self, plan};
 use crate::ports::mailer::Outbox as _;
 use crate::ports::store::{Journal as _, NewMail};
 
+mod notices;
 mod orders;
 
 const INSTANCE: &str = "social.example";

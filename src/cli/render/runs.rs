@@ -9,6 +9,11 @@ use super::{fields, lines_of, table};
 /// One run: its headline, the facts, the timeline.
 pub fn run(report: &Report) -> String {
     let mut parts = vec![report.headline(), fields(&facts(report)), timeline(report)];
+    if let Some(why) = &report.emergency {
+        parts.push(format!(
+            "Why it did not wait for a maintenance window: {why}"
+        ));
+    }
     if !report.notes.is_empty() {
         let notes: Vec<String> = report
             .notes
@@ -197,6 +202,16 @@ mod tests {
             assert!(text.contains(wanted), "{wanted} is not in\n{text}");
         }
         assert!(text.contains("STEP "));
+    }
+
+    #[test]
+    fn a_run_outside_of_windows_shows_why_it_did_not_wait() {
+        let mut plan = plan();
+        plan.why.emergency = Some("Rule `exploited` lets it start at once.".to_owned());
+        let report = Report::new(&plan, &samples::committed_m0());
+        let wanted =
+            "Why it did not wait for a maintenance window: Rule `exploited` lets it start at once.";
+        assert!(run(&report).ends_with(wanted), "{}", run(&report));
     }
 
     #[test]

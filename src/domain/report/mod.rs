@@ -75,6 +75,8 @@ pub struct Report {
     pub asked_by: String,
     /// Why it was made.
     pub reasons: Vec<String>,
+    /// Why it did not wait for a maintenance window; none where it did, or where a person asked.
+    pub emergency: Option<String>,
     /// The release's page.
     pub url: String,
     /// The images.
@@ -142,6 +144,7 @@ impl Report {
                 Asked::Person(name) => clean(name),
             },
             reasons: plan.why.reasons.iter().map(|why| clean(why)).collect(),
+            emergency: plan.why.emergency.as_deref().map(clean),
             url: clean(&plan.why.url),
             images: images_of(plan),
             plan_hash: None,

@@ -27,6 +27,7 @@ pub(crate) fn plan() -> Plan {
         why: Why {
             asked_by: Asked::Rule("security".to_owned()),
             reasons: vec!["4.5.4 closes an advisory of severity high".to_owned()],
+            emergency: None,
             advisories: vec!["GHSA-aaaa-bbbb-cccc".to_owned()],
             severity: Some(Severity::High),
             published_at: "2026-11-20T14:00:00Z".parse().unwrap(),

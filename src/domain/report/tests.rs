@@ -273,3 +273,19 @@ fn sizes_and_counts_read_well() {
     assert_eq!(human_count(12_345), "12,345");
     assert_eq!(human_count(1_234_567), "1,234,567");
 }
+
+#[test]
+fn why_a_run_did_not_wait_is_in_its_json_and_a_plan_from_before_has_no_such_word() {
+    let before = plan();
+    assert!(!before.canonical().unwrap().contains("emergency"));
+    let read: crate::domain::plan::Plan =
+        serde_json::from_str(&before.canonical().unwrap()).unwrap();
+    assert_eq!(read, before);
+    let mut plan = before;
+    plan.why.emergency = Some("Rule `exploited`\r\nlets it start\u{1b}[31m at once.".to_owned());
+    let read: crate::domain::plan::Plan = serde_json::from_str(&plan.canonical().unwrap()).unwrap();
+    assert_eq!(read, plan);
+    let report = Report::new(&plan, &samples::committed_m0());
+    let json = serde_json::to_value(&report).unwrap();
+    assert_eq!(json["emergency"], "Rule `exploited` lets it start at once.");
+}

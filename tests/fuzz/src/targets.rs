@@ -181,7 +181,7 @@ pub(crate) fn policy(data: &[u8]) {
     };
     match config::parse_policy(Path::new("policy.toml"), text) {
         Ok(policy) => {
-            for window in policy.windows() {
+            for window in policy.schedule().windows() {
                 assert!(window.lasts().is_positive());
             }
         }
