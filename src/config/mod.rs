@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::domain::plan::OnDeadline;
 use crate::domain::policy::Policy;
 
 mod fragments;
@@ -103,6 +104,8 @@ pub struct Run {
     pub settle: Duration,
     /// How many snapshots are kept.
     pub keep_snapshots: u32,
+    /// What a run does that would outlast its window.
+    pub on_deadline: OnDeadline,
 }
 
 /// Whom to write to, and how.

@@ -14,6 +14,7 @@ use crate::config::{
     ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
     Run, Settings,
 };
+use crate::domain::plan::OnDeadline;
 use crate::domain::policy::Policy;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -68,6 +69,10 @@ const SETTLE: Bounds = Bounds {
 const DEFAULT_POLICY: &str = "security-first";
 /// Every snapshot is as large as the database; more than this many is a full disk.
 const MOST_SNAPSHOTS: u32 = 100;
+const ON_DEADLINE: [(&str, OnDeadline); 2] = [
+    ("rollback", OnDeadline::Rollback),
+    ("finish", OnDeadline::Finish),
+];
 /// A secret is one line; anything longer is a wrong file.
 const LONGEST_SECRET: usize = 4_096;
 
@@ -348,6 +353,10 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
             good
         }
     };
+    let on_deadline = match &run.on_deadline {
+        None => Some(OnDeadline::default()),
+        Some(text) => word(file, text, &ON_DEADLINE),
+    };
     Some(Run {
         pull_timeout: pull_timeout?,
         stop_grace: stop_grace?,
@@ -356,6 +365,7 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         boot_timeout: boot_timeout?,
         settle: settle?,
         keep_snapshots: keep_snapshots?,
+        on_deadline: on_deadline?,
     })
 }
 

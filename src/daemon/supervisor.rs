@@ -341,6 +341,8 @@ impl Daemon {
                 .collect(),
             hard_deadline: *until,
             close_by: until.and_then(|until| until.checked_sub(seen.needed).ok()),
+            // What is needed is a run and its way back, which is reckoned to last as long as the run.
+            way_back: seen.needed / 2,
         };
         tracing::info!(
             "{}: {} -> {} starts",

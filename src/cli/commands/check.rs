@@ -242,6 +242,7 @@ fn order(
         reasons,
         hard_deadline: None,
         close_by: None,
+        way_back: jiff::SignedDuration::ZERO,
     }))
 }
 
