@@ -5,5 +5,7 @@ pub mod act;
 pub mod feeds;
 pub mod knowledge;
 pub mod lock;
+mod rest;
+mod status;
 pub mod supervisor;
 pub mod world;

@@ -3,17 +3,16 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 
 use super::act::{self, ActError, Order};
 use super::feeds;
 use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
+use super::rest::{Bell, SHORTEST_SLEEP, Watch, rest};
+use super::status::{behind, not_reloaded, notify};
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
@@ -24,19 +23,16 @@ use crate::domain::feed::{Alarm, AlarmKind};
 use crate::domain::plan::Asked;
 use crate::domain::published::Published;
 use crate::engine::planner::{Depth, Survey, look};
-use crate::engine::{Progress, StepError, StopFlag, chain};
+use crate::engine::{Progress, StepError, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::store::StoreError;
 
 /// Longest sleep while mail waits: the shortest back-off of the outbox.
-const MAIL_ROUND: Duration = Duration::from_secs(60);
+const MAIL_ROUND: SignedDuration = SignedDuration::from_secs(60);
 /// Wait before the engine or GitHub is tried again after it did not answer.
-const AFTER_TROUBLE: Duration = Duration::from_secs(60);
-
-/// A round that is due again at once would be a circle.
-const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+const AFTER_TROUBLE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Why the daemon ends, or a round of it comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -67,20 +63,12 @@ pub enum DaemonError {
     Store(#[from] StoreError),
 }
 
-/// What wakes the daemon beside time.
-#[derive(Debug, Default)]
-struct Bell {
-    stop: StopFlag,
-    ring: Notify,
-    reload: std::sync::atomic::AtomicBool,
-}
-
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again; a bad one is told and the old one
 /// stays.
 ///
 /// A run that an earlier process left unfinished is carried to its end before anything else.
 pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<Exit, DaemonError> {
-    let bell = listen()?;
+    let bell = Bell::listen().map_err(DaemonError::Signals)?;
     // Makes the state folder before the lock's file is put there.
     drop(world::open_store(&settings)?);
     let _lock = lock::daemon(&settings.state_dir)?;
@@ -91,6 +79,8 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         bell,
         afresh: false,
         told: BTreeSet::new(),
+        watch: Watch::from(clock.reading()),
+        not_reloaded: None,
     };
     notify(&[NotifyState::Ready, NotifyState::Status("started")]);
     tracing::info!(
@@ -98,40 +88,13 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         env!("CARGO_PKG_VERSION"),
         daemon.names()
     );
-    while !daemon.bell.stop.is_asked() {
-        let sleep = daemon.round().await;
-        daemon.rest(sleep).await;
+    while !daemon.bell.stop().is_asked() {
+        let until = daemon.round().await;
+        rest(&clock, &daemon.bell, until).await;
+        daemon.look_at_clock();
     }
     notify(&[NotifyState::Stopping]);
     Ok(Exit::Done)
-}
-
-fn listen() -> Result<Arc<Bell>, DaemonError> {
-    let bell = Arc::new(Bell::default());
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::hangup(),
-    ] {
-        let mut signals = signal(kind).map_err(DaemonError::Signals)?;
-        let bell = Arc::clone(&bell);
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if kind == SignalKind::hangup() {
-                    bell.reload.store(true, std::sync::atomic::Ordering::SeqCst);
-                } else {
-                    bell.stop.ask();
-                }
-                bell.ring.notify_one();
-            }
-        });
-    }
-    Ok(bell)
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    // Without systemd there is nobody to tell; with it, a lost status line changes nothing.
-    drop(sd_notify::notify(states));
 }
 
 struct Daemon {
@@ -143,6 +106,10 @@ struct Daemon {
     afresh: bool,
     /// The alarms that were logged and still hold.
     told: BTreeSet<(AlarmKind, Timestamp)>,
+    /// The wall clock against the one that nobody can set.
+    watch: Watch,
+    /// Why the configuration on disk is not the one that holds; none if it is.
+    not_reloaded: Option<String>,
 }
 
 impl Daemon {
@@ -155,27 +122,68 @@ impl Daemon {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// One look at everything; gives how long nothing can change by itself.
-    async fn round(&mut self) -> Duration {
-        if self
-            .bell
-            .reload
-            .swap(false, std::sync::atomic::Ordering::SeqCst)
-        {
+    /// One look at everything; gives the instant until which nothing can change by itself.
+    ///
+    /// It decides by the time that it is now, and by nothing else: a start that was missed, because the host was off,
+    /// asleep or its clock wrong, is missed.
+    async fn round(&mut self) -> Timestamp {
+        if self.bell.wants_reload() {
             self.reload();
         }
-        let sleep = match self.look().await {
-            Ok(sleep) => sleep,
+        let until = match self.look().await {
+            Ok(until) => until,
             Err(err) => {
                 tracing::error!("{}", chain(&err));
-                notify(&[NotifyState::Status(&chain(&err))]);
-                AFTER_TROUBLE
+                self.show_status(&chain(&err));
+                self.after(AFTER_TROUBLE)
             }
         };
-        if self.deliver().await {
-            sleep.min(MAIL_ROUND)
+        let until = if self.deliver().await {
+            until.min(self.after(MAIL_ROUND))
         } else {
-            sleep
+            until
+        };
+        until.max(self.after(SHORTEST_SLEEP))
+    }
+
+    /// Tells that the clock was set; the round that follows thinks again anyway.
+    fn look_at_clock(&mut self) {
+        if let Some(jump) = self.watch.look(self.clock.reading()) {
+            tracing::warn!(
+                "{jump}; everything is thought over again, nothing that was missed is caught up"
+            );
+        }
+    }
+
+    fn show_status(&self, line: &str) {
+        let line = behind(self.not_reloaded.as_deref(), line);
+        notify(&[NotifyState::Status(&line)]);
+    }
+
+    /// Shows how far a run is.
+    fn show(&self, progress: Progress) {
+        match progress {
+            Progress::Began { step, back } => {
+                let way = if back { "back: " } else { "" };
+                notify(&[NotifyState::Watchdog]);
+                self.show_status(&format!("{way}{step}"));
+            }
+            Progress::Ended {
+                step,
+                elapsed,
+                error: None,
+            } => {
+                tracing::info!("{step}: done in {elapsed:.1?}");
+            }
+            Progress::Ended {
+                step,
+                elapsed,
+                error: Some(error),
+            } => {
+                tracing::error!("{step}: failed after {elapsed:.1?}: {error}");
+            }
+            Progress::Pull { .. } => {}
+            Progress::Note(text) => tracing::warn!("{text}"),
         }
     }
 
@@ -183,18 +191,25 @@ impl Daemon {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
         match config::load(&self.file, credentials.as_deref().map(Path::new)) {
             Ok(settings) if settings.state_dir != self.settings.state_dir => {
-                tracing::error!("state_dir cannot change while the daemon runs; restart it");
+                self.keep_old("state_dir cannot change while the daemon runs; restart it");
             }
             Ok(settings) => {
                 self.settings = settings;
                 self.afresh = true;
+                self.not_reloaded = None;
                 tracing::info!("the configuration was read again");
             }
-            Err(err) => tracing::error!("the old configuration stays: {err}"),
+            Err(err) => self.keep_old(&err.to_string()),
         }
     }
 
-    async fn look(&mut self) -> Result<Duration, DaemonError> {
+    /// A configuration that is not taken changes nothing, and is an alarm until one is (W12).
+    fn keep_old(&mut self, because: &str) {
+        tracing::error!("the old configuration stays: {because}");
+        self.not_reloaded = Some(not_reloaded(because));
+    }
+
+    async fn look(&mut self) -> Result<Timestamp, DaemonError> {
         let world = match World::open(&self.settings, self.clock).await {
             Ok(world) => world,
             Err(err) => {
@@ -212,12 +227,11 @@ impl Daemon {
                 trouble = true;
             }
         }
-        if self.bell.stop.is_asked() {
-            return Ok(Duration::ZERO);
+        if self.bell.stop().is_asked() {
+            return Ok(self.clock.now());
         }
-        let (known, wake) = self.follow(world.store()).await?;
+        let (known, mut until) = self.follow(world.store()).await?;
         let published = known.published();
-        let mut sleep = self.until(wake);
         for instance in &self.settings.instances {
             let decision = match self.tend(&world, instance, &published, &known).await {
                 Ok(decision) => decision,
@@ -227,15 +241,15 @@ impl Daemon {
                     continue;
                 }
             };
-            notify(&[NotifyState::Status(&status_line(&decision, &known))]);
+            self.show_status(&status_line(&decision, &known));
             if let When::Wait { not_before, .. } = decision.when {
-                sleep = sleep.min(self.until(not_before));
+                until = until.min(not_before);
             }
         }
         if trouble {
-            sleep = sleep.min(AFTER_TROUBLE);
+            until = until.min(self.after(AFTER_TROUBLE));
         }
-        Ok(sleep.max(SHORTEST_SLEEP))
+        Ok(until)
     }
 
     /// Asks what is due, and gives everything that is known, with the time of the next question. A source that fails
@@ -274,14 +288,15 @@ impl Daemon {
         self.told = holding;
     }
 
-    fn until(&self, at: Timestamp) -> Duration {
-        let left = at.duration_since(self.clock.now());
-        Duration::try_from(left).unwrap_or(Duration::ZERO)
+    fn after(&self, length: SignedDuration) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(length).unwrap_or(Timestamp::MAX)
     }
 
     async fn recover(&self, world: &World, instance: &Instance) -> Result<(), DaemonError> {
         let lock = act::lock(&self.settings, instance)?;
-        let ended = act::recover(world, instance, &lock, &log_progress, &self.bell.stop).await?;
+        let show = |progress| self.show(progress);
+        let ended = act::recover(world, instance, &lock, &show, self.bell.stop()).await?;
         if let Some(ended) = ended {
             tracing::warn!(
                 "{}: an interrupted run was carried to its end: {}, {}",
@@ -374,8 +389,8 @@ impl Daemon {
             );
             return Ok(decision);
         }
-        let stop = &self.bell.stop;
-        let ended = act::execute(world, plan, &material, &lock, &log_progress, stop).await?;
+        let (show, stop) = (|progress| self.show(progress), self.bell.stop());
+        let ended = act::execute(world, plan, &material, &lock, &show, stop).await?;
         tracing::info!(
             "{}: {}, {}",
             instance.name,
@@ -425,20 +440,6 @@ impl Daemon {
             true
         })
     }
-
-    /// Sleeps, tells the watchdog meanwhile, and wakes early for signals.
-    async fn rest(&self, mut left: Duration) {
-        let turn = sd_notify::watchdog_enabled().map_or(left, |limit| limit / 2);
-        while !left.is_zero() && !self.bell.stop.is_asked() {
-            notify(&[NotifyState::Watchdog]);
-            let nap = left.min(turn.max(Duration::from_secs(1)));
-            let rung = tokio::time::timeout(nap, self.bell.ring.notified()).await;
-            if rung.is_ok() {
-                return;
-            }
-            left = left.saturating_sub(nap);
-        }
-    }
 }
 
 /// What a decision was made of.
@@ -473,32 +474,4 @@ fn decision_line(decision: &Decision) -> String {
         When::Blocked => "blocked".to_owned(),
     };
     format!("{name}: {installed} -> {}, {when}", target.version)
-}
-
-fn log_progress(progress: Progress) {
-    match progress {
-        Progress::Began { step, back } => {
-            let way = if back { "back: " } else { "" };
-            notify(&[
-                NotifyState::Watchdog,
-                NotifyState::Status(&format!("{way}{step}")),
-            ]);
-        }
-        Progress::Ended {
-            step,
-            elapsed,
-            error: None,
-        } => {
-            tracing::info!("{step}: done in {elapsed:.1?}");
-        }
-        Progress::Ended {
-            step,
-            elapsed,
-            error: Some(error),
-        } => {
-            tracing::error!("{step}: failed after {elapsed:.1?}: {error}");
-        }
-        Progress::Pull { .. } => {}
-        Progress::Note(text) => tracing::warn!("{text}"),
-    }
 }

@@ -186,3 +186,15 @@ async fn the_site_is_not_closed_after_the_clock_was_set() {
         );
     }
 }
+
+#[test]
+fn a_plan_of_before_there_were_deadlines_is_read_and_would_go_back() {
+    let mut stored = serde_json::to_value(in_a_window()).unwrap();
+    let fields = stored.as_object_mut().unwrap();
+    assert!(fields.remove("on_deadline").is_some() && fields.remove("way_back_s").is_some());
+    let plan: Plan = serde_json::from_value(stored).unwrap();
+    assert_eq!(
+        (plan.on_deadline, plan.way_back_s),
+        (OnDeadline::Rollback, 0)
+    );
+}

@@ -301,7 +301,7 @@ impl Reporter for Fakes {
 macro_rules! never {
     ($($name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)*) => {
         $(fn $name(&self, $($arg: $type),*) -> $answer {
-            $(let _ = $arg;)*
+            $(let _unused = $arg;)*
             unreachable!(concat!("the script needs no ", stringify!($name)))
         })*
     };
