@@ -62,6 +62,32 @@ fn finding(step: Step, n_pending: usize, n_post: usize) -> Finding {
     }
 }
 
+/// What a step's fate puts into the journal.
+fn answer(step: Step, fate: Fate, n_pending: usize, n_post: usize) -> Event {
+    let failed = |blame| Event::Failed {
+        step,
+        elapsed_ms: 1,
+        error: "it failed".to_owned(),
+        blame,
+    };
+    match fate {
+        Fate::Done | Fate::Overdue => Event::Done {
+            step,
+            elapsed_ms: 1,
+            finding: finding(step, n_pending, n_post),
+        },
+        Fate::FailedByTarget => failed(Blame::Target),
+        Fate::FailedByHost => failed(Blame::Host),
+        Fate::Killed => killed(),
+    }
+}
+
+fn killed() -> Event {
+    Event::Resumed {
+        because: "killed".to_owned(),
+    }
+}
+
 fn overdue() -> Event {
     Event::RollbackBegun {
         because: "its time is up".to_owned(),
@@ -78,9 +104,6 @@ fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
         },
     );
     let mut fates = fates.iter().copied();
-    let killed = || Event::Resumed {
-        because: "killed".to_owned(),
-    };
     for _ in 0..1_000 {
         match state.next() {
             Next::Step(step) => {
@@ -90,27 +113,7 @@ fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
                     continue;
                 }
                 story.add(&mut state, Event::Intent { step });
-                let error = "it failed".to_owned();
-                let event = match fate {
-                    Fate::Done | Fate::Overdue => Event::Done {
-                        step,
-                        elapsed_ms: 1,
-                        finding: finding(step, n_pending, n_post),
-                    },
-                    Fate::FailedByTarget => Event::Failed {
-                        step,
-                        elapsed_ms: 1,
-                        error,
-                        blame: Blame::Target,
-                    },
-                    Fate::FailedByHost => Event::Failed {
-                        step,
-                        elapsed_ms: 1,
-                        error,
-                        blame: Blame::Host,
-                    },
-                    Fate::Killed => killed(),
-                };
+                let event = answer(step, fate, n_pending, n_post);
                 story.add(&mut state, event);
             }
             Next::Commit => {
@@ -327,7 +330,7 @@ fn a_run_whose_time_is_up_goes_back_from_every_step_before_the_commit_and_from_n
         .position(|step| *step == Step::Open)
         .unwrap();
     // Every step before the commit, the commit itself, and the two steps after it.
-    for place in 0..Step::ALL.len() + 1 {
+    for place in 0..=Step::ALL.len() {
         let mut fates = vec![Fate::Done; place];
         fates.push(Fate::Overdue);
         let story = drive(&fates, 1, 0);

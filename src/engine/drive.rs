@@ -242,7 +242,10 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
             return Ok(());
         };
         match deadline.is_due(self.ctx.ports.clock().reading()) {
-            Some(because) => self.record(Event::RollbackBegun { because }),
+            Some(because) => {
+                self.ctx.note(because.as_str());
+                self.record(Event::RollbackBegun { because })
+            }
             None => Ok(()),
         }
     }

@@ -1,4 +1,9 @@
 //! Runs against their deadline: the steps are a script, the clock is set by hand, and everything else is the real driver.
+#![allow(
+    clippy::arithmetic_side_effects,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests may fail loudly"
+)]
 
 mod fake;
 
@@ -164,6 +169,11 @@ async fn the_way_back_is_taken_even_if_the_journal_cannot_say_so() {
     let fakes = minutes(&[(Step::Migrate, 100)]);
     fakes.journal_breaks_after(Step::Migrate);
     let ended = run(&fakes, in_a_window()).await;
+    assert!(
+        ended.because.starts_with("the maintenance window ends at"),
+        "{}",
+        ended.because
+    );
     assert_eq!(ended.outcome, Outcome::RolledBack);
     assert_eq!(undone(&ended), UndoStep::ALL);
 }
