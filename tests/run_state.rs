@@ -21,6 +21,8 @@ enum Fate {
     FailedByHost,
     /// The process dies before the step's result is journalled.
     Killed,
+    /// The run's time is up before the step; where it does not count any more, the step goes well.
+    Overdue,
 }
 
 /// Everything that happened, as the journal has it.
@@ -60,6 +62,38 @@ fn finding(step: Step, n_pending: usize, n_post: usize) -> Finding {
     }
 }
 
+/// What a step's fate puts into the journal.
+fn answer(step: Step, fate: Fate, n_pending: usize, n_post: usize) -> Event {
+    let failed = |blame| Event::Failed {
+        step,
+        elapsed_ms: 1,
+        error: "it failed".to_owned(),
+        blame,
+    };
+    match fate {
+        Fate::Done | Fate::Overdue => Event::Done {
+            step,
+            elapsed_ms: 1,
+            finding: finding(step, n_pending, n_post),
+        },
+        Fate::FailedByTarget => failed(Blame::Target),
+        Fate::FailedByHost => failed(Blame::Host),
+        Fate::Killed => killed(),
+    }
+}
+
+fn killed() -> Event {
+    Event::Resumed {
+        because: "killed".to_owned(),
+    }
+}
+
+fn overdue() -> Event {
+    Event::RollbackBegun {
+        because: "its time is up".to_owned(),
+    }
+}
+
 /// Drives a run with the given fates; after the last one everything goes well.
 fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
     let (mut state, mut story) = (RunState::default(), Story::default());
@@ -70,39 +104,22 @@ fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
         },
     );
     let mut fates = fates.iter().copied();
-    let killed = || Event::Resumed {
-        because: "killed".to_owned(),
-    };
     for _ in 0..1_000 {
         match state.next() {
             Next::Step(step) => {
+                let fate = fates.next().unwrap_or(Fate::Done);
+                if fate == Fate::Overdue && state.may_turn_back() {
+                    story.add(&mut state, overdue());
+                    continue;
+                }
                 story.add(&mut state, Event::Intent { step });
-                let error = "it failed".to_owned();
-                let event = match fates.next().unwrap_or(Fate::Done) {
-                    Fate::Done => Event::Done {
-                        step,
-                        elapsed_ms: 1,
-                        finding: finding(step, n_pending, n_post),
-                    },
-                    Fate::FailedByTarget => Event::Failed {
-                        step,
-                        elapsed_ms: 1,
-                        error,
-                        blame: Blame::Target,
-                    },
-                    Fate::FailedByHost => Event::Failed {
-                        step,
-                        elapsed_ms: 1,
-                        error,
-                        blame: Blame::Host,
-                    },
-                    Fate::Killed => killed(),
-                };
+                let event = answer(step, fate, n_pending, n_post);
                 story.add(&mut state, event);
             }
             Next::Commit => {
                 let event = match fates.next().unwrap_or(Fate::Done) {
                     Fate::Killed => killed(),
+                    Fate::Overdue => overdue(),
                     Fate::Done | Fate::FailedByTarget | Fate::FailedByHost => Event::Committed,
                 };
                 story.add(&mut state, event);
@@ -113,7 +130,7 @@ fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
             Next::Undo { step, attempt } => {
                 story.add(&mut state, Event::UndoIntent { step, attempt });
                 let event = match fates.next().unwrap_or(Fate::Done) {
-                    Fate::Done => Event::UndoDone {
+                    Fate::Done | Fate::Overdue => Event::UndoDone {
                         step,
                         elapsed_ms: 1,
                         finding: Finding::Nothing,
@@ -150,6 +167,7 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
         1 => Just(Fate::FailedByTarget),
         1 => Just(Fate::FailedByHost),
         1 => Just(Fate::Killed),
+        1 => Just(Fate::Overdue),
     ];
     prop::collection::vec(fate, 0..60)
 }
@@ -243,7 +261,12 @@ proptest! {
 
 #[test]
 fn every_single_fault_ends_all_old_or_all_new_never_held() {
-    for fault in [Fate::FailedByTarget, Fate::FailedByHost, Fate::Killed] {
+    for fault in [
+        Fate::FailedByTarget,
+        Fate::FailedByHost,
+        Fate::Killed,
+        Fate::Overdue,
+    ] {
         for place in 0..20 {
             let mut fates = vec![Fate::Done; place];
             fates.push(fault);
@@ -298,4 +321,71 @@ fn a_folded_journal_gives_the_state_that_wrote_it() {
         );
     }
     assert_eq!(state.outcome().map(|(outcome, _)| outcome), story.outcome);
+}
+
+#[test]
+fn a_run_whose_time_is_up_goes_back_from_every_step_before_the_commit_and_from_none_after_it() {
+    let forward = Step::ALL
+        .iter()
+        .position(|step| *step == Step::Open)
+        .unwrap();
+    // Every step before the commit, the commit itself, and the two steps after it.
+    for place in 0..=Step::ALL.len() {
+        let mut fates = vec![Fate::Done; place];
+        fates.push(Fate::Overdue);
+        let story = drive(&fates, 1, 0);
+        check(&story, 1, 0);
+        let migrated = story.count(|event| {
+            *event
+                == Event::Intent {
+                    step: Step::Migrate,
+                }
+        }) > 0;
+        let wanted = match (place <= forward, migrated) {
+            (true, true) => Outcome::RolledBack,
+            (true, false) => Outcome::Aborted,
+            (false, _) => Outcome::Committed,
+        };
+        assert_eq!(story.outcome, Some(wanted), "at {place}");
+        let state = folded(&story.events);
+        assert_eq!(state.quarantine_reason(), None, "at {place}");
+        if place <= forward {
+            let because = state.outcome().map(|(_, because)| because.to_owned());
+            assert_eq!(because.as_deref(), Some("its time is up"));
+        }
+    }
+}
+
+#[test]
+fn the_way_back_is_only_begun_between_two_steps_of_a_run_that_goes_forward() {
+    let story = drive(&[Fate::Done; 4], 1, 0);
+    let mut state = RunState::default();
+    let mut n_allowed = 0;
+    for event in &story.events {
+        let allowed = state.clone().apply(&overdue()).is_ok();
+        assert_eq!(allowed, state.may_turn_back(), "before {event:?}");
+        let between = matches!(event, Event::Intent { step } if *step < Step::Open)
+            || *event == Event::Committed;
+        assert_eq!(allowed, between, "before {event:?}");
+        n_allowed += usize::from(allowed);
+        state.apply(event).unwrap();
+    }
+    assert_eq!(n_allowed, 9);
+    assert!(!state.may_turn_back());
+    let back = drive(&[Fate::Done, Fate::Overdue], 1, 0);
+    let last = back.events.len() - 1;
+    let begun = back
+        .place(|event| matches!(event, Event::RollbackBegun { .. }))
+        .unwrap();
+    for end in begun + 1..=last {
+        assert!(!folded(&back.events[..end]).may_turn_back());
+    }
+}
+
+fn folded(events: &[Event]) -> RunState {
+    let mut state = RunState::default();
+    for event in events {
+        state.apply(event).unwrap();
+    }
+    state
 }

@@ -33,7 +33,7 @@ const EVERYTHING: &[&str] = &[
 ];
 
 /// Outside libraries, and the only files that may speak to them.
-const LIBRARIES: [(&str, &[&str]); 10] = [
+const LIBRARIES: [(&str, &[&str]); 11] = [
     ("bollard::", &["src/adapters/docker/"]),
     ("octocrab::", &["src/adapters/github"]),
     ("lettre::", &["src/adapters/mail/"]),
@@ -44,6 +44,7 @@ const LIBRARIES: [(&str, &[&str]); 10] = [
     ("clap::", &["src/cli/"]),
     ("schemars::", &["src/domain/", "src/cli/"]),
     ("sd_notify::", &["src/daemon/"]),
+    ("rtime_clock::", &["src/adapters/clock.rs"]),
 ];
 
 /// What the domain may not even name: the world.

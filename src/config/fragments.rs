@@ -58,6 +58,7 @@ pub(super) struct Run {
     pub(super) boot_timeout: Text,
     pub(super) settle: Text,
     pub(super) keep_snapshots: Option<Located<i64>>,
+    pub(super) on_deadline: Text,
 }
 
 #[derive(Debug)]
@@ -240,6 +241,7 @@ impl Run {
             boot_timeout: reader.text("boot_timeout"),
             settle: reader.text("settle"),
             keep_snapshots: reader.number("keep_snapshots"),
+            on_deadline: reader.text("on_deadline"),
         };
         reader.finish();
         run

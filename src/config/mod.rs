@@ -10,9 +10,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
+use crate::domain::plan::OnDeadline;
 use crate::domain::policy::Policy;
 use crate::domain::window::Needed;
 
+mod checks;
 mod fragments;
 mod policy;
 mod reader;
@@ -111,6 +113,8 @@ pub struct Run {
     pub settle: Duration,
     /// How many snapshots are kept.
     pub keep_snapshots: u32,
+    /// What a run does that would outlast its window.
+    pub on_deadline: OnDeadline,
 }
 
 /// Whom to write to, and how.

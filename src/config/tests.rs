@@ -10,6 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::advisory::Severity;
+use crate::domain::plan::OnDeadline;
 use crate::domain::policy::{Approvals, Class};
 use crate::domain::window::Window;
 
@@ -66,6 +67,7 @@ fn the_least_configuration_gets_the_documented_defaults() {
     );
     assert_eq!(settings.run.keep_snapshots, 3);
     assert_eq!(settings.run.settle, Duration::from_secs(15));
+    assert_eq!(settings.run.on_deadline, OnDeadline::Rollback);
     assert_eq!(settings.policy.rules().len(), 4);
 }
 
@@ -79,7 +81,7 @@ fn everything_can_be_set_and_secrets_stay_out_of_debug_output() {
         "state_dir = \"/srv/state\"\n{LEAST}main_image = \"ghcr.io/glitch-soc/mastodon\"\n\
          [docker]\nsocket = \"unix:///run/docker.sock\"\n\
          [github]\nbase_url = \"http://127.0.0.1:8080/\"\nrepository = \"a/b\"\npoll = \"5m\"\ntimeout = \"1m\"\ntoken_file = \"{}\"\n\
-         [run]\nboot_timeout = \"1m30s\"\nkeep_snapshots = 1\n\
+         [run]\nboot_timeout = \"1m30s\"\nkeep_snapshots = 1\non_deadline = \"finish\"\n\
          [mail]\nsmtp = \"smtps://mail.example\"\nfrom = \"m@social.example\"\nusername = \"x\"\npassword_file = \"{}\"\n\
          [[mail.to]]\naddress = \"chief@example.org\"\nrole = \"manager\"\n\
          [[mail.to]]\naddress = \"ops@example.org\"\nrole = \"administrator\"\n",
@@ -95,6 +97,7 @@ fn everything_can_be_set_and_secrets_stay_out_of_debug_output() {
         "ghp_secret"
     );
     assert_eq!(settings.run.boot_timeout, Duration::from_secs(90));
+    assert_eq!(settings.run.on_deadline, OnDeadline::Finish);
     let mail = settings.mail.as_ref().unwrap();
     assert_eq!(mail.server.port, 465);
     assert_eq!(
@@ -144,7 +147,7 @@ fn secrets_come_from_the_credentials_directory_when_no_file_is_named() {
 fn every_mistake_is_reported_at_once_with_line_column_and_key() {
     let text = "state_dri = \"/x\"\npolicy = \"policy.toml\"\n[docker]\nsocket = \"tcp://10.0.0.1:2375\"\n[github]\npoll = \"10s\"\n\
                 timeout = 30\nbase_url = \"http://api.github.com\"\n[[instance]]\nname = \"a\"\nprojct = \"mastodon\"\n\
-                [[instance]]\nname = \"a\"\nproject = \"Masto\"\nmain_image = \"x:latest\"\n[run]\nkeep_snapshots = 0\n[mail]\nsmtp = \"smtp://mail.example\"\n";
+                [[instance]]\nname = \"a\"\nproject = \"Masto\"\nmain_image = \"x:latest\"\n[run]\nkeep_snapshots = 0\non_deadline = \"stop\"\n[mail]\nsmtp = \"smtp://mail.example\"\n";
     assert_eq!(
         mistakes(text),
         [
@@ -159,9 +162,10 @@ fn every_mistake_is_reported_at_once_with_line_column_and_key() {
             "mastopatch.toml:14:1: instance.project: `Masto` is not the name of a Compose project (lower-case letters, digits, `-` and `_`)",
             "mastopatch.toml:15:1: instance.main_image: `x:latest` is not the name of an image without tag and digest",
             "mastopatch.toml:17:1: run.keep_snapshots: must be from 1 to 100, not 0",
-            "mastopatch.toml:18:2: mail.from: is required",
-            "mastopatch.toml:18:2: mail.to: is required",
-            "mastopatch.toml:19:1: mail.smtp: `smtp://mail.example` would send mail without encryption, which is allowed on this host only; use smtp+starttls:// or smtps://",
+            "mastopatch.toml:18:1: run.on_deadline: `stop` is none of `rollback`, `finish`",
+            "mastopatch.toml:19:2: mail.from: is required",
+            "mastopatch.toml:19:2: mail.to: is required",
+            "mastopatch.toml:20:1: mail.smtp: `smtp://mail.example` would send mail without encryption, which is allowed on this host only; use smtp+starttls:// or smtps://",
         ]
     );
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use crate::config::checks::{all, missing, required, word};
 use crate::config::fragments::{self, Main, Text};
-use crate::config::policy::{self, Changes, SHIPPED, missing, required, word};
+use crate::config::policy::{self, Changes, SHIPPED};
 use crate::config::reader::{File, Located, Place, Problems, ReadFile, Reader};
 use crate::config::values::{self, show_span};
 use crate::config::windows::WrittenWindow;
@@ -15,6 +16,7 @@ use crate::config::{
     ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
     Run, Settings,
 };
+use crate::domain::plan::OnDeadline;
 use crate::domain::policy::Policy;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -69,6 +71,10 @@ const SETTLE: Bounds = Bounds {
 const DEFAULT_POLICY: &str = "security-first";
 /// Every snapshot is as large as the database; more than this many is a full disk.
 const MOST_SNAPSHOTS: u32 = 100;
+const ON_DEADLINE: [(&str, OnDeadline); 2] = [
+    ("rollback", OnDeadline::Rollback),
+    ("finish", OnDeadline::Finish),
+];
 /// A secret is one line; anything longer is a wrong file.
 const LONGEST_SECRET: usize = 4_096;
 
@@ -374,7 +380,7 @@ fn check_instance(
 fn with_only(file: File<'_>, found: Found, ids: &[Located<String>]) -> Option<Found> {
     let windows = found.policy.schedule().windows();
     let known: Vec<(&str, ())> = windows.iter().map(|window| (window.id(), ())).collect();
-    policy::all(ids.iter().map(|id| word(file, id, &known)))?;
+    all(ids.iter().map(|id| word(file, id, &known)))?;
     let wanted: Vec<&str> = ids.iter().map(|id| id.value.as_str()).collect();
     let place = ids.first().map(|id| id.place.clone())?;
     match found.policy.with_only_windows(&wanted) {
@@ -408,6 +414,10 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
             good
         }
     };
+    let on_deadline = match &run.on_deadline {
+        None => Some(OnDeadline::default()),
+        Some(text) => word(file, text, &ON_DEADLINE),
+    };
     Some(Run {
         pull_timeout: pull_timeout?,
         stop_grace: stop_grace?,
@@ -416,6 +426,7 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         boot_timeout: boot_timeout?,
         settle: settle?,
         keep_snapshots: keep_snapshots?,
+        on_deadline: on_deadline?,
     })
 }
 

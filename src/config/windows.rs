@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::config::checks::{all, optional, required, span, word, words};
 use crate::config::fragments::{Blackout as BlackoutFragment, Time, Window as WindowFragment};
-use crate::config::policy::{CLASSES, all, optional, required, span, word, words};
+use crate::config::policy::CLASSES;
 use crate::config::reader::{File, Located, Place};
 use crate::config::values::{self, show_span};
 use crate::config::{ConfigError, Problem, zones};

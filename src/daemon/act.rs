@@ -1,6 +1,6 @@
 //! One update, from the lock to the outcome; the terminal's `apply` and the daemon do the same.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::knowledge::instance_ref;
 use super::lock::{self, Lock, LockError};
@@ -58,6 +58,8 @@ pub struct Order {
     pub hard_deadline: Option<Timestamp>,
     /// The last instant at which the site may be closed.
     pub close_by: Option<Timestamp>,
+    /// What the way back needs; zero where no deadline counts.
+    pub way_back: SignedDuration,
 }
 
 /// Takes the instance's lock.
@@ -115,6 +117,8 @@ pub async fn plan<S: ReleaseSource>(
         now,
         hard_deadline: order.hard_deadline,
         close_by: order.close_by,
+        on_deadline: settings.run.on_deadline,
+        way_back_s: u64::try_from(order.way_back.as_secs()).unwrap_or_default(),
     };
     Ok(make_plan(world, &instance_ref(instance), survey, goal).await?)
 }

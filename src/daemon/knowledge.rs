@@ -12,6 +12,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::store::Store;
 use crate::config::{ConfigErrors, Instance, Settings};
 use crate::domain::advisory::Advisory;
+use crate::domain::clock::ClockState;
 use crate::domain::decide::{Approval, Attempt, Facts, Hold, Pin, Quarantined};
 use crate::domain::event::{Event, Outcome, Step, UndoStep};
 use crate::domain::feed::{Alarm, AlarmKind, Offered};
@@ -22,6 +23,7 @@ use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 use crate::domain::window::Needed;
 use crate::engine::planner::{InstanceRef, Look};
+use crate::ports::clock::Clock as _;
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::store::{Journal, StoreError};
 
@@ -129,6 +131,7 @@ pub fn facts(
     instance: &Instance,
     look: &Look,
     published: &Arc<Published>,
+    clock: &SystemClock,
 ) -> Result<Facts, StoreError> {
     feeds::note_version(store, &instance.name, &look.installed.version)?;
     let mut problems = Vec::new();
@@ -153,7 +156,7 @@ pub fn facts(
         quarantined,
         approvals: approvals(store, instance)?,
         one_offs: store.one_offs(&instance.name)?,
-        clock_doubt: None,
+        clock_doubt: clock_doubt(clock),
         attempts: attempts(store, &instance.name)?,
         problems,
     })
@@ -164,7 +167,9 @@ pub fn with_fresh_orders(
     store: &Store,
     instance: &Instance,
     mut facts: Facts,
+    clock: &SystemClock,
 ) -> Result<Facts, StoreError> {
+    facts.clock_doubt = clock_doubt(clock);
     facts.approvals = approvals(store, instance)?;
     facts.one_offs = store.one_offs(&instance.name)?;
     facts.hold = hold(store, instance)?;
@@ -278,8 +283,17 @@ pub fn faults(settings: &Settings, now: Timestamp) -> Result<(), ConfigErrors> {
 }
 
 /// Why this host's clock is not to be trusted, if it is not.
-pub fn clock_doubt(_clock: &SystemClock) -> Option<String> {
-    None
+pub fn clock_doubt(clock: &SystemClock) -> Option<String> {
+    const HELP: &str = "set up a time service (`timedatectl set-ntp true`, or chrony), or write `require_sync = false` under [time]";
+    match clock.synchronised() {
+        ClockState::Synchronised => None,
+        ClockState::Unsynchronised => Some(format!(
+            "This host's clock is not synchronised, as its kernel says; {HELP}."
+        )),
+        ClockState::Unknown(why) => Some(format!(
+            "Whether this host's clock is synchronised cannot be told ({why}); {HELP}."
+        )),
+    }
 }
 
 /// The instance, as the planner wants it.

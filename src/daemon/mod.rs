@@ -6,5 +6,7 @@ pub mod feeds;
 pub mod knowledge;
 pub mod lock;
 mod notices;
+mod rest;
+mod status;
 pub mod supervisor;
 pub mod world;

@@ -3,41 +3,41 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::Notify;
 
 use super::act::{self, ActError, Order};
 use super::feeds;
 use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
 use super::notices;
+use super::rest::{Bell, SHORTEST_SLEEP, Watch, rest};
+use super::status::{behind, in_a_line, notify};
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
 use crate::adapters::store::Store;
-use crate::config::{self, Instance, Settings};
+use crate::config::{self, Instance, Settings, tz_version};
 use crate::domain::decide::{Decision, Facts, When, decide};
 use crate::domain::feed::{Alarm, AlarmKind};
 use crate::domain::plan::Asked;
 use crate::domain::published::Published;
+use crate::domain::window::Needed;
 use crate::engine::planner::{Depth, Survey, look};
-use crate::engine::{Progress, StepError, StopFlag, chain};
+use crate::engine::{Progress, StepError, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::store::StoreError;
 
 /// Longest sleep while mail waits: the shortest back-off of the outbox.
-const MAIL_ROUND: Duration = Duration::from_secs(60);
+const MAIL_ROUND: SignedDuration = SignedDuration::from_secs(60);
+/// Wait before an unsynchronised clock is asked again: the kernel tells nobody that it is synchronised, which takes a
+/// time server minutes.
+const CLOCK_AGAIN: SignedDuration = SignedDuration::from_secs(60);
 /// Wait before the engine or GitHub is tried again after it did not answer.
-const AFTER_TROUBLE: Duration = Duration::from_secs(60);
-
-/// A round that is due again at once would be a circle.
-const SHORTEST_SLEEP: Duration = Duration::from_secs(1);
+const AFTER_TROUBLE: SignedDuration = SignedDuration::from_secs(60);
 
 /// Why the daemon ends, or a round of it comes to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -68,24 +68,22 @@ pub enum DaemonError {
     Store(#[from] StoreError),
 }
 
-/// What wakes the daemon beside time.
-#[derive(Debug, Default)]
-struct Bell {
-    stop: StopFlag,
-    ring: Notify,
-    reload: std::sync::atomic::AtomicBool,
-}
-
 /// Runs until SIGTERM or SIGINT. SIGHUP reads the configuration again; a bad one is told and the old one
 /// stays.
 ///
 /// A run that an earlier process left unfinished is carried to its end before anything else.
 pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<Exit, DaemonError> {
-    let bell = listen()?;
+    let bell = Bell::listen().map_err(DaemonError::Signals)?;
     // Makes the state folder before the lock's file is put there.
     drop(world::open_store(&settings)?);
     let _lock = lock::daemon(&settings.state_dir)?;
     notices::accepted(&settings, clock.now());
+    // What has become wrong in time is told; it must not keep a server without its updates.
+    let faults = knowledge::faults(&settings, clock.now()).err();
+    let faults = faults.map(|err| notices::mistakes(&err));
+    for fault in faults.iter().flatten() {
+        tracing::error!("{fault}");
+    }
     let mut daemon = Daemon {
         settings,
         read_at: clock.now(),
@@ -94,6 +92,9 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         bell,
         afresh: false,
         told: BTreeSet::new(),
+        watch: Watch::from(clock.reading()),
+        config_alarm: faults.map(|faults| in_a_line("no longer right", &faults)),
+        tz_version: tz_version(),
     };
     notify(&[NotifyState::Ready, NotifyState::Status("started")]);
     tracing::info!(
@@ -101,40 +102,13 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         env!("CARGO_PKG_VERSION"),
         daemon.names()
     );
-    while !daemon.bell.stop.is_asked() {
-        let sleep = daemon.round().await;
-        daemon.rest(sleep).await;
+    while !daemon.bell.stop().is_asked() {
+        let until = daemon.round().await;
+        rest(&clock, &daemon.bell, until).await;
+        daemon.look_at_clock();
     }
     notify(&[NotifyState::Stopping]);
     Ok(Exit::Done)
-}
-
-fn listen() -> Result<Arc<Bell>, DaemonError> {
-    let bell = Arc::new(Bell::default());
-    for kind in [
-        SignalKind::terminate(),
-        SignalKind::interrupt(),
-        SignalKind::hangup(),
-    ] {
-        let mut signals = signal(kind).map_err(DaemonError::Signals)?;
-        let bell = Arc::clone(&bell);
-        tokio::spawn(async move {
-            while signals.recv().await.is_some() {
-                if kind == SignalKind::hangup() {
-                    bell.reload.store(true, std::sync::atomic::Ordering::SeqCst);
-                } else {
-                    bell.stop.ask();
-                }
-                bell.ring.notify_one();
-            }
-        });
-    }
-    Ok(bell)
-}
-
-fn notify(states: &[NotifyState<'_>]) {
-    // Without systemd there is nobody to tell; with it, a lost status line changes nothing.
-    drop(sd_notify::notify(states));
 }
 
 struct Daemon {
@@ -148,6 +122,12 @@ struct Daemon {
     afresh: bool,
     /// The alarms that were logged and still hold.
     told: BTreeSet<(AlarmKind, Timestamp)>,
+    /// The wall clock against the one that nobody can set.
+    watch: Watch,
+    /// What is wrong about the configuration on disk: it is not the one that holds, or has become wrong with time.
+    config_alarm: Option<String>,
+    /// The time zone database that the zones were read from.
+    tz_version: Option<String>,
 }
 
 impl Daemon {
@@ -160,54 +140,112 @@ impl Daemon {
         names.collect::<Vec<_>>().join(", ")
     }
 
-    /// One look at everything; gives how long nothing can change by itself.
-    async fn round(&mut self) -> Duration {
-        if self
-            .bell
-            .reload
-            .swap(false, std::sync::atomic::Ordering::SeqCst)
-        {
+    /// One look at everything; gives the instant until which nothing can change by itself.
+    ///
+    /// It decides by the time that it is now, and by nothing else: a start that was missed, because the host was off,
+    /// asleep or its clock wrong, is missed.
+    async fn round(&mut self) -> Timestamp {
+        let tz_version = tz_version();
+        let zones_changed = tz_version != self.tz_version;
+        if zones_changed {
+            tracing::info!(
+                "the time zone database was updated; the configuration is read again for it"
+            );
+            self.tz_version = tz_version;
+        }
+        if self.bell.wants_reload() || zones_changed {
             self.reload();
         }
-        let sleep = match self.look().await {
-            Ok(sleep) => sleep,
+        let until = match self.look().await {
+            Ok(until) => until,
             Err(err) => {
                 tracing::error!("{}", chain(&err));
-                notify(&[NotifyState::Status(&chain(&err))]);
-                AFTER_TROUBLE
+                self.show_status(&chain(&err));
+                self.after(AFTER_TROUBLE)
             }
         };
-        if self.deliver().await {
-            sleep.min(MAIL_ROUND)
+        let until = if self.deliver().await {
+            until.min(self.after(MAIL_ROUND))
         } else {
-            sleep
+            until
+        };
+        until.max(self.after(SHORTEST_SLEEP))
+    }
+
+    /// Tells that the clock was set; the round that follows thinks again anyway.
+    fn look_at_clock(&mut self) {
+        if let Some(jump) = self.watch.look(self.clock.reading()) {
+            tracing::warn!(
+                "{jump}; everything is thought over again, nothing that was missed is caught up"
+            );
+        }
+    }
+
+    fn show_status(&self, line: &str) {
+        let line = behind(self.config_alarm.as_deref(), line);
+        notify(&[NotifyState::Status(&line)]);
+    }
+
+    /// Shows how far a run is.
+    fn show(&self, progress: Progress) {
+        match progress {
+            Progress::Began { step, back } => {
+                let way = if back { "back: " } else { "" };
+                notify(&[NotifyState::Watchdog]);
+                self.show_status(&format!("{way}{step}"));
+            }
+            Progress::Ended {
+                step,
+                elapsed,
+                error: None,
+            } => {
+                tracing::info!("{step}: done in {elapsed:.1?}");
+            }
+            Progress::Ended {
+                step,
+                elapsed,
+                error: Some(error),
+            } => {
+                tracing::error!("{step}: failed after {elapsed:.1?}: {error}");
+            }
+            Progress::Pull { .. } => {}
+            Progress::Note(text) => tracing::warn!("{text}"),
         }
     }
 
     fn reload(&mut self) {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
         let now = self.clock.now();
-        match config::load(&self.file, credentials.as_deref().map(Path::new)) {
+        let read = config::load(&self.file, credentials.as_deref().map(Path::new));
+        let read = read.and_then(|settings| {
+            knowledge::faults(&settings, now)?;
+            Ok(settings)
+        });
+        match read {
             Ok(settings) if settings.state_dir != self.settings.state_dir => {
                 let why = "state_dir cannot change while the daemon runs; restart it";
-                tracing::error!("{why}");
-                notices::refused(&self.settings, &[why.to_owned()], self.read_at, now);
+                self.keep_old(&[why.to_owned()], now);
             }
             Ok(settings) => {
                 notices::accepted(&settings, now);
                 self.settings = settings;
                 self.read_at = now;
                 self.afresh = true;
+                self.config_alarm = None;
                 tracing::info!("the configuration was read again");
             }
-            Err(err) => {
-                tracing::error!("the old configuration stays: {err}");
-                notices::refused(&self.settings, &notices::mistakes(&err), self.read_at, now);
-            }
+            Err(err) => self.keep_old(&notices::mistakes(&err), now),
         }
     }
 
-    async fn look(&mut self) -> Result<Duration, DaemonError> {
+    /// A configuration that is not taken changes nothing, and is an alarm until one is (W12).
+    fn keep_old(&mut self, mistakes: &[String], now: Timestamp) {
+        tracing::error!("the old configuration stays: {}", mistakes.join("\n"));
+        self.config_alarm = Some(in_a_line("the old configuration stays", mistakes));
+        notices::refused(&self.settings, mistakes, self.read_at, now);
+    }
+
+    async fn look(&mut self) -> Result<Timestamp, DaemonError> {
         let world = match World::open(&self.settings, self.clock).await {
             Ok(world) => world,
             Err(err) => {
@@ -225,12 +263,11 @@ impl Daemon {
                 trouble = true;
             }
         }
-        if self.bell.stop.is_asked() {
-            return Ok(Duration::ZERO);
+        if self.bell.stop().is_asked() {
+            return Ok(self.clock.now());
         }
-        let (known, wake) = self.follow(world.store()).await?;
+        let (known, mut until) = self.follow(world.store()).await?;
         let published = known.published();
-        let mut sleep = self.until(wake);
         for instance in &self.settings.instances {
             let decision = match self.tend(&world, instance, &published, &known).await {
                 Ok(decision) => decision,
@@ -240,17 +277,20 @@ impl Daemon {
                     continue;
                 }
             };
-            notify(&[NotifyState::Status(&status_line(&decision, &known))]);
+            self.show_status(&status_line(&decision, &known));
             let now = self.clock.now();
             notices::deadline(world.store(), &self.settings, instance, &decision, now);
             if let When::Wait { not_before, .. } = decision.when {
-                sleep = sleep.min(self.until(not_before));
+                until = until.min(not_before);
+            }
+            if knowledge::clock_doubt(&self.clock).is_some() && instance.policy.requires_sync() {
+                until = until.min(self.after(CLOCK_AGAIN));
             }
         }
         if trouble {
-            sleep = sleep.min(AFTER_TROUBLE);
+            until = until.min(self.after(AFTER_TROUBLE));
         }
-        Ok(sleep.max(SHORTEST_SLEEP))
+        Ok(until)
     }
 
     /// Asks what is due, and gives everything that is known, with the time of the next question. A source that fails
@@ -289,14 +329,15 @@ impl Daemon {
         self.told = holding;
     }
 
-    fn until(&self, at: Timestamp) -> Duration {
-        let left = at.duration_since(self.clock.now());
-        Duration::try_from(left).unwrap_or(Duration::ZERO)
+    fn after(&self, length: SignedDuration) -> Timestamp {
+        let now = self.clock.now();
+        now.checked_add(length).unwrap_or(Timestamp::MAX)
     }
 
     async fn recover(&self, world: &World, instance: &Instance) -> Result<(), DaemonError> {
         let lock = act::lock(&self.settings, instance)?;
-        let ended = act::recover(world, instance, &lock, &log_progress, &self.bell.stop).await?;
+        let show = |progress| self.show(progress);
+        let ended = act::recover(world, instance, &lock, &show, self.bell.stop()).await?;
         if let Some(ended) = ended {
             tracing::warn!(
                 "{}: an interrupted run was carried to its end: {}, {}",
@@ -355,7 +396,8 @@ impl Daemon {
                 .map(|reason| reason.text.clone())
                 .collect(),
             hard_deadline: *until,
-            close_by: until.and_then(|until| until.checked_sub(seen.needed).ok()),
+            close_by: until.and_then(|until| until.checked_sub(seen.needed.total()).ok()),
+            way_back: seen.needed.way_back,
         };
         tracing::info!(
             "{}: {} -> {} starts",
@@ -376,9 +418,10 @@ impl Daemon {
         }
         let facts = Facts {
             planned: planned.map(|hash| (plan.to.clone(), hash)),
-            ..knowledge::with_fresh_orders(world.store(), instance, seen.facts)?
+            ..knowledge::with_fresh_orders(world.store(), instance, seen.facts, &self.clock)?
         };
-        let decision = decide(&facts, &instance.policy, self.clock.now(), seen.needed);
+        let needed = seen.needed.total();
+        let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
         if !matches!(decision.when, When::Now { .. }) {
             tracing::warn!(
                 "{}: now that it is planned, it does not start: {}",
@@ -387,9 +430,9 @@ impl Daemon {
             );
             return Ok(decision);
         }
-        plan.why.emergency = decision.emergency(&instance.policy);
-        let stop = &self.bell.stop;
-        let ended = act::execute(world, plan, &material, &lock, &log_progress, stop).await?;
+        plan.why.emergency = decision.emergency(&instance.policy, self.clock.now());
+        let (show, stop) = (|progress| self.show(progress), self.bell.stop());
+        let ended = act::execute(world, plan, &material, &lock, &show, stop).await?;
         tracing::info!(
             "{}: {}, {}",
             instance.name,
@@ -409,10 +452,10 @@ impl Daemon {
     ) -> Result<(Seen, Decision), DaemonError> {
         let look = look(world, &knowledge::instance_ref(instance), depth).await?;
         let store = world.store();
-        let facts = knowledge::facts(store, instance, &look, published)?;
-        let needed = knowledge::time_needed(store, instance)?.total();
+        let facts = knowledge::facts(store, instance, &look, published, &self.clock)?;
+        let needed = knowledge::time_needed(store, instance)?;
         let now = self.clock.now();
-        let decision = decide(&facts, &instance.policy, now, needed);
+        let decision = decide(&facts, &instance.policy, now, needed.total());
         // What fails after this must not hide that it is late.
         notices::late(store, &self.settings, instance, &decision, now);
         let seen = Seen {
@@ -442,27 +485,13 @@ impl Daemon {
             true
         })
     }
-
-    /// Sleeps, tells the watchdog meanwhile, and wakes early for signals.
-    async fn rest(&self, mut left: Duration) {
-        let turn = sd_notify::watchdog_enabled().map_or(left, |limit| limit / 2);
-        while !left.is_zero() && !self.bell.stop.is_asked() {
-            notify(&[NotifyState::Watchdog]);
-            let nap = left.min(turn.max(Duration::from_secs(1)));
-            let rung = tokio::time::timeout(nap, self.bell.ring.notified()).await;
-            if rung.is_ok() {
-                return;
-            }
-            left = left.saturating_sub(nap);
-        }
-    }
 }
 
 /// What a decision was made of.
 struct Seen {
     survey: Result<Survey, StepError>,
     facts: Facts,
-    needed: SignedDuration,
+    needed: Needed,
 }
 
 fn status_line(decision: &Decision, known: &Known) -> String {
@@ -490,32 +519,4 @@ fn decision_line(decision: &Decision) -> String {
         When::Blocked => "blocked".to_owned(),
     };
     format!("{name}: {installed} -> {}, {when}", target.version)
-}
-
-fn log_progress(progress: Progress) {
-    match progress {
-        Progress::Began { step, back } => {
-            let way = if back { "back: " } else { "" };
-            notify(&[
-                NotifyState::Watchdog,
-                NotifyState::Status(&format!("{way}{step}")),
-            ]);
-        }
-        Progress::Ended {
-            step,
-            elapsed,
-            error: None,
-        } => {
-            tracing::info!("{step}: done in {elapsed:.1?}");
-        }
-        Progress::Ended {
-            step,
-            elapsed,
-            error: Some(error),
-        } => {
-            tracing::error!("{step}: failed after {elapsed:.1?}: {error}");
-        }
-        Progress::Pull { .. } => {}
-        Progress::Note(text) => tracing::warn!("{text}"),
-    }
 }

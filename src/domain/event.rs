@@ -281,7 +281,7 @@ pub enum Event {
     },
     /// The point of no return is passed: the new version is the one.
     Committed,
-    /// The way back is taken.
+    /// The way back is taken: after a failure, or between two steps before the commit because time is up.
     RollbackBegun {
         /// Why.
         because: String,

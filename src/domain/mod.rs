@@ -6,6 +6,7 @@
 #![deny(clippy::arithmetic_side_effects, clippy::wildcard_enum_match_arm)]
 
 pub mod advisory;
+pub mod clock;
 pub mod decide;
 pub mod event;
 pub mod feed;

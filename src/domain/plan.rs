@@ -61,6 +61,23 @@ pub struct Plan {
     pub hard_deadline: Option<Timestamp>,
     /// The last instant at which the site may be closed so that the deadline can be kept.
     pub close_by: Option<Timestamp>,
+    /// What the run does when only the time for its way back is left before the deadline.
+    #[serde(default)]
+    pub on_deadline: OnDeadline,
+    /// Seconds that the way back needs; 0 where nobody knows.
+    #[serde(default)]
+    pub way_back_s: u64,
+}
+
+/// What a run does that would outlast its deadline (W13).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDeadline {
+    /// Before the commit it takes the way back, early enough to be over in time; after it, it goes on.
+    #[default]
+    Rollback,
+    /// It goes on to its end.
+    Finish,
 }
 
 /// Why a run is made.

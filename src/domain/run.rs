@@ -111,7 +111,9 @@ impl RunState {
                 self.open_intent == Some(*step)
             }
             Event::Committed => self.next() == Next::Commit,
-            Event::RollbackBegun { .. } => matches!(self.next(), Next::BeginRollback { .. }),
+            Event::RollbackBegun { .. } => {
+                matches!(self.next(), Next::BeginRollback { .. }) || self.may_turn_back()
+            }
             Event::UndoIntent { step, .. } => {
                 self.open_undo.is_none()
                     && matches!(self.next(), Next::Undo { step: due, .. } if due == *step)
@@ -365,6 +367,13 @@ impl RunState {
                 .rollback
                 .as_ref()
                 .is_some_and(|r| r.done.contains(&UndoStep::StartOld))
+    }
+
+    /// Whether the way back may be taken though nothing failed: only between two steps, and only before the commit.
+    pub fn may_turn_back(&self) -> bool {
+        self.open_intent.is_none()
+            && !self.committed
+            && matches!(self.next(), Next::Step(_) | Next::Commit)
     }
 
     /// What kind of migrations the new version brings, once its images are here.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::deadline::Deadline;
 use super::material::{Material, MaterialError};
 use super::{Ctx, Ports, Progress, ProgressSink, StepError, StopFlag, chain, millis, steps};
 use crate::domain::event::{Entry, Event, Finding, Outcome, Step, UndoStep};
@@ -158,27 +159,52 @@ async fn drive<P: Ports>(
         plan: &plan,
         material: &material,
         progress,
+        began: ports.clock().reading(),
     };
-    let driver = Driver {
-        ctx,
-        state,
-        journal,
-        trouble: None,
-    };
-    driver.carry_on(stop).await
+    Driver::new(&ctx, &ctx, state, journal).carry_on(stop).await
 }
 
-struct Driver<'a, P: Ports> {
-    ctx: Ctx<'a, P>,
+/// What takes the steps: [`Ctx`], in the world.
+trait Steps {
+    async fn forward(&self, step: Step, state: &RunState) -> Result<Finding, StepError>;
+    async fn back(&self, step: UndoStep, state: &RunState) -> Result<Finding, StepError>;
+}
+
+impl<P: Ports> Steps for Ctx<'_, P> {
+    async fn forward(&self, step: Step, state: &RunState) -> Result<Finding, StepError> {
+        self.act(step, state).await
+    }
+
+    async fn back(&self, step: UndoStep, state: &RunState) -> Result<Finding, StepError> {
+        self.undo(step, state).await
+    }
+}
+
+struct Driver<'a, P: Ports, S> {
+    ctx: &'a Ctx<'a, P>,
+    steps: &'a S,
+    deadline: Option<Deadline>,
     state: RunState,
     journal: Vec<Entry>,
     /// Set once the journal could not be written: from then on the way back is taken from memory.
     trouble: Option<StoreError>,
 }
 
-impl<P: Ports> Driver<'_, P> {
+impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
+    fn new(ctx: &'a Ctx<'a, P>, steps: &'a S, state: RunState, journal: Vec<Entry>) -> Self {
+        Self {
+            ctx,
+            steps,
+            deadline: Deadline::of(ctx.plan, ctx.began),
+            state,
+            journal,
+            trouble: None,
+        }
+    }
+
     async fn carry_on(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {
         loop {
+            self.keep_deadline()?;
             match self.state.next() {
                 Next::Step(step) => {
                     let open = matches!(step, Step::Preflight | Step::Pull | Step::Fence);
@@ -206,6 +232,23 @@ impl<P: Ports> Driver<'_, P> {
                 Next::Finish { outcome, because } => return self.finish(outcome, because),
                 Next::Over => return Ok(self.over()),
             }
+        }
+    }
+
+    /// Takes the way back where the next step could outlast the run's deadline. A step that has begun is not cut
+    /// off: half a migration is worse than a late end. Nor is a version that was verified given up: it is open to the
+    /// public within seconds, and going back would keep the site closed for longer.
+    fn keep_deadline(&mut self) -> Result<(), DriveError> {
+        let turns = self.state.may_turn_back() && self.state.next() != Next::Commit;
+        let Some(deadline) = self.deadline.filter(|_| turns) else {
+            return Ok(());
+        };
+        match deadline.is_due(self.ctx.ports.clock().reading()) {
+            Some(because) => {
+                self.ctx.note(because.as_str());
+                self.record(Event::RollbackBegun { because })
+            }
+            None => Ok(()),
         }
     }
 
@@ -247,7 +290,7 @@ impl<P: Ports> Driver<'_, P> {
             return Ok(());
         }
         let start = self.began(step.name(), false);
-        let result = self.ctx.act(step, &self.state).await;
+        let result = self.steps.forward(step, &self.state).await;
         let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
         let event = match result {
             Ok(finding) => Event::Done {
@@ -271,7 +314,7 @@ impl<P: Ports> Driver<'_, P> {
     async fn undo(&mut self, step: UndoStep, attempt: u32) -> Result<(), DriveError> {
         self.record(Event::UndoIntent { step, attempt })?;
         let start = self.began(step.name(), true);
-        let result: Result<Finding, StepError> = self.ctx.undo(step, &self.state).await;
+        let result = self.steps.back(step, &self.state).await;
         let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
         self.record(match result {
             Ok(finding) => Event::UndoDone {
@@ -454,3 +497,6 @@ impl<P: Ports> Driver<'_, P> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crate::domain::clock::Reading;
 use crate::domain::plan::Plan;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeError, ComposeProject};
@@ -15,6 +16,7 @@ use crate::ports::reporter::Reporter;
 use crate::ports::runtime::{ContainerRuntime, RuntimeError};
 use crate::ports::store::Journal;
 
+mod deadline;
 pub mod drive;
 pub mod material;
 pub mod planner;
@@ -160,6 +162,8 @@ pub(crate) struct Ctx<'a, P: Ports> {
     pub(crate) plan: &'a Plan,
     pub(crate) material: &'a Material,
     pub(crate) progress: ProgressSink<'a>,
+    /// When the run, or its taking over, began.
+    pub(crate) began: Reading,
 }
 
 impl<P: Ports> Ctx<'_, P> {

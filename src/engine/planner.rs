@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use super::material::{MATERIAL_FORMAT, Material};
 use super::{Ports, StepError};
 use crate::domain::plan::{
-    ImageKind, Limits, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why, sha256_hex,
+    ImageKind, Limits, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why, sha256_hex,
 };
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
 use crate::ports::runtime::ContainerRuntime;
 
 mod host;
-mod look;
+pub(super) mod look;
 mod survey;
 mod witnesses;
 
@@ -44,6 +44,10 @@ pub struct Goal {
     pub hard_deadline: Option<Timestamp>,
     /// The last instant at which the site may be closed.
     pub close_by: Option<Timestamp>,
+    /// What the run does when only the time for its way back is left.
+    pub on_deadline: OnDeadline,
+    /// Seconds that the way back needs; 0 where nobody knows.
+    pub way_back_s: u64,
 }
 
 /// Makes the plan of a run and its material. Asks the registry which digests the new tags have now.
@@ -104,6 +108,8 @@ pub async fn make_plan<P: Ports>(
         created_at: goal.now,
         hard_deadline: goal.hard_deadline,
         close_by: goal.close_by,
+        on_deadline: goal.on_deadline,
+        way_back_s: goal.way_back_s,
     };
     Ok((plan, text))
 }

@@ -155,7 +155,7 @@ fn nothing_starts_that_cannot_be_finished_before_the_window_closes() {
     );
     assert_eq!(decision.when, When::Blocked);
     assert!(said(&decision, About::Window).contains(
-        "need 4h, and no maintenance window that allows a security update lasts that long"
+        "need 4h, and no maintenance window that allows a security update is open for that long within 400 days"
     ));
 }
 

@@ -236,7 +236,7 @@ proptest! {
             prop_assert_eq!(later.map(|later| (later.key(), later.grade())), Some((notice.key(), notice.grade())));
         }
         let free = matches!(decision.when, mastopatch::domain::decide::When::Now { window: None, .. });
-        prop_assert_eq!(decision.emergency(policy).is_some(), free);
+        prop_assert_eq!(decision.emergency(policy, world.now).is_some(), free);
     }
 
     #[test]

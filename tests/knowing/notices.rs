@@ -272,7 +272,7 @@ fn what_starts_outside_of_windows_carries_the_rule_the_holes_and_since_when_they
     let needed = SignedDuration::from_mins(30);
     let decision = decide(&facts, &policy, at(THURSDAY), needed);
     assert!(matches!(decision.when, When::Now { window: None, .. }));
-    let text = decision.emergency(&policy).unwrap();
+    let text = decision.emergency(&policy, at(THURSDAY)).unwrap();
     let target = decision.target.clone().unwrap();
     for wanted in [
         "Rule `security-now` lets it start at once, inside or outside of windows.".to_owned(),
@@ -295,7 +295,7 @@ fn what_starts_outside_of_windows_carries_the_rule_the_holes_and_since_when_they
             ..
         }
     ));
-    assert_eq!(night.emergency(&policy), None);
+    assert_eq!(night.emergency(&policy, at("2026-03-27T01:10:00Z")), None);
 }
 
 #[test]
@@ -312,5 +312,5 @@ fn severity_alone_opens_nothing() {
         "{:?}",
         decision.when
     );
-    assert_eq!(decision.emergency(&policy), None);
+    assert_eq!(decision.emergency(&policy, at(THURSDAY)), None);
 }

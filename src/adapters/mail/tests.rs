@@ -10,9 +10,10 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::adapters::store::Store;
+use crate::domain::clock::ClockState;
 use crate::domain::event::Outcome;
 use crate::domain::report::samples::{self, plan};
-use crate::ports::clock::Clock;
+use crate::ports::clock::{Clock, Woke};
 use crate::ports::mailer::{DeliveryError, MailTransport, Security, SmtpSettings};
 use crate::ports::reporter::Reporter as _;
 use crate::ports::store::OutboxItem;
@@ -456,8 +457,21 @@ impl Clock for StoppedClock {
         Duration::ZERO
     }
 
+    fn since_boot(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    fn synchronised(&self) -> ClockState {
+        ClockState::Synchronised
+    }
+
     async fn pause(&self, length: Duration) {
         self.advance(length.try_into().unwrap());
+    }
+
+    async fn sleep_until(&self, at: Timestamp) -> Woke {
+        *self.0.lock().unwrap() = at;
+        Woke::Time
     }
 }
 

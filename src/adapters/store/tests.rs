@@ -310,14 +310,14 @@ fn another_programs_database_is_left_alone() {
 fn a_newer_format_is_refused_and_left_alone() {
     let (_folder, path, store) = new();
     drop(store);
-    raw(&path).pragma_update(None, "user_version", 3).unwrap();
+    raw(&path).pragma_update(None, "user_version", 4).unwrap();
     let err = Store::open(&path).unwrap_err();
     assert!(
         matches!(
             err,
             StoreError::Newer {
-                found: 3,
-                known: 2,
+                found: 4,
+                known: 3,
                 ..
             }
         ),
@@ -326,7 +326,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     let version: i64 = raw(&path)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 3);
+    assert_eq!(version, 4);
 }
 
 #[test]

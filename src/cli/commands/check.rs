@@ -44,7 +44,7 @@ pub(super) async fn judge(
 ) -> Result<Judged, Failure> {
     let look = look(world, &knowledge::instance_ref(instance), depth).await?;
     let store = world.store();
-    let facts = knowledge::facts(store, instance, &look, published)?;
+    let facts = knowledge::facts(store, instance, &look, published, &call.clock)?;
     let needed = knowledge::time_needed(store, instance)?.total();
     let decision = decide(&facts, &instance.policy, call.clock.now(), needed);
     Ok(Judged {
@@ -242,6 +242,7 @@ fn order(
         reasons,
         hard_deadline: None,
         close_by: None,
+        way_back: jiff::SignedDuration::ZERO,
     }))
 }
 

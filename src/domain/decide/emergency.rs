@@ -1,21 +1,27 @@
 //! Why a run did not wait for a maintenance window.
 
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
 use super::{About, Decision, When};
 use crate::domain::policy::Policy;
 
 impl Decision {
-    /// The justification of an update that starts outside of maintenance windows, made of facts only: what of the policy
-    /// allowed it, what it closes, and since when that has been public. None where a window allows the start, where
-    /// nothing starts, and where the policy has no windows that it could have waited for.
-    pub fn emergency(&self, policy: &Policy) -> Option<String> {
-        let When::Now { window: None, .. } = self.when else {
+    /// The justification of an update that starts at `now` outside of maintenance windows or in a blackout, made of facts
+    /// only: what of the policy allowed it, what it closes, and since when that has been public. None where a window
+    /// allows the start, where nothing starts, and where the policy has no windows that it could have waited for.
+    pub fn emergency(&self, policy: &Policy, now: Timestamp) -> Option<String> {
+        let When::Now { window, .. } = &self.when else {
             return None;
         };
+        let schedule = policy.schedule();
+        let outside = window.is_none() && !schedule.windows().is_empty();
+        if !outside && schedule.blackouts_at(now, &BTreeSet::new()).is_empty() {
+            return None;
+        }
         let target = self.target.as_ref()?;
-        let rule = target
-            .rule
-            .as_ref()
-            .filter(|_| !policy.windows().is_empty())?;
+        let rule = target.rule.as_ref()?;
         let spoken: Vec<&str> = self
             .reasons
             .iter()

@@ -1,3 +1,5 @@
+//! The rules against each other.
+
 use super::*;
 
 fn rule(name: &str, classes: &[Class], severities: &[Severity]) -> Rule {

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::advisory::Severity;
 use crate::domain::event::{Blame, Entry, Event, Finding, Outcome, Step, UndoStep};
 use crate::domain::plan::{
-    Asked, DatabaseRef, ImageKind, Limits, PLAN_FORMAT, Plan, PlannedFile, PlannedImage,
-    PlannedService, RedisRef, Role, Site, Why,
+    Asked, DatabaseRef, ImageKind, Limits, OnDeadline, PLAN_FORMAT, Plan, PlannedFile,
+    PlannedImage, PlannedService, RedisRef, Role, Site, Why,
 };
 use crate::domain::version::UpdateKind;
 
@@ -89,6 +89,8 @@ pub(crate) fn plan() -> Plan {
         created_at: START.parse().unwrap(),
         hard_deadline: None,
         close_by: None,
+        on_deadline: OnDeadline::Rollback,
+        way_back_s: 0,
     }
 }
 

@@ -1,3 +1,5 @@
+//! Single openings; the rest is under `tests/windows`.
+
 use super::*;
 
 fn berlin() -> TimeZone {

@@ -255,4 +255,4 @@ fn role_of(command: &str) -> Option<Role> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

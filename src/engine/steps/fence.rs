@@ -24,6 +24,13 @@ impl<P: Ports> Ctx<'_, P> {
                     .to_owned(),
             ));
         }
+        let jump = self.began.jump(clock.reading());
+        if let Some(jump) = jump.filter(|_| self.plan.hard_deadline.is_some()) {
+            return Err(StepError::Host(format!(
+                "{jump} since the run began, so its maintenance window may be another one now; the site was not \
+                 closed, and it is thought over again"
+            )));
+        }
         let start = clock.monotonic();
         let runtime = self.ports.runtime();
         // A host that reboots from here on must not start the old version behind the run's back.

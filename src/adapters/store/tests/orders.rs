@@ -1,6 +1,8 @@
 //! Orders of people, and files of format 1.
 
 use super::*;
+use crate::domain::policy::Class;
+use crate::domain::window::{OneOff, Opening};
 use crate::ports::store::{ApprovalRow, HoldRow, PinRow};
 
 fn consent(by: &str, second: i64, plan_hash: &str, expires: Option<i64>) -> ApprovalRow {
@@ -98,11 +100,90 @@ fn a_file_of_format_1_is_brought_to_the_present_one_and_loses_nothing() {
     let format: i64 = raw(&path)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(format, 2);
+    assert_eq!(format, 3);
     assert_eq!(
         store.approvals(INSTANCE).unwrap(),
         [consent("alice", 5, "", None)]
     );
     assert_eq!(store.first_seen("release", "v4.5.4", at(9)).unwrap(), at(5));
     assert_eq!(store.hold(INSTANCE).unwrap(), None);
+    assert_eq!(store.one_offs(INSTANCE).unwrap(), []);
+}
+
+fn one_off(id: &str, start: i64, end: i64) -> OneOff {
+    OneOff {
+        id: id.to_owned(),
+        opening: Opening {
+            start: at(start),
+            end: at(end),
+        },
+        allow: [Class::Security].into(),
+        breaks_soft: false,
+        reason: "announced".to_owned(),
+        by: "alice".to_owned(),
+        at: at(0),
+    }
+}
+
+#[test]
+fn one_off_windows_are_kept_by_id_and_forgotten_when_they_are_over() {
+    let (_folder, path, store) = new();
+    assert!(
+        store
+            .put_one_off(INSTANCE, &one_off("b", 10, 20), at(1))
+            .unwrap()
+    );
+    assert!(
+        store
+            .put_one_off(INSTANCE, &one_off("a", 30, 40), at(1))
+            .unwrap()
+    );
+    let longer = one_off("b", 10, 25);
+    assert!(store.put_one_off(INSTANCE, &longer, at(2)).unwrap());
+    drop(store);
+    let store = Store::open(&path).unwrap();
+    assert_eq!(
+        store.one_offs(INSTANCE).unwrap(),
+        [one_off("a", 30, 40), longer]
+    );
+    assert_eq!(store.one_offs("other.example").unwrap(), []);
+    // Looking forgets nothing; another order does.
+    assert!(
+        store
+            .put_one_off(INSTANCE, &one_off("c", 50, 60), at(25))
+            .unwrap()
+    );
+    let ids: Vec<String> = store
+        .one_offs(INSTANCE)
+        .unwrap()
+        .into_iter()
+        .map(|one| one.id)
+        .collect();
+    assert_eq!(ids, ["a", "c"]);
+    assert!(store.remove_one_off(INSTANCE, "a").unwrap());
+    assert!(!store.remove_one_off(INSTANCE, "a").unwrap());
+    assert!(!store.remove_one_off("other.example", "c").unwrap());
+}
+
+#[test]
+fn no_more_than_twenty_one_off_windows_are_kept() {
+    let (_folder, _path, store) = new();
+    for number in 0..20 {
+        assert!(
+            store
+                .put_one_off(INSTANCE, &one_off(&format!("w{number}"), 10, 20), at(1))
+                .unwrap()
+        );
+    }
+    assert!(
+        !store
+            .put_one_off(INSTANCE, &one_off("one more", 10, 20), at(1))
+            .unwrap()
+    );
+    assert!(
+        store
+            .put_one_off(INSTANCE, &one_off("w3", 10, 30), at(1))
+            .unwrap()
+    );
+    assert_eq!(store.one_offs(INSTANCE).unwrap().len(), 20);
 }

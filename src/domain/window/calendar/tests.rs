@@ -1,3 +1,5 @@
+//! What is read, and how mistakes are told.
+
 use jiff::civil::date;
 
 use super::*;

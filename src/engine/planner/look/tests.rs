@@ -1,6 +1,6 @@
 //! Looks at hosts as they really are.
 
-mod fake;
+pub(crate) mod fake;
 
 use fake::{FakeHost, container, host_with, instance};
 

@@ -21,7 +21,7 @@ use crate::ports::runtime::{
 };
 
 /// A host.
-pub(super) struct FakeHost {
+pub(crate) struct FakeHost {
     pub(super) containers: Vec<Container>,
     pub(super) images: Vec<Image>,
     /// What `/api/v2/instance` shows; nothing answers without it.
@@ -89,7 +89,7 @@ pub(super) fn container(service: &str, image: &str, command: &str) -> Container 
 }
 
 /// A host with these containers of Mastodon, a database and a Redis. Everything agrees on `version`.
-pub(super) fn host_with(mut containers: Vec<Container>, version: &str) -> FakeHost {
+pub(crate) fn host_with(mut containers: Vec<Container>, version: &str) -> FakeHost {
     let images = containers.iter().map(|container| Image {
         id: container.image_id.clone(),
         repo_digests: Vec::new(),
@@ -167,6 +167,15 @@ impl ContainerRuntime for FakeHost {
         Ok(self.containers.clone())
     }
 
+    async fn info(&self) -> RuntimeResult<EngineInfo> {
+        Ok(EngineInfo {
+            version: "28.0.0".to_owned(),
+            api: "1.44".to_owned(),
+            data_root: "/var/lib/docker".into(),
+            platform: "linux/amd64".to_owned(),
+        })
+    }
+
     async fn image(&self, reference: &str) -> RuntimeResult<Option<Image>> {
         Ok(self.images.iter().find(|it| it.id == reference).cloned())
     }
@@ -219,7 +228,6 @@ impl ContainerRuntime for FakeHost {
     }
 
     never! {
-        info() -> RuntimeResult<EngineInfo>;
         container(name: &str) -> RuntimeResult<Option<Container>>;
         network(name: &str) -> RuntimeResult<Option<Network>>;
         resolve(reference: &str) -> RuntimeResult<RemoteImage>;
