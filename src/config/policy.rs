@@ -10,7 +10,7 @@ use std::path::Path;
 use jiff::SignedDuration;
 use jiff::tz::TimeZone;
 
-use crate::config::checks::{all, bounded, missing, optional, required, span, word, words};
+use crate::config::checks::{bounded, missing, optional, required, span, word, words};
 use crate::config::fragments::{
     Blackout as BlackoutFragment, Match, PolicyChanges, PolicyFile, Rule as RuleFragment,
 };
