@@ -100,7 +100,7 @@ pub enum CalendarFault {
         hint: String,
     },
     /// A day is unknown.
-    #[error("`{text}` is not a day of the week{}; use Mon, Tue, Wed, Thu, Fri, Sat or Sun", meant(.near))]
+    #[error("`{text}` is not a day of the week{}", meant(.near))]
     Weekday {
         /// What was written.
         text: String,
@@ -498,7 +498,7 @@ fn read_time((at, text): Part<'_>) -> Result<(i8, i8), NotACalendar> {
 
 fn meant(near: &[&str]) -> String {
     match near {
-        [] => String::new(),
+        [] => "; use Mon, Tue, Wed, Thu, Fri, Sat or Sun".to_owned(),
         near => {
             let names: Vec<String> = near.iter().map(|name| format!("`{name}`")).collect();
             format!(", did you mean {}?", names.join(" or "))
