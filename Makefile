@@ -59,7 +59,7 @@ check: ## format, lints, documentation and licences; needs no Docker, changes no
 	@echo 'check: all good'
 
 test: ## every test, on a real engine in the lab; starts what it needs and takes it down again
-	@$(PREPARE) cargo cc root
+	@$(PREPARE) cargo cc root python tzdata systemd-analyze
 	@echo 'test: building everything first, so that mistakes come early'
 	cargo test --locked --no-run
 	@echo 'test: starting the lab; the first time its images are built, which takes some minutes'
