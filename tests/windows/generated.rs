@@ -65,11 +65,9 @@ pub(crate) struct Chance(u64);
 
 impl Chance {
     pub(crate) fn new(seed: &str) -> Self {
-        let mixed = seed
-            .bytes()
-            .fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| {
-                (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+        let mixed = seed.bytes().fold(0x9e37_79b9_7f4a_7c15_u64, |state, byte| {
+            (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
         Self(mixed)
     }
 

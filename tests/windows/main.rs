@@ -12,3 +12,4 @@
 
 mod generated;
 mod oracle;
+mod systemd;

@@ -135,6 +135,11 @@ pub enum CalendarFault {
         /// The most.
         most: i16,
     },
+    /// A day counted from the month's end that systemd does not read behind the others of its list.
+    #[error(
+        "`{0}` is too far from the month's end for this list, and systemd would not read it; join neighbours, such as `1..3`, or give it a line of its own"
+    )]
+    OwnLine(String),
     /// No such day exists in any year, such as 30 February or a Monday that is a Thursday.
     #[error("{0}")]
     NoSuchDay(String),
@@ -398,7 +403,11 @@ fn read_date((start, text): Part<'_>) -> Result<ReadDate, NotACalendar> {
     };
     let months = read_list(months, MONTHS)?;
     let bounds = if from_end { DAYS_FROM_END } else { DAYS };
-    let days = match read_list((days_at, days), bounds)? {
+    let listed = read_list((days_at, days), bounds)?;
+    if from_end {
+        own_line((days_at, days))?;
+    }
+    let days = match listed {
         None if from_end => return Err(odd(&format!("write `{}`", text.replace('~', "-")))),
         None => Days::Every,
         Some(days) if from_end => Days::FromEnd(days),
@@ -436,6 +445,31 @@ fn read_list(
         numbers.extend(from..=to);
     }
     Ok(Some(numbers))
+}
+
+/// Refuses the days that systemd refuses in a list counted from the month's end: behind each smaller item it knows three
+/// days fewer. The list must have been read before.
+fn own_line((start, text): Part<'_>) -> Result<(), NotACalendar> {
+    let number = |digits: &str| digits.parse::<u8>().unwrap_or_default();
+    let items = split(text, start, ",").map(|(at, item)| {
+        let (first, last) = item.split_once("..").unwrap_or((item, item));
+        (number(first), number(last), at, item)
+    });
+    let mut items: Vec<(u8, u8, usize, &str)> = items.collect();
+    items.sort_unstable();
+    items.dedup_by_key(|(first, last, _, _)| (*first, *last));
+    let most = (1..=28_u8).rev().step_by(3).chain(std::iter::repeat(0));
+    match items
+        .into_iter()
+        .zip(most)
+        .find(|((_, last, _, _), most)| last > most)
+    {
+        Some(((_, _, at, item), _)) => {
+            let fault = CalendarFault::OwnLine(item.to_owned());
+            Err(NotACalendar { at, fault })
+        }
+        None => Ok(()),
+    }
 }
 
 fn read_small((at, text): Part<'_>, bounds: Bounds) -> Result<i8, NotACalendar> {
@@ -488,7 +522,9 @@ fn read_time((at, text): Part<'_>) -> Result<(i8, i8), NotACalendar> {
     };
     match (number(hour), number(minute)) {
         (Some(24), Some(0)) => odd("the day ends at its 24:00, which is `00:00` of the next day"),
-        (Some(hour @ 0..24), Some(minute @ 0..60)) if text.len() == 5 => Ok((hour, minute)),
+        (Some(hour @ 0..24), Some(minute @ 0..60)) if parts.iter().all(|part| part.len() == 2) => {
+            Ok((hour, minute))
+        }
         (Some(hour @ 0..24), Some(minute @ 0..60)) => {
             odd(&format!("write `{hour:02}:{minute:02}`"))
         }
