@@ -10,6 +10,9 @@
     reason = "tests may fail loudly, run programs, need time zones and say how much was compared"
 )]
 
+mod blackouts;
 mod generated;
 mod oracle;
+mod properties;
+mod rules;
 mod systemd;
