@@ -226,7 +226,7 @@ impl Window {
                     .iter()
                     .filter_map(move |line| self.opening_on(line, date))
             })
-            .filter(|opening| opening.start < to && opening.end > from)
+            .filter(|opening| from < to && opening.start < to && opening.end > from)
             .collect();
         openings.sort_unstable();
         openings

@@ -133,7 +133,7 @@ impl Schedule {
             let closed = self.closed(&breaks, start, end);
             free.extend(without(one.opening, &closed).map(|part| (part, one.id.as_str())));
         }
-        free.retain(|(part, _)| part.start < to && part.end > from);
+        free.retain(|(part, _)| from < to && part.start < to && part.end > from);
         free.sort_unstable_by_key(|(part, id)| (part.start, std::cmp::Reverse(part.end), *id));
         let stretches = merged(free.iter().map(|(part, _)| *part));
         stretches
