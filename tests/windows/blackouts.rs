@@ -144,9 +144,10 @@ fn windows(chance: &mut Chance, zone: &TimeZone) -> Vec<Window> {
             let window = Window::new(format!("w{number}"), lines, lasts, zone.clone(), allow);
             let most = chance.number(0, lasts.as_secs().unsigned_abs() - 15 * 60);
             let most = SignedDuration::from_secs(i64::try_from(most).unwrap());
-            match chance.one_in(2) {
-                true => window.unwrap().with_jitter(most, "host").unwrap(),
-                false => window.unwrap(),
+            if chance.one_in(2) {
+                window.unwrap().with_jitter(most, "host").unwrap()
+            } else {
+                window.unwrap()
             }
         })
         .collect()
@@ -347,7 +348,7 @@ fn the_first_start_is_the_first_second_with_enough_open_seconds_behind_it() {
         let runs = case.walked(class, &breaks).runs();
         let from =
             case.change - 2 * DAY + SECOND * i32::try_from(chance.number(0, 100_000)).unwrap();
-        let needed = MINUTE * i32::try_from(chance.pick(&[0, 15, 45, 90, 240, 1440])).unwrap();
+        let needed = MINUTE * chance.pick(&[0, 15, 45, 90, 240, 1440]);
         let expected = runs
             .iter()
             .map(|run| (run.start.max(from), run))
@@ -409,7 +410,7 @@ fn the_first_free_second_is_the_first_without_a_blackout_for_long_enough() {
             .for_each(|run| free.fill(run, false));
         let from =
             case.change - 2 * DAY + SECOND * i32::try_from(chance.number(0, 200_000)).unwrap();
-        let needed = MINUTE * i32::try_from(chance.pick(&[0, 15, 45, 1440, 4320])).unwrap();
+        let needed = MINUTE * chance.pick(&[0, 15, 45, 1440, 4320]);
         let expected = free
             .runs()
             .into_iter()

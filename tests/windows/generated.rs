@@ -121,9 +121,10 @@ impl Chance {
                     _ => name.to_owned(),
                 }
             };
-            match chance.one_in(2) {
-                true => name(first),
-                false => format!("{}..{}", name(first), name(last)),
+            if chance.one_in(2) {
+                name(first)
+            } else {
+                format!("{}..{}", name(first), name(last))
             }
         })
     }
@@ -151,14 +152,16 @@ impl Chance {
     /// A line that can be read, out of every shape of the grammar.
     pub(crate) fn line(&mut self) -> String {
         loop {
-            let weekdays = match self.one_in(2) {
-                true => format!("{} ", self.weekdays()),
-                false => String::new(),
+            let weekdays = if self.one_in(2) {
+                format!("{} ", self.weekdays())
+            } else {
+                String::new()
             };
             let blanks = if self.one_in(9) { "  " } else { " " };
-            let date = match self.one_in(3) {
-                true => String::new(),
-                false => format!("{}{blanks}", self.date()),
+            let date = if self.one_in(3) {
+                String::new()
+            } else {
+                format!("{}{blanks}", self.date())
             };
             let line = format!("{weekdays}{date}{}", self.time());
             // Some fall on no day in any year, and are refused for it.

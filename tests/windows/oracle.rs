@@ -41,20 +41,20 @@ struct Answer {
 /// How much was compared.
 #[derive(Debug, Default)]
 struct Sum {
-    n_zones: usize,
-    n_windows: usize,
-    n_openings: usize,
-    n_odd: usize,
-    n_instants: usize,
+    zones: usize,
+    windows: usize,
+    openings: usize,
+    odd: usize,
+    instants: usize,
 }
 
 impl Sum {
     fn add(&mut self, other: &Self) {
-        self.n_zones += other.n_zones;
-        self.n_windows += other.n_windows;
-        self.n_openings += other.n_openings;
-        self.n_odd += other.n_odd;
-        self.n_instants += other.n_instants;
+        self.zones += other.zones;
+        self.windows += other.windows;
+        self.openings += other.openings;
+        self.odd += other.odd;
+        self.instants += other.instants;
     }
 }
 
@@ -75,17 +75,17 @@ fn python_opens_every_window_at_the_same_instants_in_every_zone_from_2020_to_204
     });
     let mut sum = Sum::default();
     sums.iter().for_each(|part| sum.add(part));
-    assert_eq!(sum.n_zones, config::zone_names().len());
+    assert_eq!(sum.zones, config::zone_names().len());
     // The clock changes make the difference: without them any engine would agree.
-    assert!(sum.n_odd > 5_000, "{sum:?}");
+    assert!(sum.odd > 5_000, "{sum:?}");
     eprintln!(
         "oracle: {} zones ({} different), {} windows, {} openings ({} of them in gaps and folds), {} instants, {:.0} s",
-        sum.n_zones,
+        sum.zones,
         questions.len(),
-        sum.n_windows,
-        sum.n_openings,
-        sum.n_odd,
-        sum.n_instants,
+        sum.windows,
+        sum.openings,
+        sum.odd,
+        sum.instants,
         begun.elapsed().as_secs_f64()
     );
 }
@@ -194,8 +194,8 @@ fn compare(questions: &[&(Question, Vec<String>)]) -> Sum {
             let line = lines.next().expect("the oracle stopped early").unwrap();
             let answer: Answer = serde_json::from_str(&line).unwrap();
             for name in names {
-                sum.n_zones += 1;
-                sum.n_odd += answer.n_odd;
+                sum.zones += 1;
+                sum.odd += answer.n_odd;
                 for (asked, expected) in question.windows.iter().zip(&answer.openings) {
                     one(name, asked, expected, &mut sum);
                 }
@@ -227,9 +227,9 @@ fn one(name: &str, asked: &Asked, expected: &[i64], sum: &mut Sum) {
         found.len(),
         expected.len()
     );
-    sum.n_windows += 1;
-    sum.n_openings += found.len();
-    sum.n_instants += instants(name, asked, &window, &expected);
+    sum.windows += 1;
+    sum.openings += found.len();
+    sum.instants += instants(name, asked, &window, &expected);
 }
 
 /// A few instants around both ends; whether the window is open there must follow from the oracle's openings alone.

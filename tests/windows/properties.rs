@@ -197,7 +197,7 @@ proptest! {
     fn days_from_the_months_end_count_backwards(days_before in 1_i8..=28, year in 1970_i16..2199, month in 1_i8..=12) {
         let line: Calendar = format!("{year}-{month}~{days_before} 02:00").parse().unwrap();
         let first = jiff::civil::date(year, month, 1);
-        let on: Vec<i8> = (0..first.days_in_month()).map(|day| first + DAY * i32::from(day)).filter(|date| line.is_on(*date)).map(|date| date.day()).collect();
+        let on: Vec<i8> = (0..first.days_in_month()).map(|day| first + DAY * i32::from(day)).filter(|date| line.is_on(*date)).map(jiff::civil::Date::day).collect();
         prop_assert_eq!(on, vec![first.days_in_month() - days_before + 1]);
         prop_assert!(!line.is_on(first - DAY) && !line.is_on(first.last_of_month() + DAY));
     }

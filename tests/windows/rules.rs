@@ -67,105 +67,108 @@ fn w1_a_window_holds_its_start_and_every_instant_up_to_its_end_but_not_the_end()
     }
 }
 
+/// Zone, line, the stretch that is looked at, and where the one opening in it begins.
+const CHANGES: [(&str, &str, &str, &str, &str); 13] = [
+    (
+        "Europe/Berlin",
+        "02:30",
+        "2026-03-29T00:00:00Z",
+        "2026-03-30T00:00:00Z",
+        "2026-03-29T01:00:00Z",
+    ),
+    (
+        "Europe/Berlin",
+        "02:30",
+        "2026-10-24T12:00:00Z",
+        "2026-10-25T12:00:00Z",
+        "2026-10-25T00:30:00Z",
+    ),
+    // Half an hour.
+    (
+        "Australia/Lord_Howe",
+        "02:15",
+        "2026-10-03T12:00:00Z",
+        "2026-10-04T12:00:00Z",
+        "2026-10-03T15:30:00Z",
+    ),
+    (
+        "Australia/Lord_Howe",
+        "01:45",
+        "2026-04-04T12:00:00Z",
+        "2026-04-05T12:00:00Z",
+        "2026-04-04T14:45:00Z",
+    ),
+    // Two hours.
+    (
+        "Antarctica/Troll",
+        "01:30",
+        "2026-03-28T12:00:00Z",
+        "2026-03-29T12:00:00Z",
+        "2026-03-29T01:00:00Z",
+    ),
+    (
+        "Antarctica/Troll",
+        "02:59",
+        "2026-03-28T12:00:00Z",
+        "2026-03-29T12:00:00Z",
+        "2026-03-29T01:00:00Z",
+    ),
+    (
+        "Antarctica/Troll",
+        "02:59",
+        "2026-10-24T12:00:00Z",
+        "2026-10-25T12:00:00Z",
+        "2026-10-25T00:59:00Z",
+    ),
+    // Midnight, and the hour before it.
+    (
+        "America/Sao_Paulo",
+        "00:30",
+        "2018-11-03T12:00:00Z",
+        "2018-11-04T12:00:00Z",
+        "2018-11-04T03:00:00Z",
+    ),
+    (
+        "Africa/Cairo",
+        "00:00",
+        "2026-04-23T12:00:00Z",
+        "2026-04-24T12:00:00Z",
+        "2026-04-23T22:00:00Z",
+    ),
+    (
+        "America/Nuuk",
+        "23:30",
+        "2026-03-28T12:00:00Z",
+        "2026-03-29T12:00:00Z",
+        "2026-03-29T01:00:00Z",
+    ),
+    (
+        "Asia/Beirut",
+        "00:30",
+        "2026-03-28T12:00:00Z",
+        "2026-03-29T12:00:00Z",
+        "2026-03-28T22:00:00Z",
+    ),
+    // Ramadan: back an hour before it, forward after it.
+    (
+        "Africa/Casablanca",
+        "02:30",
+        "2026-02-14T12:00:00Z",
+        "2026-02-15T12:00:00Z",
+        "2026-02-15T01:30:00Z",
+    ),
+    (
+        "Africa/Casablanca",
+        "02:30",
+        "2026-03-21T12:00:00Z",
+        "2026-03-22T12:00:00Z",
+        "2026-03-22T02:00:00Z",
+    ),
+];
+
 #[test]
 fn w2_a_time_that_is_left_out_opens_at_the_gaps_end_and_one_that_comes_twice_at_its_first() {
-    for (name, line, from, to, expected) in [
-        (
-            "Europe/Berlin",
-            "02:30",
-            "2026-03-29T00:00:00Z",
-            "2026-03-30T00:00:00Z",
-            "2026-03-29T01:00:00Z",
-        ),
-        (
-            "Europe/Berlin",
-            "02:30",
-            "2026-10-24T12:00:00Z",
-            "2026-10-25T12:00:00Z",
-            "2026-10-25T00:30:00Z",
-        ),
-        // Half an hour.
-        (
-            "Australia/Lord_Howe",
-            "02:15",
-            "2026-10-03T12:00:00Z",
-            "2026-10-04T12:00:00Z",
-            "2026-10-03T15:30:00Z",
-        ),
-        (
-            "Australia/Lord_Howe",
-            "01:45",
-            "2026-04-04T12:00:00Z",
-            "2026-04-05T12:00:00Z",
-            "2026-04-04T14:45:00Z",
-        ),
-        // Two hours.
-        (
-            "Antarctica/Troll",
-            "01:30",
-            "2026-03-28T12:00:00Z",
-            "2026-03-29T12:00:00Z",
-            "2026-03-29T01:00:00Z",
-        ),
-        (
-            "Antarctica/Troll",
-            "02:59",
-            "2026-03-28T12:00:00Z",
-            "2026-03-29T12:00:00Z",
-            "2026-03-29T01:00:00Z",
-        ),
-        (
-            "Antarctica/Troll",
-            "02:59",
-            "2026-10-24T12:00:00Z",
-            "2026-10-25T12:00:00Z",
-            "2026-10-25T00:59:00Z",
-        ),
-        // Midnight, and the hour before it.
-        (
-            "America/Sao_Paulo",
-            "00:30",
-            "2018-11-03T12:00:00Z",
-            "2018-11-04T12:00:00Z",
-            "2018-11-04T03:00:00Z",
-        ),
-        (
-            "Africa/Cairo",
-            "00:00",
-            "2026-04-23T12:00:00Z",
-            "2026-04-24T12:00:00Z",
-            "2026-04-23T22:00:00Z",
-        ),
-        (
-            "America/Nuuk",
-            "23:30",
-            "2026-03-28T12:00:00Z",
-            "2026-03-29T12:00:00Z",
-            "2026-03-29T01:00:00Z",
-        ),
-        (
-            "Asia/Beirut",
-            "00:30",
-            "2026-03-28T12:00:00Z",
-            "2026-03-29T12:00:00Z",
-            "2026-03-28T22:00:00Z",
-        ),
-        // Ramadan: back an hour before it, forward after it.
-        (
-            "Africa/Casablanca",
-            "02:30",
-            "2026-02-14T12:00:00Z",
-            "2026-02-15T12:00:00Z",
-            "2026-02-15T01:30:00Z",
-        ),
-        (
-            "Africa/Casablanca",
-            "02:30",
-            "2026-03-21T12:00:00Z",
-            "2026-03-22T12:00:00Z",
-            "2026-03-22T02:00:00Z",
-        ),
-    ] {
+    for (name, line, from, to, expected) in CHANGES {
         let window = window(&[line], HOUR, zone(name));
         assert_eq!(starts(&window, from, to), [expected], "{line} {name}");
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Whatever is accepted here is a valid `OnCalendar=` of systemd, so it can be tried with `systemd-analyze calendar`. What
-//! it means where clocks change is ours, see [`super::local`].
+//! it means where clocks change is ours, see [`super::local`]. So a list after `~` may not hold all that the grammar would
+//! let it: behind each smaller item, systemd knows three days fewer.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -358,6 +359,9 @@ fn read_weekday((at, text): Part<'_>) -> Result<i8, NotACalendar> {
     Err(NotACalendar { at, fault })
 }
 
+const SHAPE: &str =
+    "write year, month and day, such as `2026-11-05`, `*-*-1..7` or, counted from the end, `*-*~1`";
+
 type ReadDate = (Option<i16>, Option<BTreeSet<i8>>, Days);
 
 fn read_date((start, text): Part<'_>) -> Result<ReadDate, NotACalendar> {
@@ -368,7 +372,6 @@ fn read_date((start, text): Part<'_>) -> Result<ReadDate, NotACalendar> {
             hint: hint.to_owned(),
         },
     };
-    const SHAPE: &str = "write year, month and day, such as `2026-11-05`, `*-*-1..7` or, counted from the end, `*-*~1`";
     if text.contains('/') {
         return Err(odd(
             "repetitions with `/` are not supported; list the days instead, such as `*-*-1,11,21`",

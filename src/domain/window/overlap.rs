@@ -32,7 +32,6 @@ impl Window {
             if let Some((before, with)) = last {
                 let apart = at.duration_since(before);
                 if apart < self.lasts() {
-                    let at = at;
                     return Some(Overlap {
                         line,
                         with,

@@ -1,3 +1,5 @@
+//! When windows open and close around clock changes, and which get in the way of each other.
+
 use super::*;
 
 fn berlin() -> TimeZone {

@@ -1,3 +1,5 @@
+//! What is read, what it is on, and what is said about mistakes.
+
 use jiff::civil::date;
 
 use super::*;
