@@ -144,16 +144,8 @@ pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges, host: &str) -> O
         .clone()
         .and_then(|times| times.zone)
         .unwrap_or(TimeZone::UTC);
-    let windows: Vec<Option<Drafted>> = fragment
-        .windows
-        .iter()
-        .map(|window| windows::window(file, window, &zone, host))
-        .collect();
-    let blackouts: Vec<Option<Blackout>> = fragment
-        .blackouts
-        .iter()
-        .map(|blackout| windows::blackout(file, blackout, &zone))
-        .collect();
+    let windows = windows::windows(file, &fragment.windows, &zone, host);
+    let blackouts = windows::blackouts(file, &fragment.blackouts, &zone);
     let rules: Vec<Option<(Located<String>, RuleKeys)>> = fragment
         .rules
         .iter()
@@ -163,12 +155,12 @@ pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges, host: &str) -> O
             Some((name?.clone(), keys?))
         })
         .collect();
-    let windows = windows.into_iter().collect::<Option<Vec<_>>>()?;
+    let windows = windows?;
     Some(Changes {
         times: times?,
         places: places(&windows, &fragment.blackouts, &fragment.rules),
         windows,
-        blackouts: blackouts.into_iter().collect::<Option<_>>()?,
+        blackouts: blackouts?,
         rules: rules.into_iter().collect::<Option<_>>()?,
     })
 }
@@ -181,24 +173,16 @@ fn draft(file: File<'_>, fragment: &PolicyFile, host: &str) -> Option<Draft> {
     let zone = times.clone().and_then(|times| times.zone);
     // Windows are checked even without a usable zone, so that all mistakes come out at once.
     let checked_in = zone.clone().unwrap_or(TimeZone::UTC);
-    let windows: Vec<Option<Drafted>> = fragment
-        .windows
-        .iter()
-        .map(|window| windows::window(file, window, &checked_in, host))
-        .collect();
-    let blackouts: Vec<Option<Blackout>> = fragment
-        .blackouts
-        .iter()
-        .map(|blackout| windows::blackout(file, blackout, &checked_in))
-        .collect();
+    let windows = windows::windows(file, &fragment.windows, &checked_in, host);
+    let blackouts = windows::blackouts(file, &fragment.blackouts, &checked_in);
     let rules: Vec<Option<Rule>> = fragment
         .rules
         .iter()
         .map(|rule| check_rule(file, rule))
         .collect();
     Some(Draft {
-        windows: windows.into_iter().collect::<Option<_>>()?,
-        blackouts: blackouts.into_iter().collect::<Option<_>>()?,
+        windows: windows?,
+        blackouts: blackouts?,
         rules: rules.into_iter().collect::<Option<_>>()?,
         pre_releases: fragment
             .pre_releases

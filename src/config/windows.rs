@@ -15,6 +15,11 @@ use crate::config::{ConfigError, Problem, zones};
 use crate::domain::policy::{Action, Class, Policy, show};
 use crate::domain::window::{Blackout, Days, HORIZON, Needed, Strength, Window};
 
+/// Windows, and lines of one, that are looked at: more than anybody has, and few enough to be compared with each other for
+/// 28 years in a blink.
+const MOST_WINDOWS: usize = 32;
+/// Blackouts that are looked at: some years of elections.
+const MOST_BLACKOUTS: usize = 100;
 /// A reason is a sentence or two; it is shown in one line.
 const LONGEST_REASON: usize = 300;
 pub(super) const STRENGTHS: [(&str, Strength); 2] =
@@ -63,8 +68,49 @@ fn zone(file: File<'_>, name: &Located<String>) -> Option<TimeZone> {
         .ok()
 }
 
+/// Every window; `None` when a problem was reported.
+pub(super) fn windows(
+    file: File<'_>,
+    fragments: &[WindowFragment],
+    usual: &TimeZone,
+    host: &str,
+) -> Option<Vec<Drafted>> {
+    let few = not_more_than(file, MOST_WINDOWS, fragments, |fragment| &fragment.place);
+    all(few?
+        .iter()
+        .map(|fragment| window(file, fragment, usual, host)))
+}
+
+/// Every blackout; `None` when a problem was reported.
+pub(super) fn blackouts(
+    file: File<'_>,
+    fragments: &[BlackoutFragment],
+    zone: &TimeZone,
+) -> Option<Vec<Blackout>> {
+    let few = not_more_than(file, MOST_BLACKOUTS, fragments, |fragment| &fragment.place);
+    all(few?.iter().map(|fragment| blackout(file, fragment, zone)))
+}
+
+fn not_more_than<'a, T>(
+    file: File<'_>,
+    most: usize,
+    items: &'a [T],
+    place: impl Fn(&T) -> &Place,
+) -> Option<&'a [T]> {
+    match items.get(most) {
+        None => Some(items),
+        Some(first_too_many) => {
+            file.refuse(
+                place(first_too_many),
+                &format!("there may be {most} at the most"),
+            );
+            None
+        }
+    }
+}
+
 /// `usual` is the zone of windows that name none; `host` is what makes this host's jitter its own.
-pub(super) fn window(
+fn window(
     file: File<'_>,
     fragment: &WindowFragment,
     usual: &TimeZone,
@@ -74,6 +120,7 @@ pub(super) fn window(
     let id = required(file, place, "id", fragment.id.as_ref())
         .and_then(|id| file.check(id, values::name));
     let opens = required(file, place, "opens", fragment.opens.as_ref())
+        .and_then(|lines| not_more_than(file, MOST_WINDOWS, lines, |line| &line.place))
         .and_then(|lines| all(lines.iter().map(|line| calendar(file, line))));
     let lasts =
         required(file, place, "lasts", fragment.lasts.as_ref()).and_then(|lasts| span(file, lasts));
@@ -133,11 +180,7 @@ where
         .ok()
 }
 
-pub(super) fn blackout(
-    file: File<'_>,
-    fragment: &BlackoutFragment,
-    zone: &TimeZone,
-) -> Option<Blackout> {
+fn blackout(file: File<'_>, fragment: &BlackoutFragment, zone: &TimeZone) -> Option<Blackout> {
     let place = &fragment.place;
     let id = required(file, place, "id", fragment.id.as_ref())
         .and_then(|id| file.check(id, values::name));
@@ -229,9 +272,10 @@ pub(super) fn faults(
         .rules()
         .iter()
         .any(|rule| rule.action == Action::Update);
-    let windows = policy.schedule().windows().iter().filter(|_| updates);
+    let windows = policy.schedule().windows().iter();
+    let windows = windows.zip(policy.schedule().longest(now));
     let mut errors = Vec::new();
-    for window in windows {
+    for (window, longest) in windows.filter(|_| updates) {
         let Some(written) = written.iter().find(|written| written.id == window.id()) else {
             continue;
         };
@@ -250,7 +294,6 @@ pub(super) fn faults(
                 why.clone(),
             );
         }
-        let longest = policy.schedule().longest(window, now);
         if silent.len() < window.opens().len() && longest < needed.total() {
             refuse(&written.lasts, too_short(window, longest, needed));
         }

@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::advisory::Severity;
-use crate::domain::window::{Overlap, Schedule, Strength, Window};
+use crate::domain::window::{OnPaper, Overlap, Schedule, Strength, Window};
 
 /// What an update is to the operator.
 #[derive(
@@ -317,29 +317,35 @@ fn problems_of(schedule: &Schedule) -> Vec<PolicyError> {
         .filter(|one| !ids.insert(one.id()));
     problems.extend(twice.map(|one| PolicyError::BlackoutTwice(one.id().to_owned())));
     let mut ids = BTreeSet::new();
-    for (position, window) in schedule.windows().iter().enumerate() {
+    let papers: Vec<OnPaper<'_>> = schedule.windows().iter().map(Window::on_paper).collect();
+    for (position, paper) in papers.iter().enumerate() {
+        let window = paper.window();
         let id = || window.id().to_owned();
         if !ids.insert(window.id()) {
             problems.push(PolicyError::WindowTwice(id()));
             continue;
         }
-        if let Some(overlap) = window.overlap() {
+        if let Some(overlap) = paper.overlap() {
             problems.push(PolicyError::Overlaps {
                 window: id(),
                 line: overlap.line,
                 why: overlap_in_words(window, &overlap),
             });
         }
-        let others = schedule.windows().iter().enumerate();
+        let others = papers
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != position);
         // Of two that are the same, the later one is told.
-        let wider = others
-            .filter(|(other, _)| *other != position)
-            .find(|(other, wider)| {
-                window.is_within(wider) && (*other < position || !wider.is_within(window))
-            });
+        let wider =
+            others
+                .map(|(other, wider)| (other < position, wider))
+                .find(|(earlier, wider)| {
+                    paper.is_within(wider) && (*earlier || !wider.is_within(paper))
+                });
         problems.extend(wider.map(|(_, wider)| PolicyError::Within {
             window: id(),
-            other: wider.id().to_owned(),
+            other: wider.window().id().to_owned(),
         }));
     }
     problems

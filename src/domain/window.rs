@@ -28,7 +28,7 @@ mod upcoming;
 pub use blackout::{Blackout, BlackoutError, Days, Strength};
 pub use calendar::{Calendar, CalendarFault, NotACalendar};
 pub use needed::Needed;
-pub use overlap::Overlap;
+pub use overlap::{OnPaper, Overlap};
 pub use schedule::{HORIZON, OneOff, Schedule, Slot};
 pub use upcoming::{Closed, Upcoming};
 

@@ -222,25 +222,28 @@ impl Schedule {
         without(opening, &closed).collect()
     }
 
-    /// The longest stretch that an opening of this window is a part of from `from` on, within [`HORIZON`], for any class
-    /// that it allows; zero if it never opens.
-    pub fn longest(&self, window: &Window, from: Timestamp) -> SignedDuration {
+    /// For each written window, in order, the longest stretch that one of its openings is a part of from `from` on,
+    /// within [`HORIZON`], for any class that it allows; zero if it never opens.
+    pub fn longest(&self, from: Timestamp) -> Vec<SignedDuration> {
         let to = from.checked_add(HORIZON).unwrap_or(Timestamp::MAX);
-        let mine = window.openings(from, to);
-        let touches = |slot: &Slot<'_>| {
-            let slot = slot.opening;
-            mine.iter()
-                .any(|one| one.start < slot.end && slot.start < one.end)
+        let slots = Class::ALL.map(|class| (class, self.slots(class, &BTreeSet::new(), from, to)));
+        let longest = |window: &Window| {
+            let mine = window.openings(from, to);
+            let touches = |slot: &Slot<'_>| {
+                // Openings of one window end in the order in which they start.
+                let ended = mine.partition_point(|one| one.end <= slot.opening.start);
+                mine.get(ended)
+                    .is_some_and(|one| one.start < slot.opening.end)
+            };
+            let allowed = slots.iter().filter(|(class, _)| window.allows(*class));
+            allowed
+                .flat_map(|(_, slots)| slots)
+                .filter(|slot| touches(slot))
+                .map(|slot| length(&slot.opening))
+                .max()
+                .unwrap_or_default()
         };
-        let slots = window
-            .allow()
-            .iter()
-            .flat_map(|class| self.slots(*class, &BTreeSet::new(), from, to));
-        slots
-            .filter(touches)
-            .map(|slot| length(&slot.opening))
-            .max()
-            .unwrap_or_default()
+        self.windows.iter().map(longest).collect()
     }
 
     /// When blackouts close everything, merged, by start.
