@@ -279,3 +279,6 @@ fn rules_without_windows(policy: &Policy) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
