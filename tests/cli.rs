@@ -491,7 +491,13 @@ fn every_instance_shows_its_own_windows_as_the_schema_says() {
 #[test]
 fn a_window_that_is_opened_once_is_shown_until_it_is_taken_back() {
     let case = Case::new();
-    let tomorrow = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24);
+    let json = case.json(&["window", "next", "--json"]);
+    let now: jiff::Timestamp = json["instances"][0]["now"]["utc"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let tomorrow = now + jiff::SignedDuration::from_hours(24);
     let start = tomorrow.strftime("%Y-%m-%dT%H:%MZ").to_string();
     let id = format!("once-{}", tomorrow.strftime("%Y%m%dT%H%MZ"));
     let open = [
@@ -512,11 +518,11 @@ fn a_window_that_is_opened_once_is_shown_until_it_is_taken_back() {
         once.map(|one| one["window"].as_str().unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    assert_eq!(ids(), [id.clone()]);
+    assert_eq!(ids(), std::slice::from_ref(&id));
     let text = case.run(&["window", "next"]).expect(Exit::Done).stdout;
     assert!(text.contains(&id), "{text}");
     case.run(&["window", "close", "once-2"]).expect(Exit::Done);
-    assert_eq!(ids(), [id.clone()]);
+    assert_eq!(ids(), std::slice::from_ref(&id));
     case.run(&["window", "close", &id]).expect(Exit::Done);
     assert!(ids().is_empty());
     for at in ["2026-12-01T13:00[Asia/Tokyo]", "13:00", "now", ""] {
