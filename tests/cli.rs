@@ -422,3 +422,133 @@ fn a_hold_and_a_pin_are_kept_with_their_reason_and_shown_until_they_are_taken_ba
         case.run(args).expect(Exit::Usage).says(&[sentence]);
     }
 }
+
+#[test]
+fn a_look_at_the_windows_leaves_nothing_behind() {
+    let case = Case::new();
+    let text = case
+        .run(&["window", "next", "--count", "2"])
+        .expect(Exit::Done);
+    assert_eq!(text.stderr, "");
+    assert!(
+        text.stdout.starts_with("social.example   policy "),
+        "{}",
+        text.stdout
+    );
+    assert!(
+        text.stdout.contains("zone Europe/Berlin"),
+        "{}",
+        text.stdout
+    );
+    assert_eq!(
+        text.stdout.matches("sunday-night  Sun 20").count(),
+        2,
+        "{}",
+        text.stdout
+    );
+    case.run(&["config", "check"]).expect(Exit::Done);
+    assert!(!case.state_dir().exists(), "a look makes no state folder");
+    for count in ["0", "201", "many"] {
+        case.run(&["window", "next", "--count", count])
+            .expect(Exit::Usage)
+            .says(&["--count"]);
+    }
+    case.run(&["--instance", "other", "window", "next"])
+        .expect(Exit::Usage)
+        .says(&["social.example"]);
+}
+
+#[test]
+fn every_instance_shows_its_own_windows_as_the_schema_says() {
+    let case = Case::new();
+    let second =
+        "\n[[instance]]\nname = \"b.example\"\nproject = \"b\"\npolicy = \"conservative\"\n";
+    case.write(&(case.text() + second));
+    let json = case.json(&["window", "next", "--count", "3", "--json"]);
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/cli/schemas/window-next.json"
+    );
+    let schema: Value = serde_json::from_str(&fs::read_to_string(file).unwrap()).unwrap();
+    let schema = jsonschema::options()
+        .should_validate_formats(true)
+        .build(&schema)
+        .unwrap();
+    let wrong: Vec<String> = schema
+        .iter_errors(&json)
+        .map(|err| err.to_string())
+        .collect();
+    assert!(wrong.is_empty(), "{wrong:?}");
+    let instances = json["instances"].as_array().unwrap();
+    let names: Vec<&Value> = instances.iter().map(|one| &one["instance"]).collect();
+    assert_eq!(names, [&json!("social.example"), &json!("b.example")]);
+    assert_eq!(instances[0]["next"].as_array().unwrap().len(), 3);
+    assert_eq!(instances[0]["needed_s"], 2_700);
+    let one = case.json(&["--instance", "b.example", "window", "next", "--json"]);
+    assert_eq!(one["instances"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn a_window_that_is_opened_once_is_shown_until_it_is_taken_back() {
+    let case = Case::new();
+    let json = case.json(&["window", "next", "--json"]);
+    let now: jiff::Timestamp = json["instances"][0]["now"]["utc"]
+        .as_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    let tomorrow = now + jiff::SignedDuration::from_hours(24);
+    let start = tomorrow.strftime("%Y-%m-%dT%H:%MZ").to_string();
+    let id = format!("once-{}", tomorrow.strftime("%Y%m%dT%H%MZ"));
+    let open = [
+        "window",
+        "open",
+        &start,
+        "--lasts",
+        "2h",
+        "--reason",
+        "announced",
+    ];
+    let ended = case.run(&open).expect(Exit::Done);
+    assert!(ended.stdout.contains(&id), "{}", ended.stdout);
+    let ids = || {
+        let json = case.json(&["window", "next", "--json"]);
+        let next = json["instances"][0]["next"].as_array().unwrap().clone();
+        let once = next.into_iter().filter(|one| one["one_off"] == true);
+        once.map(|one| one["window"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(ids(), std::slice::from_ref(&id));
+    let text = case.run(&["window", "next"]).expect(Exit::Done).stdout;
+    assert!(text.contains(&id), "{text}");
+    case.run(&["window", "close", "once-2"]).expect(Exit::Done);
+    assert_eq!(ids(), std::slice::from_ref(&id));
+    case.run(&["window", "close", &id]).expect(Exit::Done);
+    assert!(ids().is_empty());
+    for at in ["2026-12-01T13:00[Asia/Tokyo]", "13:00", "now", ""] {
+        case.run(&["window", "open", at, "--lasts", "2h", "--reason", "x"])
+            .expect(Exit::Usage)
+            .says(&["is no time; write"]);
+    }
+}
+
+#[test]
+fn windows_that_are_no_longer_right_are_refused_where_a_person_looks() {
+    let case = Case::new();
+    for (bad, said) in [
+        (
+            "Sun *-13-1 02:00",
+            "policy.toml:7:16: window.opens: `13` is not a month",
+        ),
+        (
+            "2020-01-05 02:00",
+            "policy.toml:7:10: window.opens: `2020-1-5 02:00` does not open within 400 days",
+        ),
+    ] {
+        fs::write(case.path("policy.toml"), POLICY.replace("Sun 02:00", bad)).unwrap();
+        case.run(&["config", "check"])
+            .expect(Exit::Config)
+            .says(&[said]);
+    }
+    assert!(!case.state_dir().exists());
+}

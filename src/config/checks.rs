@@ -9,7 +9,7 @@ use crate::config::fragments::Text;
 use crate::config::reader::{File, Located, Place};
 use crate::config::values::{self, show_span};
 
-/// Nothing written means anything; an empty list is a mistake.
+/// Nothing written means anything.
 pub(super) fn words<T: Copy + Ord>(
     file: File<'_>,
     texts: Option<&[Located<String>]>,
@@ -93,13 +93,16 @@ pub(super) fn all<T>(items: impl Iterator<Item = Option<T>>) -> Option<Vec<T>> {
     items.into_iter().collect()
 }
 
+/// Says that a key of the table at `place` is not there; nothing where it is, and was refused already.
 pub(super) fn missing(file: File<'_>, place: &Place, key: &str) {
     let key = if place.key.is_empty() {
         key.to_owned()
     } else {
         format!("{}.{key}", place.key)
     };
-    file.problem(&Place { at: place.at, key }, Problem::Missing);
+    if !file.problems.refused(place.at, &key) {
+        file.problem(&Place { at: place.at, key }, Problem::Missing);
+    }
 }
 
 pub(super) fn required<'a, T>(

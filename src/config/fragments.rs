@@ -1,6 +1,10 @@
 //! The configuration as written: every value optional, nothing checked but its type.
 
 use crate::config::reader::{Located, Place, Reader};
+use crate::domain::window::WindowError;
+
+/// What to do about a list without an entry, where no list means anything.
+const ANY: &str = "name at least one, or leave the key out for all of them";
 
 pub(super) type Text = Option<Located<String>>;
 
@@ -90,6 +94,8 @@ pub(super) struct PolicyFile {
 
 #[derive(Debug, Default, Clone)]
 pub(super) struct Time {
+    /// Where the table is, if there is one.
+    pub(super) place: Option<Place>,
     pub(super) zone: Text,
     pub(super) require_sync: Option<Located<bool>>,
 }
@@ -224,7 +230,10 @@ impl Instance {
             main_image: reader.text("main_image"),
             streaming_image: reader.text("streaming_image"),
             policy: reader.text("policy"),
-            windows: reader.texts("windows"),
+            windows: reader.some_texts(
+                "windows",
+                "name at least one window, or leave the key out for all of them",
+            ),
         };
         reader.finish();
         instance
@@ -297,6 +306,7 @@ impl PolicyFile {
 impl Time {
     fn read(mut reader: Reader<'_>) -> Self {
         let time = Self {
+            place: Some(reader.place()),
             zone: reader.text("zone"),
             require_sync: reader.flag("require_sync"),
         };
@@ -330,11 +340,11 @@ impl Window {
         let window = Self {
             place: reader.place(),
             id: reader.text("id"),
-            opens: reader.texts("opens"),
+            opens: reader.some_texts("opens", &WindowError::NeverOpens),
             lasts: reader.text("lasts"),
             zone: reader.text("zone"),
             jitter: reader.text("jitter"),
-            allow: reader.texts("allow"),
+            allow: reader.some_texts("allow", &WindowError::AllowsNothing),
         };
         reader.finish();
         window
@@ -361,8 +371,8 @@ impl Rule {
     fn read(mut reader: Reader<'_>) -> Self {
         let matches = reader.table("match").map(|mut matches| {
             let found = Match {
-                class: matches.texts("class"),
-                severity: matches.texts("severity"),
+                class: matches.some_texts("class", ANY),
+                severity: matches.some_texts("severity", ANY),
                 exploited: matches.text("exploited"),
                 fork: matches.text("fork"),
                 older_than: matches.text("older_than"),

@@ -12,6 +12,7 @@ use secrecy::SecretString;
 
 use crate::domain::plan::OnDeadline;
 use crate::domain::policy::Policy;
+use crate::domain::report::words::clean;
 use crate::domain::window::Needed;
 
 mod checks;
@@ -322,7 +323,8 @@ impl fmt::Display for ConfigError {
         if !self.key.is_empty() {
             write!(f, ": {}", self.key)?;
         }
-        write!(f, ": {}", self.problem)
+        // It quotes what is written, and a file may hold what a terminal takes for orders.
+        write!(f, ": {}", clean(&self.problem.to_string()))
     }
 }
 

@@ -168,7 +168,10 @@ pub(super) fn changes(file: File<'_>, fragment: &PolicyChanges, host: &str) -> O
 fn draft(file: File<'_>, fragment: &PolicyFile, host: &str) -> Option<Draft> {
     let times = windows::times(file, &fragment.time);
     if fragment.time.zone.is_none() {
-        missing(file, &fragment.place, "time.zone");
+        match &fragment.time.place {
+            Some(place) => missing(file, place, "zone"),
+            None => missing(file, &fragment.place, "time.zone"),
+        }
     }
     let zone = times.clone().and_then(|times| times.zone);
     // Windows are checked even without a usable zone, so that all mistakes come out at once.

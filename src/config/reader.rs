@@ -16,7 +16,11 @@ use crate::config::{ConfigError, ConfigErrors, Problem};
 
 /// Mistakes found so far.
 #[derive(Debug, Default)]
-pub(super) struct Problems(RefCell<Vec<ConfigError>>);
+pub(super) struct Problems {
+    found: RefCell<Vec<ConfigError>>,
+    /// Keys that are there with a value that cannot be read, each with the place of its table.
+    unreadable: RefCell<BTreeSet<((usize, usize), String)>>,
+}
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -60,15 +64,23 @@ pub(super) struct Reader<'a> {
 
 impl Problems {
     pub(super) fn push(&self, error: ConfigError) {
-        self.0.borrow_mut().push(error);
+        self.found.borrow_mut().push(error);
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.borrow().is_empty()
+        self.found.borrow().is_empty()
+    }
+
+    /// Whether a key is there in the table that begins at `table`, and was refused when it was read.
+    pub(super) fn refused(&self, table: (usize, usize), key: &str) -> bool {
+        let unreadable = self.unreadable.borrow();
+        unreadable
+            .iter()
+            .any(|(place, refused)| *place == table && refused == key)
     }
 
     pub(super) fn into_errors(self) -> ConfigErrors {
-        let mut errors = self.0.into_inner();
+        let mut errors = self.found.into_inner();
         errors.sort_by(|a, b| (&a.file, a.at).cmp(&(&b.file, b.at)));
         ConfigErrors { errors }
     }
@@ -229,6 +241,22 @@ impl<'a> Reader<'a> {
         Some(texts)
     }
 
+    /// The same, at least one of them; `why` says what to do about none.
+    pub(super) fn some_texts(
+        &mut self,
+        key: &'static str,
+        why: &(impl ToString + ?Sized),
+    ) -> Option<Vec<Located<String>>> {
+        let texts = self.texts(key)?;
+        if texts.is_empty() {
+            let (_, place) = self.get(key)?;
+            self.file.refuse(&place, why);
+            self.is_unreadable(&place);
+            return None;
+        }
+        Some(texts)
+    }
+
     pub(super) fn table(&mut self, key: &'static str) -> Option<Reader<'a>> {
         let (value, place) = self.get(key)?;
         let table = self.expect("a table", value.get_ref(), &place, DeValue::as_table)?;
@@ -315,6 +343,11 @@ impl<'a> Reader<'a> {
         }
     }
 
+    fn is_unreadable(&self, place: &Place) {
+        let mut unreadable = self.file.problems.unreadable.borrow_mut();
+        unreadable.insert((self.place.at, place.key.clone()));
+    }
+
     fn expect<T>(
         &self,
         wanted: &'static str,
@@ -331,6 +364,7 @@ impl<'a> Reader<'a> {
                     found: value.type_str(),
                 },
             );
+            self.is_unreadable(place);
         }
         found
     }

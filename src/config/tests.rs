@@ -14,6 +14,8 @@ use crate::domain::plan::OnDeadline;
 use crate::domain::policy::{Approvals, Class};
 use crate::domain::window::Window;
 
+mod windows;
+
 const POLICY: &str = include_str!("../../tests/data/policies/sunday.toml");
 const LEAST: &str =
     "policy = \"policy.toml\"\n[[instance]]\nname = \"social.example\"\nproject = \"mastodon\"\n";

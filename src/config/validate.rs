@@ -386,7 +386,9 @@ fn with_only(file: File<'_>, found: Found, ids: &[Located<String>]) -> Option<Fo
     match found.policy.with_only_windows(&wanted) {
         Ok(policy) => Some(Found { policy, ..found }),
         Err(errors) => {
-            errors.iter().for_each(|err| file.refuse(&place, err));
+            for err in &errors {
+                file.refuse(&place, err);
+            }
             None
         }
     }

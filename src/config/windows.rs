@@ -136,11 +136,11 @@ fn window(
         .map_err(|err| {
             use crate::domain::window::WindowError;
             let at = match &err {
-                WindowError::NeverOpens => first_place(file, fragment.opens.as_deref(), place),
+                // An empty list was refused when it was read.
+                WindowError::NeverOpens | WindowError::AllowsNothing => place.clone(),
                 WindowError::Length(_) | WindowError::Jitter { .. } => {
                     value_place(file, fragment.lasts.as_ref(), place)
                 }
-                WindowError::AllowsNothing => first_place(file, fragment.allow.as_deref(), place),
             };
             file.refuse(&at, &err);
         })
@@ -233,10 +233,16 @@ fn days(file: File<'_>, fragment: &BlackoutFragment) -> Option<Days> {
             })
         }
         (_, _, _) => {
-            file.refuse(
-                &fragment.place,
-                "give either `from` and `to`, for once, or `every`, for every year",
-            );
+            let refused = |key: &str| {
+                let key = format!("{}.{key}", fragment.place.key);
+                file.problems.refused(fragment.place.at, &key)
+            };
+            if !["from", "to", "every"].into_iter().any(refused) {
+                file.refuse(
+                    &fragment.place,
+                    "give either `from` and `to`, for once, or `every`, for every year",
+                );
+            }
             None
         }
     }
@@ -251,10 +257,6 @@ fn allowed(file: File<'_>, classes: &[Located<String>]) -> Option<BTreeSet<Class
 
 fn value_place(file: File<'_>, text: Option<&Located<String>>, usual: &Place) -> Place {
     text.map_or_else(|| usual.clone(), |text| file.inside(text, 0))
-}
-
-fn first_place(file: File<'_>, texts: Option<&[Located<String>]>, usual: &Place) -> Place {
-    value_place(file, texts.and_then(|texts| texts.first()), usual)
 }
 
 /// What is wrong with the windows of a policy today: calendars that have run out, and windows that have become too short

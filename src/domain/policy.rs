@@ -360,10 +360,12 @@ fn overlap_in_words(window: &Window, overlap: &Overlap) -> String {
     let lasts = window.lasts();
     let at = overlap.at.strftime("%a %Y-%m-%d %H:%M");
     if overlap.apart.is_zero() {
-        return format!("`{this}` and `{that}` both open on {at}; take one of them away");
+        return format!(
+            "`{this}` and `{that}` open at once, for instance on {at}; take one of them away"
+        );
     }
     format!(
-        "`{this}` opens on {at}, {:#} after `{that}`, which is open for {lasts:#}; let it last {:#} at the most, or make two windows",
+        "`{this}` opens {:#} after `{that}`, which is open for {lasts:#} (for instance on {at}); let it last {:#} at the most, or make two windows",
         overlap.apart, overlap.apart
     )
 }

@@ -19,3 +19,4 @@ mod schemas;
 mod steps;
 mod table;
 mod told;
+mod windows;

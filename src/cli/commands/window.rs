@@ -194,6 +194,10 @@ fn fits(one: &OneOff, policy: &Policy, needed: &Needed, now: Timestamp) -> Resul
 
 /// An instant with its offset, or what the wall clock shows in the policy's zone; left out or twice as for windows.
 fn instant(text: &str, policy: &Policy) -> Option<Timestamp> {
+    // The library would read past the name of a zone.
+    if text.contains('[') {
+        return None;
+    }
     if let Ok(at) = text.parse::<Timestamp>() {
         return Some(at);
     }
@@ -203,10 +207,18 @@ fn instant(text: &str, policy: &Policy) -> Option<Timestamp> {
         .then(|| window::instant(policy.zone(), local))?
 }
 
+/// The last start in it that blackouts and other windows leave.
+fn latest_start(one: &OneOff, policy: &Policy, needed: &Needed) -> Option<Timestamp> {
+    let schedule = policy.schedule().with_one_offs(std::slice::from_ref(one));
+    let upcoming = schedule.upcoming(one.opening.start, needed.total(), usize::MAX);
+    let mine = upcoming.iter().filter(|other| other.one_off);
+    mine.filter_map(|other| other.latest_start).max()
+}
+
 fn tell_opened(call: &Call<'_>, instance: &Instance, one: &OneOff, needed: &Needed) {
     let zone = &instance.policy;
     let (start, end) = (one.opening.start, one.opening.end);
-    let latest = end.checked_sub(needed.total()).unwrap_or(start);
+    let latest = latest_start(one, &instance.policy, needed).unwrap_or(start);
     if call.out.is_json() {
         call.out.json(&WindowOpenAnswer::Opened {
             window: OneOffOpened {

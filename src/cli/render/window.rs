@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use comfy_table::ColumnConstraint;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::{lines_of, table};
 use crate::cli::answers::{BlackoutAnswer, LocalInstant, OpeningAnswer, OutlookAnswer};
-use crate::domain::policy::{OutsideWindows, Policy, Rule, show};
+use crate::domain::policy::{Class, OutsideWindows, Policy, Rule, show};
 use crate::domain::report::words::clean;
 use crate::domain::window::{Closed, HORIZON, Needed, Opening, Schedule, Strength, Upcoming};
 
@@ -212,7 +213,7 @@ pub fn outlook(outlook: &Outlook<'_>, count: usize) -> String {
 }
 
 fn openings(next: &[Upcoming<'_>], zone: &TimeZone) -> String {
-    let mut table = table(&["WINDOW", "OPENS", "CLOSES", "LATEST START", "FOR"]);
+    let mut table = table(&["WINDOW", "OPENS", "CLOSES", "LATEST START"]);
     for one in next {
         let both = |at: Timestamp| {
             let day = one.opening.start;
@@ -228,18 +229,22 @@ fn openings(next: &[Upcoming<'_>], zone: &TimeZone) -> String {
             show(one.opening.start, &TimeZone::UTC)
         );
         let allow: Vec<String> = one.allow.iter().map(ToString::to_string).collect();
+        let allow = if allow.len() == Class::ALL.len() {
+            "all".to_owned()
+        } else {
+            allow.join(", ")
+        };
         table.add_row([
-            if one.one_off {
-                format!("{} (once)", one.window)
-            } else {
-                one.window.to_owned()
-            },
+            format!("{}\nfor {allow}", one.window),
             opens,
             both(one.opening.end),
             one.latest_start
                 .map_or_else(|| "too short".to_owned(), both),
-            allow.join(", "),
         ]);
+    }
+    // Names give way, times are never broken.
+    for column in table.column_iter_mut().skip(1) {
+        column.set_constraint(ColumnConstraint::ContentWidth);
     }
     lines_of(table, &[])
 }
@@ -274,3 +279,6 @@ fn rules_without_windows(policy: &Policy) -> Vec<String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
