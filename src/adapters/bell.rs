@@ -54,7 +54,7 @@ impl Listener {
 pub fn ring(state_dir: &Path) -> bool {
     // Without waiting: where nobody listens, opening fails. A pipe that is full has been rung.
     let flags = OFlags::WRONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    let Ok(bell) = openat(CWD, &path(state_dir), flags, Mode::empty()) else {
+    let Ok(bell) = openat(CWD, path(state_dir), flags, Mode::empty()) else {
         return false;
     };
     let is_pipe = fstat(&bell).is_ok_and(|it| FileType::from_raw_mode(it.st_mode).is_fifo());

@@ -207,7 +207,7 @@ enum WindowCommand {
         /// How long it is open: 15m to 24h
         #[arg(long, default_value = "2h", value_name = "TIME")]
         lasts: String,
-        /// What may start in it
+        /// What may start in it, of security,patch,minor,major
         #[arg(
             long,
             value_delimiter = ',',

@@ -198,12 +198,9 @@ impl Window {
         })
     }
 
-    /// The opening that started last before `before`, looked for two years back.
+    /// The opening that started last before `before`, looked for eight years back, so that a leap day is found.
     pub fn last_opening(&self, before: Timestamp) -> Option<Opening> {
-        let from = before
-            .checked_sub(HORIZON)
-            .and_then(|at| at.checked_sub(HORIZON))
-            .ok()?;
+        let from = before.checked_sub(HORIZON.checked_mul(8)?).ok()?;
         let mut openings = self.openings(from, before).into_iter();
         openings.rfind(|opening| opening.start < before)
     }

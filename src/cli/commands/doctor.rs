@@ -4,7 +4,7 @@ use super::Call;
 use super::check::ask_github;
 use crate::cli::failure::Failure;
 use crate::cli::render::{self, Diagnosis, Findings, Verdict};
-use crate::config::Instance;
+use crate::config::{ConfigErrors, Instance};
 use crate::daemon::knowledge::{self, Known};
 use crate::daemon::world::World;
 use crate::domain::installed::Origin;
@@ -106,7 +106,7 @@ async fn diagnose(
 fn only_by_hand(call: &Call<'_>, instance: &Instance) -> Vec<String> {
     let doubt = knowledge::clock_doubt(&call.clock).filter(|_| instance.policy.requires_sync());
     let faults = knowledge::faults(call.settings, call.clock.now()).err();
-    let faults = faults.iter().flat_map(|err| err.all());
+    let faults = faults.iter().flat_map(ConfigErrors::all);
     doubt
         .into_iter()
         .chain(faults.map(|fault| format!("{fault}.")))

@@ -142,13 +142,13 @@ impl Schedule {
         allow: &BTreeSet<Class>,
         needed: SignedDuration,
     ) -> Option<Timestamp> {
-        let ends = allow.iter().filter_map(|class| {
+        let ends = allow.iter().map(|class| {
             let slots = self.slots(*class, &BTreeSet::new(), opening.start, opening.end);
             let slot = slots.into_iter().find(|slot| {
                 slot.opening.start <= opening.start && opening.end <= slot.opening.end
             });
             // A one-off in a soft blackout stands alone.
-            Some(slot.map_or(opening.end, |slot| slot.opening.end))
+            slot.map_or(opening.end, |slot| slot.opening.end)
         });
         let latest = ends.min()?.checked_sub(needed).ok()?;
         let last_inside = opening

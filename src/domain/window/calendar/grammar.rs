@@ -63,6 +63,9 @@ pub enum CalendarFault {
         /// What to write.
         hint: String,
     },
+    /// A day is missing between commas, or after one.
+    #[error("a day is missing here; write days without blanks between them, such as `Sat,Sun`")]
+    NoDay,
     /// A day is unknown.
     #[error("`{text}` is not a day of the week{}", meant(.near))]
     Weekday {
@@ -224,6 +227,10 @@ fn read_weekday((at, text): Part<'_>) -> Result<i8, NotACalendar> {
         .find(|(_, name)| name.eq_ignore_ascii_case(text));
     if let Some((day, _)) = named {
         return Ok(day);
+    }
+    if text.is_empty() {
+        let fault = CalendarFault::NoDay;
+        return Err(NotACalendar { at, fault });
     }
     let typed = text.to_ascii_lowercase();
     let begins = |name: &&str| typed.len() > 3 && typed.starts_with(&name.to_ascii_lowercase());

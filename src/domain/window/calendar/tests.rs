@@ -70,7 +70,8 @@ fn a_mistake_is_told_with_its_place_and_what_to_write() {
             "`Son` is not a day of the week, did you mean `Mon` or `Sun`?",
         ),
         ("Sat,Sunday 01:00", 4, "did you mean `Sun`?"),
-        ("Sat,,Sun 01:00", 4, "`` is not a day of the week; use Mon"),
+        ("Sat,,Sun 01:00", 4, "a day is missing here"),
+        ("Sun, Sat 01:00", 4, "write days without blanks"),
         ("Mi 01:00", 0, "`Mi` is not a day of the week; use Mon"),
         ("Mon..Tuw 01:00", 5, "did you mean `Tue`?"),
         (
