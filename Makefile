@@ -11,7 +11,7 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 
 # Seconds for each fuzz target, and which; FUZZ_FLAGS='--sanitizer none' where the address sanitizer does not work.
 FUZZ_SECONDS := 600
-FUZZ_TARGETS := release_body range version feed_json config policy
+FUZZ_TARGETS := release_body range version feed_json config policy calendar
 FUZZ_FLAGS :=
 # SQLite is linked, not fuzzed, and takes minutes to optimise under the address sanitizer.
 FUZZ = CFLAGS=-O0 PATH="$(CURDIR)/target/tools/bin:$$PATH" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))/fuzz" cargo +nightly fuzz
@@ -59,7 +59,7 @@ check: ## format, lints, documentation and licences; needs no Docker, changes no
 	@echo 'check: all good'
 
 test: ## every test, on a real engine in the lab; starts what it needs and takes it down again
-	@$(PREPARE) cargo cc root
+	@$(PREPARE) cargo cc root python tzdata systemd-analyze
 	@echo 'test: building everything first, so that mistakes come early'
 	cargo test --locked --no-run
 	@echo 'test: starting the lab; the first time its images are built, which takes some minutes'

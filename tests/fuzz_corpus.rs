@@ -17,13 +17,14 @@ mod targets;
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 6] = [
+const TARGETS: [(&str, Target); 7] = [
     ("release_body", targets::release_body),
     ("range", targets::range),
     ("version", targets::version),
     ("feed_json", targets::feed_json),
     ("config", targets::config),
     ("policy", targets::policy),
+    ("calendar", targets::calendar),
 ];
 
 /// More is slower to clone and to replay than it finds.

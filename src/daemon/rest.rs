@@ -1,5 +1,6 @@
 //! Between two rounds: the daemon sleeps until an instant, and wakes for signals and for a clock that was set.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -10,6 +11,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::status::notify;
+use crate::adapters::bell::Listener;
 use crate::domain::clock::{Jump, Reading};
 use crate::engine::StopFlag;
 use crate::ports::clock::{Clock, Woke};
@@ -48,6 +50,23 @@ impl Bell {
             });
         }
         Ok(bell)
+    }
+
+    /// Lets commands ring, too: what people order is looked at when they order it.
+    pub(super) fn hear_commands(self: &Arc<Self>, state_dir: &Path) {
+        let listener = match Listener::hang(state_dir) {
+            Ok(listener) => listener,
+            Err(err) => {
+                tracing::warn!("orders of people are seen at the next look only: {err}");
+                return;
+            }
+        };
+        let bell = Arc::clone(self);
+        tokio::spawn(async move {
+            while listener.rung().await.is_ok() {
+                bell.ring.notify_one();
+            }
+        });
     }
 
     /// The wish to stop.

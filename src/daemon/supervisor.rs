@@ -77,6 +77,7 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
     // Makes the state folder before the lock's file is put there.
     drop(world::open_store(&settings)?);
     let _lock = lock::daemon(&settings.state_dir)?;
+    bell.hear_commands(&settings.state_dir);
     notices::accepted(&settings, clock.now());
     // What has become wrong in time is told; it must not keep a server without its updates.
     let faults = knowledge::faults(&settings, clock.now()).err();

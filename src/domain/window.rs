@@ -204,10 +204,8 @@ impl Window {
             .checked_sub(HORIZON)
             .and_then(|at| at.checked_sub(HORIZON))
             .ok()?;
-        let openings = self.openings(from, before).into_iter();
-        openings
-            .filter(|opening| opening.start < before)
-            .next_back()
+        let mut openings = self.openings(from, before).into_iter();
+        openings.rfind(|opening| opening.start < before)
     }
 
     /// The same window with one line of its calendar, counted from 0.
@@ -228,7 +226,7 @@ impl Window {
                     .iter()
                     .filter_map(move |line| self.opening_on(line, date))
             })
-            .filter(|opening| opening.start < to && opening.end > from)
+            .filter(|opening| from < to && opening.start < to && opening.end > from)
             .collect();
         openings.sort_unstable();
         openings

@@ -153,6 +153,7 @@ fn diagnoses() -> Vec<Diagnosis> {
                 support: support(running.line(), now, &ends),
                 way: Ok(way),
                 refusal: None,
+                only_by_hand: Vec::new(),
             };
             Diagnosis {
                 instance: "social.example".to_owned(),

@@ -1,5 +1,6 @@
 //! `apply`: one update now, in the foreground.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::json;
@@ -14,10 +15,13 @@ use crate::cli::render;
 use crate::daemon::world::{World, smtp_settings};
 use crate::daemon::{act, lock};
 use crate::domain::event::Outcome;
+use crate::domain::policy::Policy;
 use crate::domain::report::Report;
+use crate::domain::report::words::clean;
 use crate::engine::drive::Ended;
 use crate::engine::{Progress, StopFlag, chain};
 use crate::exit::Exit;
+use crate::ports::clock::Clock as _;
 
 pub(super) async fn apply(
     call: &Call<'_>,
@@ -45,6 +49,7 @@ pub(super) async fn apply(
     if !call.out.is_json() {
         call.out.note(&render::plan(&plan));
     }
+    tell_blackouts(call, &instance.policy);
     if !yes && !ask::agreed("Update now? The site is closed meanwhile.")? {
         return Err(Failure::new(
             Exit::Refused,
@@ -54,6 +59,22 @@ pub(super) async fn apply(
     let ended = act::execute(&world, plan, &material, &lock, &progress, &stop).await?;
     drop(show);
     end(call, &world, &ended).await
+}
+
+/// What a person does is not kept by blackouts, but should not be done without knowing of them.
+fn tell_blackouts(call: &Call<'_>, policy: &Policy) {
+    let holding = policy
+        .schedule()
+        .blackouts_at(call.clock.now(), &BTreeSet::new());
+    for (blackout, until) in holding {
+        call.out.note(&format!(
+            "blackout `{}` ({}) holds until {}: {}; it does not keep what is done by hand",
+            blackout.id(),
+            blackout.strength(),
+            policy.show(until),
+            clean(blackout.reason())
+        ));
+    }
 }
 
 /// A first Ctrl-C or SIGTERM asks the run to stop; it does so only while the site is open.

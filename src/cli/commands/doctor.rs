@@ -95,8 +95,20 @@ async fn diagnose(
             support,
             way,
             refusal: seen.survey.err().map(|err| chain(&err)),
+            only_by_hand: only_by_hand(call, instance),
             installed: seen.installed,
             host: seen.host,
         })),
     })
+}
+
+/// What keeps a daemon from starting anything here, or in some of the windows.
+fn only_by_hand(call: &Call<'_>, instance: &Instance) -> Vec<String> {
+    let doubt = knowledge::clock_doubt(&call.clock).filter(|_| instance.policy.requires_sync());
+    let faults = knowledge::faults(call.settings, call.clock.now()).err();
+    let faults = faults.iter().flat_map(|err| err.all());
+    doubt
+        .into_iter()
+        .chain(faults.map(|fault| format!("{fault}.")))
+        .collect()
 }

@@ -14,6 +14,7 @@ use std::path::Path;
 use super::failure::Failure;
 use super::output::Out;
 use super::{Cli, Command, ConfigCommand, WindowCommand};
+use crate::adapters::bell;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
 use crate::config::{self, Settings};
@@ -95,6 +96,11 @@ impl Call<'_> {
     fn chosen(&self) -> Result<&config::Instance, Failure> {
         crate::daemon::knowledge::choose(self.settings, self.instance)
             .map_err(|sentence| Failure::new(Exit::Usage, sentence))
+    }
+
+    /// Wakes the daemon, if one runs, so that it looks at what was just ordered.
+    fn wake_daemon(&self) {
+        bell::ring(&self.settings.state_dir);
     }
 
     fn tell_alarms(&self, alarms: &[Alarm]) {

@@ -96,6 +96,7 @@ pub(super) async fn approve(
     let store = world.store();
     knowledge::note_plan(store, &instance.name, &target.version, &row.plan_hash)?;
     store.approve(&instance.name, &row)?;
+    call.wake_daemon();
     tell_approval(call, instance, &row, &decision.when);
     Ok(Exit::Done)
 }
@@ -140,6 +141,7 @@ pub(super) fn hold(call: &Call<'_>, reason: &str, until: Option<&str>) -> Result
         until,
     };
     open_store(call.settings)?.put_hold(&instance.name, &row)?;
+    call.wake_daemon();
     if call.out.is_json() {
         let hold = Held {
             instance: &instance.name,
@@ -186,6 +188,7 @@ pub(super) fn pin(
         until,
     };
     open_store(call.settings)?.put_pin(&instance.name, &row)?;
+    call.wake_daemon();
     if call.out.is_json() {
         let pin = Pinned {
             instance: &instance.name,
@@ -213,6 +216,7 @@ pub(super) fn unpin(call: &Call<'_>) -> Result<Exit, Failure> {
 }
 
 pub(super) fn taken_back(call: &Call<'_>, instance: &Instance, what: &str, was: bool) -> Exit {
+    call.wake_daemon();
     if call.out.is_json() {
         let taken_back = TakenBack {
             instance: &instance.name,

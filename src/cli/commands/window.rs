@@ -97,6 +97,7 @@ pub(super) fn open(call: &Call<'_>, wanted: &Wanted<'_>) -> Result<Exit, Failure
             "20 windows are open for later already; `mastopatch window close` takes one back",
         ));
     }
+    call.wake_daemon();
     tell_opened(call, instance, &one, &needed);
     Ok(Exit::Done)
 }

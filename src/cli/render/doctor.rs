@@ -32,6 +32,8 @@ pub struct Findings {
     pub way: Result<Path, String>,
     /// Why no update could be planned today, whatever the version.
     pub refusal: Option<String>,
+    /// Why nothing starts by itself, in whole or in part: the clock, the windows.
+    pub only_by_hand: Vec<String>,
 }
 
 /// What it comes to, best first.
@@ -65,7 +67,12 @@ impl Findings {
             return Verdict::Blocked;
         }
         let ends_early = way.is_none_or(|way| way.dead_end.is_some());
-        let contradicted = !self.installed.disagreements.is_empty();
+        let told = self
+            .installed
+            .disagreements
+            .iter()
+            .chain(&self.only_by_hand);
+        let contradicted = told.count() > 0;
         if worst == Some(Weight::NeedsPerson) || ends_early || contradicted {
             Verdict::NeedsPerson
         } else {
@@ -132,6 +139,10 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
     for refusal in [refused, findings.refusal.clone()].iter().flatten() {
         lines.push(String::new());
         lines.push(format!("  No update can be planned: {}", clean(refusal)));
+    }
+    for sentence in &findings.only_by_hand {
+        lines.push(String::new());
+        lines.push(format!("  Nothing starts by itself: {}", clean(sentence)));
     }
     lines.push(String::new());
     lines.extend(way(&findings.way));
@@ -224,6 +235,7 @@ fn diagnosis_answer(diagnosis: &Diagnosis) -> DiagnosisAnswer<'_> {
                 way: findings.way.as_ref().ok(),
                 way_unknown_because: findings.way.as_ref().err().map(String::as_str),
                 refusal: findings.refusal.as_deref(),
+                only_by_hand: &findings.only_by_hand,
             }),
         },
     }
@@ -272,6 +284,7 @@ mod tests {
                 ..Path::default()
             }),
             refusal: None,
+            only_by_hand: Vec::new(),
         }
     }
 
@@ -311,6 +324,19 @@ mod tests {
         let mut contradicted = findings(Vec::new());
         contradicted.installed.disagreements.push("x".to_owned());
         assert_eq!(verdict(contradicted), Verdict::NeedsPerson);
+        let by_hand = Findings {
+            only_by_hand: vec!["The clock is not synchronised.".to_owned()],
+            ..findings(Vec::new())
+        };
+        let told = doctor(&[of(Findings {
+            only_by_hand: by_hand.only_by_hand.clone(),
+            ..findings(Vec::new())
+        })]);
+        assert!(
+            told.contains("\n  Nothing starts by itself: The clock is not synchronised.\n"),
+            "{told}"
+        );
+        assert_eq!(verdict(by_hand), Verdict::NeedsPerson);
         let mut fork = findings(Vec::new());
         fork.installed.origin = Origin::Fork {
             name: "glitch".to_owned(),

@@ -139,7 +139,7 @@ impl Blackout {
         let mut all: Vec<Opening> = all
             .into_iter()
             .flatten()
-            .filter(|stretch| stretch.start < to && stretch.end > from)
+            .filter(|stretch| from < to && stretch.start < to && stretch.end > from)
             .collect();
         all.sort_unstable();
         all

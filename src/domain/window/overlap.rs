@@ -5,7 +5,8 @@ use jiff::civil::{Date, DateTime};
 
 use super::Window;
 
-/// After so many days weekdays and leap years come again in the same order: 28 years.
+/// After so many years weekdays and leap years come again in the same order.
+const CYCLE_YEARS: i16 = 28;
 const CYCLE_DAYS: usize = 28 * 365 + 7;
 /// Where a cycle is looked at; any day would do before the year 2100.
 const FIRST_DAY: Date = Date::constant(2020, 1, 1);
@@ -31,7 +32,6 @@ impl Window {
             if let Some((before, with)) = last {
                 let apart = at.duration_since(before);
                 if apart < self.lasts() {
-                    let at = at;
                     return Some(Overlap {
                         line,
                         with,
@@ -46,11 +46,15 @@ impl Window {
     }
 
     /// Whether this window is open only when `other`, which allows as much or more, is open anyway, and so is good for
-    /// nothing. Windows in different zones are never compared.
+    /// nothing, by the wall clock. Windows in different zones are never compared, nor are years that are not looked at.
     pub fn is_within(&self, other: &Self) -> bool {
         if self.zone() != other.zone()
             || !self.allow().is_subset(other.allow())
             || self.lasts() > other.lasts()
+            || !self
+                .opens()
+                .iter()
+                .all(|line| line.year().is_none_or(is_looked_at))
         {
             return false;
         }
@@ -59,7 +63,9 @@ impl Window {
             let before = theirs.partition_point(|other| *other <= at);
             let begun = before.checked_sub(1).and_then(|place| theirs.get(place));
             begun.is_some_and(|begun| {
-                at.duration_since(*begun).saturating_add(self.lasts()) <= other.lasts()
+                // The other one is certain to be open only once all of its jitter is over.
+                let since = at.duration_since(*begun);
+                since >= other.jitter.most && since.saturating_add(self.lasts()) <= other.lasts()
             })
         })
     }
@@ -78,4 +84,9 @@ impl Window {
             today
         })
     }
+}
+
+fn is_looked_at(year: i16) -> bool {
+    let first = FIRST_DAY.year();
+    (first..first.saturating_add(CYCLE_YEARS)).contains(&year)
 }

@@ -126,10 +126,12 @@ impl Schedule {
         {
             let mut breaks = breaks.clone();
             breaks.extend(one.breaks_soft.then_some(Strength::Soft));
-            let closed = self.closed(&breaks, from, to);
+            // It may be longer than every written window, and is whole in what comes out.
+            let (start, end) = (one.opening.start.min(from), one.opening.end.max(to));
+            let closed = self.closed(&breaks, start, end);
             free.extend(without(one.opening, &closed).map(|part| (part, one.id.as_str())));
         }
-        free.retain(|(part, _)| part.start < to && part.end > from);
+        free.retain(|(part, _)| from < to && part.start < to && part.end > from);
         free.sort_unstable_by_key(|(part, id)| (part.start, std::cmp::Reverse(part.end), *id));
         let stretches = merged(free.iter().map(|(part, _)| *part));
         stretches

@@ -1,4 +1,4 @@
-//! Single openings; the rest is under `tests/windows`.
+//! When windows open and close around clock changes, and which get in the way of each other.
 
 use super::*;
 
@@ -120,4 +120,77 @@ fn a_window_that_is_too_short_too_long_or_useless_is_refused() {
         Err(WindowError::Length(_))
     ));
     assert_eq!(make(60, &[]), Err(WindowError::AllowsNothing));
+}
+
+#[test]
+fn lines_of_a_window_that_open_while_it_is_open_overlap() {
+    for (opens, hours, overlap) in [
+        ("02:00", 24, None),
+        ("Sun 02:00;Sun 04:00", 2, None),
+        (
+            "Sun 02:00;Mon 01:00",
+            24,
+            Some((1, 0, "2020-01-06T01:00:00", 23)),
+        ),
+        (
+            "Sun 02:00;*-*-5 02:00",
+            1,
+            Some((1, 0, "2020-01-05T02:00:00", 0)),
+        ),
+        // Once in the 28 years is enough.
+        (
+            "Sun *-02-29 02:00;*-03-1 01:00",
+            24,
+            Some((1, 0, "2032-03-01T01:00:00", 23)),
+        ),
+        (
+            "*-02-28 23:00;*-03-1 00:00",
+            2,
+            Some((1, 0, "2021-03-01T00:00:00", 1)),
+        ),
+    ] {
+        let found = window(opens, hours).overlap();
+        let found = found.map(|one| (one.line, one.with, one.at.to_string(), one.apart));
+        let overlap = overlap.map(|(line, with, at, hours)| {
+            let apart = SignedDuration::from_hours(hours);
+            (line, with, at.to_owned(), apart)
+        });
+        assert_eq!(found, overlap, "{opens}");
+    }
+}
+
+#[test]
+fn a_window_is_within_another_only_if_that_is_certain_to_be_open_all_the_time() {
+    let wide = window("Sat,Sun 01:00", 4);
+    let jittered = |window: &Window, minutes| {
+        let most = SignedDuration::from_mins(minutes);
+        window.clone().with_jitter(most, "host").unwrap()
+    };
+    for (narrow, hours, within, within_jittered) in [
+        ("Sun 02:00", 2, true, true),
+        ("Sun 01:30", 2, true, true),
+        // The wide one may open half an hour later than written.
+        ("Sun 01:00", 4, true, false),
+        ("Sun 01:29", 2, true, false),
+        ("Sun 03:01", 2, false, false),
+        ("Sun 00:59", 2, false, false),
+        ("Mon,Sat,Sun 02:00", 2, false, false),
+        ("Sun *-02-29 02:00", 2, true, true),
+        // Years that are not looked at.
+        ("Sun 02:00;2050-01-01 02:00", 2, false, false),
+        ("2050-01-01 02:00", 2, false, false),
+        ("2024-01-07 02:00", 2, true, true),
+    ] {
+        let narrow = window(narrow, hours);
+        let case = format!("{:?}", narrow.opens());
+        assert_eq!(narrow.is_within(&wide), within, "{case}");
+        assert_eq!(
+            narrow.is_within(&jittered(&wide, 30)),
+            within_jittered,
+            "{case}"
+        );
+        // Its own jitter only makes it shorter.
+        assert_eq!(jittered(&narrow, 30).is_within(&wide), within, "{case}");
+    }
+    assert!(!window("02:00", 2).is_within(&wide) && wide.is_within(&wide));
 }

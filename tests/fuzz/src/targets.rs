@@ -3,11 +3,15 @@
 use std::io;
 use std::path::Path;
 
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use mastopatch::adapters::github::{parse_advisories, parse_releases};
 use mastopatch::config;
 use mastopatch::domain::advisory::{Advisory, AdvisoryParts, Affected, Severity, VersionRange};
+use mastopatch::domain::policy::Class;
 use mastopatch::domain::release::{Release, ReleaseParts, advisory_ids};
 use mastopatch::domain::version::ReleaseVersion;
+use mastopatch::domain::window::{Blackout, Calendar, Days, Schedule, Strength, Window};
 
 /// A policy for configurations that name one.
 const POLICY: &str = include_str!("../../../policies/security-first.toml");
@@ -22,6 +26,13 @@ const INSTALLED: [&str; 8] = [
     "4.5.8+glitch",
     "4.7.4",
     "99.0.0",
+];
+
+/// Berlin, Lord Howe's half hour, and Nuuk's hour before midnight; by rule, so that no database changes what is found.
+const ZONES: [&str; 3] = [
+    "CET-1CEST,M3.5.0,M10.5.0/3",
+    "<+1030>-10:30<+11>-11,M10.1.0,M4.1.0",
+    "<-02>2<-01>,M3.5.0/-1,M10.5.0/0",
 ];
 
 /// A release with the input as its text: every id in it makes it a security release.
@@ -186,6 +197,91 @@ pub(crate) fn policy(data: &[u8]) {
             }
         }
         Err(errors) => explained(&errors),
+    }
+}
+
+/// Up to four lines: one of a calendar, the days of a yearly blackout, a moment, and an instant as seconds since 1970.
+pub(crate) fn calendar(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let mut parts = text.splitn(4, '\n');
+    let mut part = || parts.next().unwrap_or_default();
+    let (line, days, moment, second) = (part(), part(), part(), part());
+    let line = match line.parse::<Calendar>() {
+        Ok(read) => {
+            let written = read.to_string();
+            assert_eq!(written.parse(), Ok(read.clone()));
+            assert_eq!(written.parse::<Calendar>().unwrap().to_string(), written);
+            // Whatever is read is plain, and ends in a time of day.
+            assert!(line.is_ascii() && line.ends_with(&written[written.len() - 5..]));
+            Some(read)
+        }
+        Err(err) => {
+            assert!(err.at <= line.len() && line.is_char_boundary(err.at));
+            assert!(!err.to_string().is_empty());
+            None
+        }
+    };
+    let days = days.parse::<Days>().ok();
+    let once = Days::moment(moment).ok().and_then(|from| {
+        let to = from.checked_add(SignedDuration::from_hours(30)).ok()?;
+        Some(Days::once(from, to))
+    });
+    let second = second.trim().parse().unwrap_or_default();
+    let instant = Timestamp::from_second(second).unwrap_or_default();
+    for zone in ZONES {
+        let zone = TimeZone::posix(zone).unwrap();
+        let lasts = SignedDuration::from_hours(23);
+        let all = Class::ALL.into_iter().collect();
+        let windows = line.clone().map(|line| {
+            let window = Window::new("w".to_owned(), vec![line], lasts, zone.clone(), all);
+            window
+                .unwrap()
+                .with_jitter(SignedDuration::from_hours(2), "host")
+                .unwrap()
+        });
+        let blackouts = days.into_iter().chain(once).map(|days| {
+            let (id, reason) = ("b".to_owned(), "why".to_owned());
+            Blackout::new(id, days, Strength::Hard, reason, zone.clone()).unwrap()
+        });
+        let schedule = Schedule::new(windows.into_iter().collect(), blackouts.collect());
+        for at in [Timestamp::MIN, instant, Timestamp::MAX] {
+            scheduled(&schedule, at);
+        }
+    }
+}
+
+fn scheduled(schedule: &Schedule, at: Timestamp) {
+    let days = SignedDuration::from_hours(40 * 24);
+    let from = at.checked_sub(days).unwrap_or(Timestamp::MIN);
+    let to = at.checked_add(days).unwrap_or(Timestamp::MAX);
+    for window in schedule.windows() {
+        let openings = window.openings(from, to);
+        assert!(openings.is_sorted());
+        for opening in openings {
+            assert!(opening.start < to && opening.end > from && window.contains(opening.start));
+            assert!(opening.end.duration_since(opening.start) <= window.lasts());
+        }
+        assert_eq!(window.current(at).is_some(), window.contains(at));
+        assert!(window.next_opening(at).is_none_or(|next| next.start > at));
+        assert!(window.last_opening(at).is_none_or(|last| last.start < at));
+    }
+    let none = std::collections::BTreeSet::new();
+    let slots = schedule.slots(Class::Patch, &none, from, to);
+    for pair in slots.windows(2) {
+        assert!(pair[0].opening.end < pair[1].opening.start);
+    }
+    for slot in &slots {
+        assert!(schedule.blackouts_at(slot.opening.start, &none).is_empty());
+    }
+    let needed = SignedDuration::from_mins(45);
+    if let Some((start, slot)) = schedule.first_start(Class::Patch, &none, at, needed) {
+        assert!(start >= at && slot.opening.holds(start));
+        assert!(slot.opening.end.duration_since(start) >= needed);
+    }
+    if let Some((start, _)) = schedule.first_free(&none, at, needed) {
+        assert!(start >= at && schedule.blackouts_at(start, &none).is_empty());
     }
 }
 

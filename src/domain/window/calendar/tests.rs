@@ -1,4 +1,4 @@
-//! What is read, and how mistakes are told.
+//! What is read, what it is on, and what is said about mistakes.
 
 use jiff::civil::date;
 
@@ -21,12 +21,14 @@ fn what_is_read_is_written_the_same_way_every_time() {
         ("mon..sun 23:59", "23:59"),
         ("02:00", "02:00"),
         ("Sat,Sun   23:30", "Sat,Sun 23:30"),
-        ("Sun *-*-1..7 01:00", "Sun *-*-1..7 01:00"),
+        ("Sun *-*-1..7 01:00", "Sun *-*-01..07 01:00"),
         ("*-*-* 01:00", "01:00"),
-        ("2026-11-05 13:00", "2026-11-5 13:00"),
+        ("2026-11-05 13:00", "2026-11-05 13:00"),
         ("2026-*-* 13:00", "2026-*-* 13:00"),
-        ("*-1,2,3,12-01,3 13:00", "*-1..3,12-1,3 13:00"),
-        ("Fri *-02~3,1 13:00", "Fri *-2~1,3 13:00"),
+        ("*-1,2,3,12-01,3 13:00", "*-01..03,12-01,03 13:00"),
+        ("Fri *-02~3,1 13:00", "Fri *-02~01,03 13:00"),
+        ("*-*~25,1,01..1 13:00", "*-*~01,25 13:00"),
+        ("*-*~1,2,22 13:00", "*-*~01..02,22 13:00"),
     ] {
         let read = calendar(text);
         assert_eq!(read.to_string(), shown);
@@ -83,6 +85,14 @@ fn a_mistake_is_told_with_its_place_and_what_to_write() {
         ),
         ("02:00 Sun", 0, "the time stands last: write `Sun 02:00`"),
         ("Sun 2:00", 4, "`2:00` is not a time of day; write `02:00`"),
+        ("002:0", 0, "write `02:00`"),
+        (
+            "*-*~3,26 01:00",
+            6,
+            "`26` is too far from the month's end for this list",
+        ),
+        ("*-*~27,1 01:00", 4, "or give it a line of its own"),
+        ("*-*~1,2,20..23 01:00", 8, "join neighbours, such as `1..3`"),
         ("Sun 24:00", 4, "which is `00:00` of the next day"),
         ("Sun 02:60", 4, "minutes from 00 to 59"),
         ("Sun 02:00:00", 4, "leave the seconds out: `02:00`"),
