@@ -19,7 +19,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
 use crate::adapters::store::Store;
 use crate::config::{self, Instance, Settings, tz_version};
-use crate::domain::decide::{Decision, Facts, When, decide};
+use crate::domain::decide::{Decision, Facts, Target, When, decide};
 use crate::domain::feed::{Alarm, AlarmKind};
 use crate::domain::plan::Asked;
 use crate::domain::published::Published;
@@ -388,18 +388,7 @@ impl Daemon {
             return Ok(decision);
         };
         let survey = seen.survey?;
-        let order = Order {
-            target: target.clone(),
-            asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
-            reasons: decision
-                .reasons
-                .iter()
-                .map(|reason| reason.text.clone())
-                .collect(),
-            hard_deadline: *until,
-            close_by: until.and_then(|until| until.checked_sub(seen.needed.total()).ok()),
-            way_back: seen.needed.way_back,
-        };
+        let order = order(target, &decision, *until, &seen.needed);
         tracing::info!(
             "{}: {} -> {} starts",
             instance.name,
@@ -493,6 +482,22 @@ struct Seen {
     survey: Result<Survey, StepError>,
     facts: Facts,
     needed: Needed,
+}
+
+/// What the policy orders to be done, to be over by the end of the window, if one counts.
+fn order(target: &Target, decision: &Decision, until: Option<Timestamp>, needed: &Needed) -> Order {
+    Order {
+        target: target.clone(),
+        asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
+        reasons: decision
+            .reasons
+            .iter()
+            .map(|reason| reason.text.clone())
+            .collect(),
+        hard_deadline: until,
+        close_by: until.and_then(|until| until.checked_sub(needed.total()).ok()),
+        way_back: needed.way_back,
+    }
 }
 
 fn status_line(decision: &Decision, known: &Known) -> String {

@@ -546,30 +546,44 @@ fn a_window_that_a_person_opens_once_counts_unless_it_is_closed_again(
     let before = World::of(&site.instance);
     let only_in_windows = rule("in-windows", "");
     product.change(|settings| settings.policy = policy(false, &[&another_day(), &only_in_windows]));
-    let (mut daemon, statuses) = product.daemon();
-    let waits = ["4.5.7 -> 4.5.8", "waits until"];
-    statuses.until(&mut daemon, &waits, UNTIL_LOOKED);
+    let product = product;
+    let ordered = |at: &str| {
+        let answer = product.json(&[
+            "window",
+            "open",
+            at,
+            "--lasts",
+            "2h",
+            "--reason",
+            "announced",
+        ]);
+        let id = answer["window"]["id"].as_str().map(str::to_owned);
+        id.unwrap_or_else(|| panic!("{answer:#}"))
+    };
+    let later = Timestamp::now() + SignedDuration::from_hours(1);
+    let later = in_utc(later, "%Y-%m-%dT%H:%M");
+    let another_day = ["4.5.7 -> 4.5.8", "waits until", "`another-day`"];
 
-    let opens = in_utc(Timestamp::now(), "%Y-%m-%dT%H:%MZ");
-    let order = [
-        "window",
-        "open",
-        &opens,
-        "--lasts",
-        "2h",
-        "--reason",
-        "announced",
-    ];
-    let answer = product.json(&order);
-    let id = answer["window"]["id"].as_str().unwrap_or_default();
-    assert_eq!(decision(&product)["when"]["state"], "now", "{answer:#}");
-    product.run(&["window", "close", id]).expect_code(0);
-    statuses.after_reload(&mut daemon, &waits, UNTIL_LOOKED);
+    // One for now that was closed before anybody looked.
+    let id = ordered(&in_utc(Timestamp::now(), "%Y-%m-%dT%H:%MZ"));
+    assert_eq!(decision(&product)["when"]["state"], "now");
+    product.run(&["window", "close", &id]).expect_code(0);
+    let (mut daemon, statuses) = product.daemon();
+    statuses.until(&mut daemon, &another_day, UNTIL_LOOKED);
+
+    // The daemon hears of orders at once, without being told to read anything again.
+    statuses.clear();
+    let id = ordered(&format!("{later}Z"));
+    let at = format!("waits until {later}:00Z");
+    statuses.until(&mut daemon, &["4.5.7 -> 4.5.8", &at], UNTIL_LOOKED);
+    statuses.clear();
+    product.run(&["window", "close", &id]).expect_code(0);
+    statuses.until(&mut daemon, &another_day, UNTIL_LOOKED);
     assert_eq!(product.runs(), Vec::<Value>::new(), "runs");
     world::assert_untouched(&site.instance, &product, &before, "v4.5.7");
 
-    product.run(&order).expect_code(0);
-    daemon.reload();
+    let opens = in_utc(Timestamp::now(), "%Y-%m-%dT%H:%MZ");
+    ordered(&opens);
     until_updated(&mut daemon, &product);
     daemon.terminate().expect_code(0);
     world::assert_committed(&site.instance, &product, mails, "v4.5.7", "v4.5.8");

@@ -67,6 +67,11 @@ impl Statuses {
         })
     }
 
+    /// Forgets what came so far.
+    pub(crate) fn clear(&self) {
+        self.lines.lock().expect("statuses").clear();
+    }
+
     /// Tells the daemon to read its configuration again, and waits for such a line about what it makes of it.
     pub(crate) fn after_reload(
         &self,
@@ -74,7 +79,7 @@ impl Statuses {
         words: &[&str],
         within: Duration,
     ) -> String {
-        self.lines.lock().expect("statuses").clear();
+        self.clear();
         daemon.reload();
         self.until(daemon, words, within)
     }
