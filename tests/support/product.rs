@@ -301,8 +301,17 @@ role = "manager"
             smtp = settings.smtp,
             address = self.mailbox.address(),
         );
-        let usual = format!(
-            r#"[time]
+        fs::write(self.config_path(), config).expect("configuration");
+        let usual = || usual_policy(&settings.minor_approval);
+        let policy = settings.policy.clone().unwrap_or_else(usual);
+        fs::write(self.dir.join("policy.toml"), policy).expect("policy");
+    }
+}
+
+/// Everything at once, on hosts whose clock nobody synchronises.
+fn usual_policy(minor_approval: &str) -> String {
+    format!(
+        r#"[time]
 zone = "Europe/Berlin"
 require_sync = false
 
@@ -329,15 +338,10 @@ min_age = "24h"
 name = "minor"
 match = {{ class = ["minor"] }}
 outside_windows = "at-once"
-approval = "{minor}"
+approval = "{minor_approval}"
 min_age = "24h"
-"#,
-            minor = settings.minor_approval
-        );
-        fs::write(self.config_path(), config).expect("configuration");
-        let policy = settings.policy.as_ref().unwrap_or(&usual);
-        fs::write(self.dir.join("policy.toml"), policy).expect("policy");
-    }
+"#
+    )
 }
 
 impl Settings {
