@@ -497,6 +497,22 @@ struct Seen {
     needed: Needed,
 }
 
+/// What the policy orders to be done, to be over by the end of the window, if one counts.
+fn order(target: &Target, decision: &Decision, until: Option<Timestamp>, needed: &Needed) -> Order {
+    Order {
+        target: target.clone(),
+        asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
+        reasons: decision
+            .reasons
+            .iter()
+            .map(|reason| reason.text.clone())
+            .collect(),
+        hard_deadline: until,
+        close_by: until.and_then(|until| until.checked_sub(needed.total()).ok()),
+        way_back: needed.way_back,
+    }
+}
+
 fn status_line(decision: &Decision, known: &Known) -> String {
     let line = decision_line(decision);
     match known.alarms.first() {

@@ -21,11 +21,11 @@ pub(crate) fn suite() -> Vec<Scenario> {
 }
 
 /// Pull, fence and snapshot come before the migration.
-const UNTIL_MIGRATION: Duration = Duration::from_secs(150);
-const UNTIL_ROLLED_BACK: Duration = Duration::from_secs(180);
+pub(crate) const UNTIL_MIGRATION: Duration = Duration::from_secs(150);
+pub(crate) const UNTIL_ROLLED_BACK: Duration = Duration::from_secs(180);
 
 /// Whether the target's migrations run in their one-off container.
-fn migration(product: &Product) -> Result<(), String> {
+pub(crate) fn migration(product: &Product) -> Result<(), String> {
     let ours = containers(&format!("label=org.mastopatch.instance={}", product.name));
     let migrates = ours
         .iter()

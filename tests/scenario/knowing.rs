@@ -62,7 +62,7 @@ fn answered(github: &GitHub, path: &str) -> Result<(), String> {
 }
 
 /// Waits until the daemon has carried a run to its end.
-fn until_updated(daemon: &mut Running, product: &Product) {
+pub(crate) fn until_updated(daemon: &mut Running, product: &Product) {
     daemon.until("the daemon updates", UNTIL_UPDATED, || {
         let run = product.runs().into_iter().next().unwrap_or_default();
         check(

@@ -27,6 +27,7 @@ mod rollback;
 mod runner;
 #[path = "../support/mod.rs"]
 mod support;
+mod windows;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,8 @@ fn main() -> ExitCode {
             parts::suite(),
             forward::suite(),
             knowing::suite(),
+            windows::closed_suite(),
+            windows::opening_suite(),
             refusal::suite(),
             crash::suite(),
             doubt::suite(),

@@ -22,6 +22,7 @@ pub(crate) mod panics;
 pub(crate) mod product;
 pub(crate) mod proxy;
 pub(crate) mod shell;
+pub(crate) mod statuses;
 pub(crate) mod world;
 pub(crate) mod writer;
 

@@ -8,10 +8,14 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use mastopatch::adapters::store::Store;
+use mastopatch::daemon::world::STATE_FILE;
+use mastopatch::ports::store::{Journal as _, StoredRun};
 use serde_json::Value;
 
 use super::lab::{Instance, Lab};
 use super::mailbox::Mailbox;
+use super::statuses::Statuses;
 use super::{check, eventually};
 
 /// No command of the product takes longer in the lab; a run that does is stuck.
@@ -32,8 +36,12 @@ pub(crate) struct Settings {
     pub(crate) boot_timeout: String,
     pub(crate) settle: String,
     pub(crate) stop_grace: String,
-    /// `approval` of minor steps in the policy.
+    /// `approval` of minor steps in the usual policy.
     pub(crate) minor_approval: String,
+    /// The policy, in place of the usual one.
+    pub(crate) policy: Option<String>,
+    /// Another recipient, who gets the administrator's mails.
+    pub(crate) administrator: Option<String>,
     /// Lines put in front of the first table of the configuration.
     pub(crate) extra: String,
 }
@@ -124,12 +132,30 @@ impl Product {
 
     /// Runs a command and shows its lines as they come, each after `prefix`.
     pub(crate) fn run_live(&self, args: &[&str], prefix: &'static str) -> Finished {
-        self.start(args, Some(prefix)).finish(LONGEST)
+        self.start(args, Some(prefix), None).finish(LONGEST)
     }
 
     /// Starts a command.
     pub(crate) fn spawn(&self, args: &[&str]) -> Running {
-        self.start(args, None)
+        self.start(args, None, None)
+    }
+
+    /// Starts the daemon as systemd would, to hear what it says of itself.
+    pub(crate) fn daemon(&self) -> (Running, Statuses) {
+        let socket = self.dir.join("notify");
+        let statuses = Statuses::listen(&socket);
+        (self.start(&["daemon"], None, Some(&socket)), statuses)
+    }
+
+    /// The state, as the product itself opens it.
+    pub(crate) fn store(&self) -> Store {
+        Store::open(&self.state_dir().join(STATE_FILE)).expect("state file")
+    }
+
+    /// The newest run as it is stored, with its plan.
+    pub(crate) fn stored_run(&self) -> StoredRun {
+        let runs = self.store().runs(&self.name, 1).expect("runs");
+        runs.into_iter().next().expect("a run")
     }
 
     /// Runs a command with `--json` and returns what it printed.
@@ -179,7 +205,7 @@ impl Product {
         entry.and_then(|entry| entry["reason"].as_str().map(str::to_owned))
     }
 
-    fn start(&self, args: &[&str], echo: Option<&'static str>) -> Running {
+    fn start(&self, args: &[&str], echo: Option<&'static str>, notify: Option<&Path>) -> Running {
         let mut command = Command::new(binary());
         command.arg("--config").arg(self.config_path()).args(args);
         for name in [
@@ -192,6 +218,9 @@ impl Product {
             "LAB_SITES",
         ] {
             command.env_remove(name);
+        }
+        if let Some(socket) = notify {
+            command.env("NOTIFY_SOCKET", socket);
         }
         command
             .env("NO_COLOR", "1")
@@ -248,7 +277,14 @@ from = "mastopatch@lab.test"
 [[mail.to]]
 address = "{address}"
 role = "manager"
-"#,
+{administrator}"#,
+            administrator =
+                settings
+                    .administrator
+                    .as_ref()
+                    .map_or_else(String::new, |address| format!(
+                        "[[mail.to]]\naddress = \"{address}\"\nrole = \"administrator\"\n"
+                    )),
             extra = settings.extra,
             state = self.state_dir().display(),
             socket = settings.socket.display(),
@@ -265,9 +301,19 @@ role = "manager"
             smtp = settings.smtp,
             address = self.mailbox.address(),
         );
-        let policy = format!(
-            r#"[time]
+        fs::write(self.config_path(), config).expect("configuration");
+        let usual = || usual_policy(&settings.minor_approval);
+        let policy = settings.policy.clone().unwrap_or_else(usual);
+        fs::write(self.dir.join("policy.toml"), policy).expect("policy");
+    }
+}
+
+/// Everything at once, on hosts whose clock nobody synchronises.
+fn usual_policy(minor_approval: &str) -> String {
+    format!(
+        r#"[time]
 zone = "Europe/Berlin"
+require_sync = false
 
 [[window]]
 id = "night"
@@ -292,14 +338,10 @@ min_age = "24h"
 name = "minor"
 match = {{ class = ["minor"] }}
 outside_windows = "at-once"
-approval = "{minor}"
+approval = "{minor_approval}"
 min_age = "24h"
-"#,
-            minor = settings.minor_approval
-        );
-        fs::write(self.config_path(), config).expect("configuration");
-        fs::write(self.dir.join("policy.toml"), policy).expect("policy");
-    }
+"#
+    )
 }
 
 impl Settings {
@@ -321,6 +363,8 @@ impl Settings {
             settle: "8s".to_owned(),
             stop_grace: "20s".to_owned(),
             minor_approval: "none".to_owned(),
+            policy: None,
+            administrator: None,
             extra: String::new(),
         }
     }

@@ -137,18 +137,18 @@ impl Store {
 
     /// How long a step took in the last committed runs of an instance, in milliseconds, newest first.
     pub fn durations(&self, instance: &str, step: Step) -> Result<Vec<u64>, StoreError> {
-        self.lengths(instance, "committed", "done", step.name())
+        self.lengths(instance, Outcome::Committed, "done", step.name())
     }
 
     /// The same for a step of the last ways back.
     pub fn undo_durations(&self, instance: &str, step: UndoStep) -> Result<Vec<u64>, StoreError> {
-        self.lengths(instance, "rolled-back", "undo-done", step.name())
+        self.lengths(instance, Outcome::RolledBack, "undo-done", step.name())
     }
 
     fn lengths(
         &self,
         instance: &str,
-        outcome: &str,
+        outcome: Outcome,
         event: &str,
         step: &str,
     ) -> Result<Vec<u64>, StoreError> {
@@ -164,9 +164,10 @@ impl Store {
                  ORDER BY r.id DESC, e.seq DESC",
             )?;
             let lengths = statement
-                .query_map(params![instance, step, LOOK_BACK, outcome, event], |row| {
-                    row.get(0)
-                })?
+                .query_map(
+                    params![instance, step, LOOK_BACK, outcome_word(outcome), event],
+                    |row| row.get(0),
+                )?
                 .collect::<Result<Vec<i64>, _>>()?;
             Ok(lengths
                 .into_iter()

@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::event::{Event, Outcome, Step};
+use crate::domain::event::{Event, Outcome, Step, UndoStep};
 use crate::domain::plan::Plan;
 use crate::domain::report::samples::{self, plan};
 use crate::ports::mailer::Outbox as _;
@@ -411,7 +411,7 @@ fn runs_come_newest_first_and_are_found_by_their_end() {
 }
 
 #[test]
-fn durations_come_from_committed_runs_only() {
+fn durations_come_from_committed_runs_and_those_of_ways_back_from_runs_that_took_one() {
     let (_folder, _path, store) = new();
     play(&store, &numbered(1), &samples::committed_m2());
     play(&store, &numbered(2), &samples::rolled_back());
@@ -423,6 +423,9 @@ fn durations_come_from_committed_runs_only() {
         [30_000],
         "a skipped step took no time"
     );
+    let back = |step| store.undo_durations(INSTANCE, step).unwrap();
+    assert_eq!(back(UndoStep::RestoreData), [10_000]);
+    assert_eq!(back(UndoStep::RestoreFiles), [100]);
     assert!(
         store
             .durations("other.example", Step::Pull)
