@@ -542,7 +542,7 @@ fn windows_that_are_no_longer_right_are_refused_where_a_person_looks() {
         ),
         (
             "2020-01-05 02:00",
-            "policy.toml:7:10: window.opens: `2020-1-5 02:00` does not open within 400 days",
+            "policy.toml:7:10: window.opens: `2020-01-05 02:00` does not open within 400 days",
         ),
     ] {
         fs::write(case.path("policy.toml"), POLICY.replace("Sun 02:00", bad)).unwrap();

@@ -2,6 +2,9 @@
 
 use sd_notify::NotifyState;
 
+use super::knowledge::Known;
+use crate::domain::decide::{About, Decision, When};
+
 /// Tells systemd, if it started this process.
 pub(super) fn notify(states: &[NotifyState<'_>]) {
     // Without systemd there is nobody to tell; with it, a lost status line changes nothing.
@@ -24,6 +27,52 @@ pub(super) fn behind(alarm: Option<&str>, line: &str) -> String {
         Some(alarm) => format!("{alarm}; {line}"),
         None => line.to_owned(),
     }
+}
+
+/// How an instance stands, and the worst alarm about the sources.
+pub(super) fn status_line(decision: &Decision, known: &Known) -> String {
+    let line = decision_line(decision);
+    match known.alarms.first() {
+        Some(alarm) => format!("{line}; {}", alarm.sentence),
+        None => line,
+    }
+}
+
+fn decision_line(decision: &Decision) -> String {
+    let (name, installed) = (&decision.instance, &decision.installed);
+    let Some(target) = &decision.target else {
+        return format!("{name}: {installed}, nothing to do");
+    };
+    let when = match &decision.when {
+        When::Nothing => "nothing to do".to_owned(),
+        When::Now { .. } => "due now".to_owned(),
+        When::Wait {
+            not_before,
+            because,
+        } => format!("waits until {not_before}: {because}"),
+        When::NeedsApproval => "needs approval".to_owned(),
+        When::NotifyOnly => "left to people".to_owned(),
+        When::Blocked => match blocked_by(decision) {
+            Some(why) => format!("blocked: {why}"),
+            None => "blocked".to_owned(),
+        },
+    };
+    format!("{name}: {installed} -> {}, {when}", target.version)
+}
+
+/// The last reason that can keep something from starting.
+fn blocked_by(decision: &Decision) -> Option<&str> {
+    let blocks = [
+        About::Data,
+        About::Installed,
+        About::Obstacle,
+        About::Window,
+        About::Attempts,
+    ];
+    let mut reasons = decision.reasons.iter().rev();
+    reasons
+        .find(|reason| blocks.contains(&reason.about))
+        .map(|reason| reason.text.as_str())
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! The daemon: one task owns the state, wakes when something can have changed, and acts by policy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
 use super::notices;
 use super::rest::{Bell, SHORTEST_SLEEP, Watch, rest};
-use super::status::{behind, in_a_line, notify};
+use super::status::{behind, in_a_line, notify, status_line};
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
@@ -93,6 +93,7 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         bell,
         afresh: false,
         told: BTreeSet::new(),
+        lines: BTreeMap::new(),
         watch: Watch::from(clock.reading()),
         config_alarm: faults.map(|faults| in_a_line("no longer right", &faults)),
         tz_version: tz_version(),
@@ -123,6 +124,8 @@ struct Daemon {
     afresh: bool,
     /// The alarms that were logged and still hold.
     told: BTreeSet<(AlarmKind, Timestamp)>,
+    /// How each instance stood at the last look.
+    lines: BTreeMap<String, String>,
     /// The wall clock against the one that nobody can set.
     watch: Watch,
     /// What is wrong about the configuration on disk: it is not the one that holds, or has become wrong with time.
@@ -269,7 +272,7 @@ impl Daemon {
         }
         let (known, mut until) = self.follow(world.store()).await?;
         let published = known.published();
-        for instance in &self.settings.instances {
+        for instance in &self.settings.instances.clone() {
             let decision = match self.tend(&world, instance, &published, &known).await {
                 Ok(decision) => decision,
                 Err(err) => {
@@ -278,7 +281,9 @@ impl Daemon {
                     continue;
                 }
             };
-            self.show_status(&status_line(&decision, &known));
+            let line = status_line(&decision, &known);
+            self.show_status(&line);
+            self.tell_change(&instance.name, line);
             let now = self.clock.now();
             notices::deadline(world.store(), &self.settings, instance, &decision, now);
             if let When::Wait { not_before, .. } = decision.when {
@@ -314,6 +319,14 @@ impl Daemon {
         let known = poller.known(now)?;
         self.tell(&known.alarms);
         Ok((known, poller.wake(now)?))
+    }
+
+    /// Logs how an instance stands when that is something else than before.
+    fn tell_change(&mut self, instance: &str, line: String) {
+        if self.lines.get(instance) != Some(&line) {
+            tracing::info!("{line}");
+            self.lines.insert(instance.to_owned(), line);
+        }
     }
 
     /// Logs each alarm once, and that it ended.
@@ -495,47 +508,4 @@ struct Seen {
     survey: Result<Survey, StepError>,
     facts: Facts,
     needed: Needed,
-}
-
-/// What the policy orders to be done, to be over by the end of the window, if one counts.
-fn order(target: &Target, decision: &Decision, until: Option<Timestamp>, needed: &Needed) -> Order {
-    Order {
-        target: target.clone(),
-        asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
-        reasons: decision
-            .reasons
-            .iter()
-            .map(|reason| reason.text.clone())
-            .collect(),
-        hard_deadline: until,
-        close_by: until.and_then(|until| until.checked_sub(needed.total()).ok()),
-        way_back: needed.way_back,
-    }
-}
-
-fn status_line(decision: &Decision, known: &Known) -> String {
-    let line = decision_line(decision);
-    match known.alarms.first() {
-        Some(alarm) => format!("{line}; {}", alarm.sentence),
-        None => line,
-    }
-}
-
-fn decision_line(decision: &Decision) -> String {
-    let (name, installed) = (&decision.instance, &decision.installed);
-    let Some(target) = &decision.target else {
-        return format!("{name}: {installed}, nothing to do");
-    };
-    let when = match &decision.when {
-        When::Nothing => "nothing to do".to_owned(),
-        When::Now { .. } => "due now".to_owned(),
-        When::Wait {
-            not_before,
-            because,
-        } => format!("waits until {not_before}: {because}"),
-        When::NeedsApproval => "needs approval".to_owned(),
-        When::NotifyOnly => "left to people".to_owned(),
-        When::Blocked => "blocked".to_owned(),
-    };
-    format!("{name}: {installed} -> {}, {when}", target.version)
 }

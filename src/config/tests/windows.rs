@@ -93,7 +93,7 @@ fn a_calendars_mistake_is_told_at_its_very_letter() {
             "`Sum` is not a day of the week, did you mean `Sun`?",
         ),
     ] {
-        let hint = if said.contains("week") {
+        let hint = if said.ends_with("of the week") {
             format!("; {DAYS}")
         } else {
             String::new()
@@ -432,13 +432,13 @@ fn what_became_wrong_with_time_is_told_where_it_stands_and_once() {
     assert_eq!(
         of(OPENS, "[\"Sun 02:00\", \"2025-03-01 02:00\"]"),
         [
-            "policy.toml:5:24: window.opens: `2025-3-1 02:00` does not open within 400 days; it opened last on Sat 2025-03-01 02:00 CET; take it away or give another day"
+            "policy.toml:5:24: window.opens: `2025-03-01 02:00` does not open within 400 days; it opened last on Sat 2025-03-01 02:00 CET; take it away or give another day"
         ]
     );
     assert_eq!(
         of(OPENS, "\"*-02-29 02:00\""),
         [
-            "policy.toml:5:10: window.opens: `*-2-29 02:00` does not open within 400 days; take it away or give another day"
+            "policy.toml:5:10: window.opens: `*-02-29 02:00` does not open within 400 days; it opened last on Thu 2024-02-29 02:00 CET; take it away or give another day"
         ]
     );
     // It is near enough in the year before.
