@@ -521,7 +521,12 @@ fn a_window_that_is_opened_once_is_shown_until_it_is_taken_back() {
     assert_eq!(ids(), std::slice::from_ref(&id));
     let text = case.run(&["window", "next"]).expect(Exit::Done).stdout;
     assert!(text.contains(&id), "{text}");
-    case.run(&["window", "close", "once-2"]).expect(Exit::Done);
+    let unknown = case
+        .run(&["window", "close", "once-2"])
+        .expect(Exit::Refused);
+    assert!(unknown.stderr.contains(&id), "{}", unknown.stderr);
+    let twice = case.run(&open).expect(Exit::Refused).stderr;
+    assert!(twice.contains("is there already"), "{twice}");
     assert_eq!(ids(), std::slice::from_ref(&id));
     case.run(&["window", "close", &id]).expect(Exit::Done);
     assert!(ids().is_empty());

@@ -245,8 +245,8 @@ fn rules_that_contradict_each_other_are_reported_at_the_rule() {
     assert_eq!(
         policy_mistakes(&text),
         [
-            "policy.toml:3:1: policy: rule `a` waits for a window, but no window allows security",
-            "policy.toml:7:1: policy: rule `b` waits for a window, but no window allows security",
+            "policy.toml:3:1: policy: rule `a` waits for a window, but no window allows security; name it in a window's `allow`, or let the rule do something else with [[override]]",
+            "policy.toml:7:1: policy: rule `b` waits for a window, but no window allows security; name it in a window's `allow`, or let the rule do something else with [[override]]",
             "policy.toml:7:1: policy: rule `b` can never match, because rule `a` before it matches all of it",
         ]
     );

@@ -20,6 +20,8 @@ use crate::domain::window::{Blackout, Days, HORIZON, Needed, Strength, Window};
 const MOST_WINDOWS: usize = 32;
 /// Blackouts that are looked at: some years of elections.
 const MOST_BLACKOUTS: usize = 100;
+/// How the ids of windows begin that people open once.
+const ONE_OFF: &str = "once-";
 /// A reason is a sentence or two; it is shown in one line.
 const LONGEST_REASON: usize = 300;
 pub(super) const STRENGTHS: [(&str, Strength); 2] =
@@ -118,7 +120,19 @@ fn window(
 ) -> Option<Drafted> {
     let place = &fragment.place;
     let id = required(file, place, "id", fragment.id.as_ref())
-        .and_then(|id| file.check(id, values::name));
+        .and_then(|id| file.check(id, values::name))
+        .filter(|id| {
+            let ours = id.starts_with(ONE_OFF);
+            if ours {
+                file.refuse(
+                    place,
+                    &format!(
+                        "ids that begin with `{ONE_OFF}` are those of `mastopatch window open`"
+                    ),
+                );
+            }
+            !ours
+        });
     let opens = required(file, place, "opens", fragment.opens.as_ref())
         .and_then(|lines| not_more_than(file, MOST_WINDOWS, lines, |line| &line.place))
         .and_then(|lines| all(lines.iter().map(|line| calendar(file, line))));
@@ -275,7 +289,8 @@ pub(super) fn faults(
         .iter()
         .any(|rule| rule.action == Action::Update);
     let windows = policy.schedule().windows().iter();
-    let windows = windows.zip(policy.schedule().longest(now));
+    // By the worst day of the worst host: what is right here must be right on the next one.
+    let windows = windows.zip(policy.schedule().at_its_latest().longest(now));
     let mut errors = Vec::new();
     for (window, longest) in windows.filter(|_| updates) {
         let Some(written) = written.iter().find(|written| written.id == window.id()) else {
@@ -296,7 +311,7 @@ pub(super) fn faults(
                 why.clone(),
             );
         }
-        if silent.len() < window.opens().len() && longest < needed.total() {
+        if silent.len() < window.opens().len() && longest < needed.least_window() {
             refuse(&written.lasts, too_short(window, longest, needed));
         }
     }
@@ -331,16 +346,16 @@ fn silent_lines(policy: &Policy, window: &Window, now: Timestamp) -> Vec<(usize,
 
 fn too_short(window: &Window, longest: SignedDuration, needed: &Needed) -> String {
     let show = |length: SignedDuration| show_span(length.unsigned_abs());
-    let least = show(needed.total());
-    let has = if longest == window.lasts() {
-        format!("window `{}` lasts {}", window.id(), show(longest))
-    } else {
-        format!(
-            "window `{}` lasts {}, of which jitter and blackouts leave {} at the most",
-            window.id(),
-            show(window.lasts()),
-            show(longest)
-        )
-    };
-    format!("{has}, but {needed}: nothing could ever start in it; make it at least {least}")
+    let least = show(needed.least_window());
+    let (id, lasts) = (window.id(), show(window.lasts()));
+    if longest == window.lasts() {
+        return format!(
+            "window `{id}` lasts {lasts}, but {needed}, and some minutes for planning: make it at least {least}"
+        );
+    }
+    format!(
+        "window `{id}` lasts {lasts}, of which jitter and blackouts leave {} at the most on some host, but {needed}, and some \
+         minutes for planning: at least {least} must be left",
+        show(longest)
+    )
 }

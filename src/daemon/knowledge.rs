@@ -21,7 +21,7 @@ use crate::domain::path::Host;
 use crate::domain::published::Published;
 use crate::domain::release::Release;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
-use crate::domain::window::Needed;
+use crate::domain::window::{Measured, Needed};
 use crate::engine::planner::{InstanceRef, Look};
 use crate::ports::clock::Clock as _;
 use crate::ports::release_source::ReleaseSourceError;
@@ -253,16 +253,29 @@ fn attempts(store: &Store, instance: &str) -> Result<Vec<Attempt>, StoreError> {
 /// How long a run and its way back take on this host, as its last runs measured.
 pub fn time_needed(store: &Store, instance: &Instance) -> Result<Needed, StoreError> {
     let name = &instance.name;
-    let steps = Step::ALL.map(|step| store.durations(name, step));
-    let undo = UndoStep::ALL.map(|step| store.undo_durations(name, step));
-    let restored = !store
-        .undo_durations(name, UndoStep::RestoreData)?
-        .is_empty();
-    Ok(Needed::measured(
-        &steps.into_iter().collect::<Result<Vec<_>, _>>()?,
-        &undo.into_iter().collect::<Result<Vec<_>, _>>()?,
-        restored,
-    ))
+    let mut measured = Measured::default();
+    for step in Step::ALL {
+        let lengths = store.durations(name, step)?;
+        match step {
+            Step::Preflight | Step::Pull => measured.before_close.push(lengths),
+            Step::Migrate => measured.migrations = lengths,
+            Step::Fence
+            | Step::Snapshot
+            | Step::Prove
+            | Step::Switch
+            | Step::Verify
+            | Step::Open
+            | Step::Finalise => measured.closed.push(lengths),
+        }
+    }
+    for step in UndoStep::ALL {
+        let lengths = store.undo_durations(name, step)?;
+        if step == UndoStep::RestoreData {
+            measured.n_restores = lengths.len();
+        }
+        measured.way_back.push(lengths);
+    }
+    Ok(Needed::measured(&measured))
 }
 
 /// What is wrong with the windows of all instances today, by what their runs measured on this host; see

@@ -79,12 +79,7 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
     let _lock = lock::daemon(&settings.state_dir)?;
     bell.hear_commands(&settings.state_dir);
     notices::accepted(&settings, clock.now());
-    // What has become wrong in time is told; it must not keep a server without its updates.
-    let faults = knowledge::faults(&settings, clock.now()).err();
-    let faults = faults.map(|err| notices::mistakes(&err));
-    for fault in faults.iter().flatten() {
-        tracing::error!("{fault}");
-    }
+    let config_alarm = faults(&settings, clock.now());
     let mut daemon = Daemon {
         settings,
         read_at: clock.now(),
@@ -95,7 +90,7 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
         told: BTreeSet::new(),
         lines: BTreeMap::new(),
         watch: Watch::from(clock.reading()),
-        config_alarm: faults.map(|faults| in_a_line("no longer right", &faults)),
+        config_alarm,
         tz_version: tz_version(),
     };
     notify(&[NotifyState::Ready, NotifyState::Status("started")]);
@@ -106,8 +101,11 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
     );
     while !daemon.bell.stop().is_asked() {
         let until = daemon.round().await;
-        rest(&clock, &daemon.bell, until).await;
-        daemon.look_at_clock();
+        // What was reckoned by a clock that was set meanwhile is no reason to sleep.
+        if !daemon.look_at_clock() {
+            rest(&clock, &daemon.bell, until).await;
+            daemon.look_at_clock();
+        }
     }
     notify(&[NotifyState::Stopping]);
     Ok(Exit::Done)
@@ -177,12 +175,15 @@ impl Daemon {
     }
 
     /// Tells that the clock was set; the round that follows thinks again anyway.
-    fn look_at_clock(&mut self) {
-        if let Some(jump) = self.watch.look(self.clock.reading()) {
+    /// Whether the clock was set since the last look.
+    fn look_at_clock(&mut self) -> bool {
+        let jump = self.watch.look(self.clock.reading());
+        if let Some(jump) = &jump {
             tracing::warn!(
                 "{jump}; everything is thought over again, nothing that was missed is caught up"
             );
         }
+        jump.is_some()
     }
 
     fn show_status(&self, line: &str) {
@@ -221,10 +222,6 @@ impl Daemon {
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY");
         let now = self.clock.now();
         let read = config::load(&self.file, credentials.as_deref().map(Path::new));
-        let read = read.and_then(|settings| {
-            knowledge::faults(&settings, now)?;
-            Ok(settings)
-        });
         match read {
             Ok(settings) if settings.state_dir != self.settings.state_dir => {
                 let why = "state_dir cannot change while the daemon runs; restart it";
@@ -235,7 +232,7 @@ impl Daemon {
                 self.settings = settings;
                 self.read_at = now;
                 self.afresh = true;
-                self.config_alarm = None;
+                self.config_alarm = faults(&self.settings, now);
                 tracing::info!("the configuration was read again");
             }
             Err(err) => self.keep_old(&notices::mistakes(&err), now),
@@ -273,22 +270,21 @@ impl Daemon {
         let (known, mut until) = self.follow(world.store()).await?;
         let published = known.published();
         for instance in &self.settings.instances.clone() {
-            let decision = match self.tend(&world, instance, &published, &known).await {
-                Ok(decision) => decision,
+            let tended = match self.tend(&world, instance, &published, &known).await {
+                Ok(tended) => tended,
                 Err(err) => {
                     tracing::error!("{}: {}", instance.name, chain(&err));
                     trouble = true;
                     continue;
                 }
             };
-            let line = status_line(&decision, &known);
+            let decision = &tended.decision;
+            let line = status_line(decision, &known);
             self.show_status(&line);
             self.tell_change(&instance.name, line);
             let now = self.clock.now();
-            notices::deadline(world.store(), &self.settings, instance, &decision, now);
-            if let When::Wait { not_before, .. } = decision.when {
-                until = until.min(not_before);
-            }
+            notices::deadline(world.store(), &self.settings, instance, decision, now);
+            until = tended.again.into_iter().fold(until, Timestamp::min);
             if knowledge::clock_doubt(&self.clock).is_some() && instance.policy.requires_sync() {
                 until = until.min(self.after(CLOCK_AGAIN));
             }
@@ -373,12 +369,29 @@ impl Daemon {
         instance: &Instance,
         published: &Arc<Published>,
         known: &Known,
-    ) -> Result<Decision, DaemonError> {
-        let (_, decision) = self.judge(world, instance, published, Depth::Quick).await?;
-        if !matches!(decision.when, When::Now { .. }) {
-            tracing::debug!("{}: {}", instance.name, status_line(&decision, known));
-            return Ok(decision);
+    ) -> Result<Tended, DaemonError> {
+        let (seen, decision) = self.judge(world, instance, published, Depth::Quick).await?;
+        let mut tended = Tended::new(decision, &seen.facts, instance, self.clock.now());
+        if !matches!(tended.decision.when, When::Now { .. }) {
+            return Ok(tended);
         }
+        // Its future holds a whole run's; on the heap it costs its callers nothing.
+        let retry = Box::pin(self.act(world, instance, published, known)).await?;
+        // What became of it decides what comes next: a pause after a run that failed, for instance.
+        let (seen, decision) = self.judge(world, instance, published, Depth::Quick).await?;
+        tended = Tended::new(decision, &seen.facts, instance, self.clock.now());
+        tended.again = tended.again.into_iter().chain(retry).min();
+        Ok(tended)
+    }
+
+    /// Carries out what is due, if a closer look agrees; gives the instant from which on it can be tried, if that is later.
+    async fn act(
+        &self,
+        world: &World,
+        instance: &Instance,
+        published: &Arc<Published>,
+        known: &Known,
+    ) -> Result<Option<Timestamp>, DaemonError> {
         let github = world::github(&self.settings)?;
         let poller = feeds::poller(world.store(), &github, None, &self.settings);
         if let Err(at) = poller.may_plan(self.clock.now())? {
@@ -386,7 +399,7 @@ impl Daemon {
                 "{}: an update is due, but GitHub cannot say before {at} which commit it is",
                 instance.name
             );
-            return Ok(decision);
+            return Ok(Some(at));
         }
         let lock = act::lock(&self.settings, instance)?;
         let (seen, decision) = self
@@ -398,7 +411,7 @@ impl Daemon {
                 instance.name,
                 status_line(&decision, known)
             );
-            return Ok(decision);
+            return Ok(None);
         };
         let survey = seen.survey?;
         let order = order(target, &decision, *until, &seen.needed);
@@ -425,14 +438,25 @@ impl Daemon {
         };
         let needed = seen.needed.total();
         let decision = decide(&facts, &instance.policy, self.clock.now(), needed);
-        if !matches!(decision.when, When::Now { .. }) {
+        let When::Now { until, .. } = decision.when else {
             tracing::warn!(
                 "{}: now that it is planned, it does not start: {}",
                 instance.name,
                 status_line(&decision, known)
             );
-            return Ok(decision);
+            return Ok(None);
+        };
+        // An order that was given meanwhile may allow something, but not this, or not for so long.
+        if decision.target.as_ref().map(|target| &target.version) != Some(&plan.to) {
+            tracing::warn!(
+                "{}: {} is not what is wanted any more",
+                instance.name,
+                plan.to
+            );
+            return Ok(None);
         }
+        plan.hard_deadline = until;
+        plan.close_by = close_by(until, &seen.needed);
         plan.why.emergency = decision.emergency(&instance.policy, self.clock.now());
         let (show, stop) = (|progress| self.show(progress), self.bell.stop());
         let ended = act::execute(world, plan, &material, &lock, &show, stop).await?;
@@ -442,7 +466,7 @@ impl Daemon {
             ended.outcome.name(),
             ended.because
         );
-        Ok(decision)
+        Ok(None)
     }
 
     /// Looks at one instance, and decides about it.
@@ -498,8 +522,24 @@ fn order(target: &Target, decision: &Decision, until: Option<Timestamp>, needed:
         asked_by: Asked::Rule(target.rule.clone().unwrap_or_default()),
         reasons: reasons.map(|reason| reason.text.clone()).collect(),
         hard_deadline: until,
-        close_by: until.and_then(|until| until.checked_sub(needed.total()).ok()),
+        close_by: close_by(until, needed),
         way_back: needed.way_back,
+    }
+}
+
+/// How an instance stands after it was looked after.
+struct Tended {
+    decision: Decision,
+    /// When to look at it again, if nothing new comes.
+    again: Option<Timestamp>,
+}
+
+impl Tended {
+    fn new(decision: Decision, facts: &Facts, instance: &Instance, now: Timestamp) -> Self {
+        Self {
+            again: decision.changes_at(facts, &instance.policy, now),
+            decision,
+        }
     }
 }
 
@@ -508,4 +548,19 @@ struct Seen {
     survey: Result<Survey, StepError>,
     facts: Facts,
     needed: Needed,
+}
+
+/// The last instant at which a site may be closed.
+fn close_by(until: Option<Timestamp>, needed: &Needed) -> Option<Timestamp> {
+    until.and_then(|until| until.checked_sub(needed.once_closed()).ok())
+}
+
+/// What has become wrong with time, logged and as an alarm. It is told and nothing more: it must not keep a server without
+/// its updates, nor a person from a change that is urgent.
+fn faults(settings: &Settings, now: Timestamp) -> Option<String> {
+    let faults = notices::mistakes(&knowledge::faults(settings, now).err()?);
+    for fault in &faults {
+        tracing::error!("{fault}");
+    }
+    Some(in_a_line("no longer right", &faults))
 }

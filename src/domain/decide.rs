@@ -10,6 +10,7 @@ use crate::domain::version::{ReleaseVersion, UpdateKind};
 
 mod attempts;
 mod case;
+mod changes;
 mod choice;
 mod decision;
 mod emergency;

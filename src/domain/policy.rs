@@ -165,7 +165,9 @@ pub enum PolicyError {
     #[error("rule `{0}` has a deadline before its minimum age is over")]
     DeadlineTooEarly(String),
     /// A rule that waits for a window that does not exist.
-    #[error("rule `{rule}` waits for a window, but no window allows {class}")]
+    #[error(
+        "rule `{rule}` waits for a window, but no window allows {class}; name it in a window's `allow`, or let the rule do something else with [[override]]"
+    )]
     NoWindow {
         /// The rule.
         rule: String,

@@ -27,7 +27,7 @@ mod upcoming;
 
 pub use blackout::{Blackout, BlackoutError, Days, Strength};
 pub use calendar::{Calendar, CalendarFault, NotACalendar};
-pub use needed::Needed;
+pub use needed::{Measured, Needed};
 pub use overlap::{OnPaper, Overlap};
 pub use schedule::{HORIZON, OneOff, Schedule, Slot};
 pub use upcoming::{Closed, Upcoming};
@@ -53,6 +53,8 @@ pub struct Window {
 struct Jitter {
     most: SignedDuration,
     host: String,
+    /// Whether it is the most on every day.
+    always: bool,
 }
 
 /// One concrete opening, `[start, end)`.
@@ -134,8 +136,22 @@ impl Window {
         let jitter = Jitter {
             most,
             host: host.to_owned(),
+            always: false,
         };
         Ok(Self { jitter, ..self })
+    }
+
+    /// The same window, opening as late as its jitter may ever let it.
+    #[must_use]
+    pub fn at_its_latest(&self) -> Self {
+        let jitter = Jitter {
+            always: true,
+            ..self.jitter.clone()
+        };
+        Self {
+            jitter,
+            ..self.clone()
+        }
     }
 
     /// The same window, its times meant in another zone.
@@ -261,6 +277,9 @@ impl Jitter {
         else {
             return SignedDuration::ZERO;
         };
+        if self.always {
+            return self.most;
+        }
         let hash = Sha256::digest(format!(
             "mastopatch jitter 1\n{}\n{window}\n{date}",
             self.host

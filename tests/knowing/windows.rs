@@ -536,6 +536,80 @@ fn open(policy: &Policy, at: Timestamp, in_window: bool) -> bool {
     !black && (window || !in_window)
 }
 
+#[test]
+fn an_emergency_that_happens_in_a_window_need_not_be_over_when_it_closes() {
+    let night = window("night", "02:00", "2h", "\"*\"");
+    let now = "2026-03-26T02:10:00Z";
+    let at_once = on(&policy(&night, "outside_windows = \"at-once\"\n"), now);
+    let in_window = |until: Option<&str>| When::Now {
+        window: Some("night".to_owned()),
+        until: until.map(at),
+    };
+    assert_eq!(at_once.when, in_window(None));
+    // Only a blackout ends it; and without the rule, the window does.
+    let hard = blackout("hard", "2026-03-26T12:00", "2026-03-27T12:00");
+    let tables = format!("{night}{hard}");
+    let at_once = on(&policy(&tables, "outside_windows = \"at-once\"\n"), now);
+    assert_eq!(at_once.when, in_window(Some("2026-03-26T12:00:00Z")));
+    let later = on(&policy(&tables, "outside_windows = \"after 20d\"\n"), now);
+    assert_eq!(later.when, in_window(Some("2026-03-26T04:00:00Z")));
+}
+
+#[test]
+fn a_window_that_a_person_opened_is_told_as_theirs_and_not_as_the_rules() {
+    let policy = policy(
+        &format!(
+            "{}{}",
+            window("night", "02:00", "2h", "\"*\""),
+            blackout("soft", "2026-03-25T00:00", "2026-03-27T00:00")
+        ),
+        "",
+    );
+    let mut facts = known();
+    facts.one_offs = vec![one_off(
+        "2026-03-25T15:00:00Z",
+        "2026-03-25T18:00:00Z",
+        &[Class::Security],
+        true,
+    )];
+    let decision = decide(&facts, &policy, at(WEDNESDAY), NEEDED);
+    let justified = decision.emergency(&policy, at(WEDNESDAY)).unwrap();
+    assert!(
+        justified.contains("Window `once`, opened by eva (announced), is open until"),
+        "{justified}"
+    );
+    assert!(
+        !justified.contains("Rule `all` of the policy lets it start"),
+        "{justified}"
+    );
+}
+
+#[test]
+fn a_decision_says_when_time_alone_may_change_it() {
+    let night = window("night", "02:00", "2h", "\"*\"");
+    let waits = policy(&night, "");
+    let mut facts = known();
+    let changes = |facts: &Facts, policy: &Policy| {
+        let now = at(WEDNESDAY);
+        decide(facts, policy, now, NEEDED).changes_at(facts, policy, now)
+    };
+    assert_eq!(changes(&facts, &waits), Some(at("2026-03-26T02:00:00Z")));
+    facts.hold = Some(Hold {
+        reason: "fair".to_owned(),
+        by: "eva".to_owned(),
+        at: at(WEDNESDAY),
+        until: Some(at("2026-03-25T20:00:00Z")),
+    });
+    assert_eq!(changes(&facts, &waits), Some(at("2026-03-25T20:00:00Z")));
+    // A rule that only matches what is older comes into force by time alone.
+    let told = "action = \"notify\"\nmatch = { older_than = \"2d\" }\n";
+    facts.hold = None;
+    assert_eq!(
+        changes(&facts, &policy(&night, told)),
+        Some(at("2026-03-26T15:15:49Z"))
+    );
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 

@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use mastopatch::domain::policy::Class;
-use mastopatch::domain::window::{Blackout, Needed, OneOff, Opening, Schedule, Strength, Window};
+use mastopatch::domain::window::{
+    Blackout, Measured, Needed, OneOff, Opening, Schedule, Strength, Window,
+};
 
 use crate::generated::{at, window, zone};
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 const NANO: SignedDuration = SignedDuration::from_nanos(1);
 const NOTHING: BTreeSet<Strength> = BTreeSet::new();
 
@@ -360,13 +363,19 @@ fn w6_the_latest_start_leaves_the_run_and_its_way_back_and_never_less_than_a_qua
             .unwrap()
             .0
     };
+    let measured = |run, way_back| {
+        Needed::measured(&Measured {
+            closed: vec![vec![run]],
+            migrations: vec![0],
+            way_back: vec![vec![way_back; 3]],
+            n_restores: 3,
+            ..Measured::default()
+        })
+    };
     for (needed, minutes) in [
         (Needed::UNMEASURED, 45),
-        (Needed::measured(&[vec![60_000]], &[], false), 15),
-        (
-            Needed::measured(&[vec![2_400_000]], &[vec![1_200_000]], true),
-            60,
-        ),
+        (measured(60_000, 30_000), 15),
+        (measured(2_400_000, 1_200_000), 60),
     ] {
         let needed = needed.total();
         assert_eq!(needed, SignedDuration::from_mins(minutes));
@@ -404,4 +413,37 @@ fn w11_what_opens_within_400_days_is_found_and_nothing_later() {
     let opens = at("2028-02-29T12:00:00Z");
     assert_eq!(leap.next_opening(opens - 399 * day).unwrap().start, opens);
     assert_eq!(leap.next_opening(opens), None);
+}
+
+#[test]
+fn what_comes_next_and_why_it_is_closed_agree_with_when_something_may_start() {
+    let window = |id: &str, opens: &str, hours| {
+        let opens = vec![opens.parse().unwrap()];
+        let allow = [Class::Security].into();
+        let lasts = SignedDuration::from_hours(hours);
+        Window::new(id.to_owned(), opens, lasts, TimeZone::UTC, allow).unwrap()
+    };
+    // Three that touch, and one that is open all the time.
+    let chain = vec![
+        window("a", "20:00", 2),
+        window("b", "22:00", 2),
+        window("c", "00:00", 1),
+    ];
+    for windows in [chain, vec![window("always", "00:00", 24)]] {
+        let schedule = Schedule::new(windows, Vec::new());
+        let from = at("2026-06-10T12:00:00Z");
+        for needed in [HOUR, 3 * HOUR, 5 * HOUR] {
+            for minute in 0..24 * 60 {
+                let now = from + MINUTE * minute;
+                let first = schedule.first_start(Class::Security, &NOTHING, now, needed);
+                let starts = first.is_some_and(|(start, _)| start == now);
+                let closed = schedule.why_closed(now, needed);
+                assert_eq!(closed.is_empty(), starts, "{now} {needed:#} {closed:?}");
+                let next = schedule.upcoming(now, needed, 1);
+                let latest = next[0].latest_start;
+                let told = next[0].opening.holds(now) && latest.is_some_and(|latest| now <= latest);
+                assert_eq!(told, starts, "{now} {needed:#} {next:?}");
+            }
+        }
+    }
 }

@@ -8,8 +8,8 @@ use crate::domain::event::{Entry, Event, Outcome, Step, UndoStep};
 use crate::domain::plan::{Plan, sha256_hex};
 use crate::ports::store::{Journal, NewMail, StoreError, StoredRun};
 
-/// Runs that [`Store::durations`] looks back on. Expectations should follow a server that grows; twenty
-/// updates are more than a year.
+/// How many of the last times a step was done [`Store::durations`] gives. Expectations should follow a server that grows;
+/// twenty updates are more than a year. Runs that skipped the step do not push a measured one out.
 const LOOK_BACK: i64 = 20;
 /// Least length of a run id's end that [`Store::resolve`] takes; shorter ones are typing mistakes.
 const LEAST_ABBREVIATION: usize = 4;
@@ -155,13 +155,12 @@ impl Store {
         self.read(|tx| {
             let mut statement = tx.prepare(
                 "SELECT json_extract(e.event, '$.elapsed_ms')
-                 FROM (SELECT id FROM runs WHERE instance = ?1 AND outcome = ?4
-                       ORDER BY id DESC LIMIT ?3) AS r
-                 JOIN events AS e ON e.run = r.id
-                 WHERE json_extract(e.event, '$.event') = ?5
+                 FROM runs AS r JOIN events AS e ON e.run = r.id
+                 WHERE r.instance = ?1 AND r.outcome = ?4
+                   AND json_extract(e.event, '$.event') = ?5
                    AND json_extract(e.event, '$.step') = ?2
                    AND json_extract(e.event, '$.finding.finding') <> 'skipped'
-                 ORDER BY r.id DESC, e.seq DESC",
+                 ORDER BY r.id DESC, e.seq DESC LIMIT ?3",
             )?;
             let lengths = statement
                 .query_map(

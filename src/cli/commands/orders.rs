@@ -17,7 +17,7 @@ use crate::domain::decide::{PinTo, When};
 use crate::domain::policy::Policy;
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
-use crate::ports::store::{ApprovalRow, HoldRow, PinRow};
+use crate::ports::store::{ApprovalRow, HoldRow, Journal as _, PinRow};
 
 /// An approval without a rule of its own, where something on the host wants a person to look: a week.
 const USUAL_APPROVAL: jiff::SignedDuration = jiff::SignedDuration::from_hours(7 * 24);
@@ -140,7 +140,13 @@ pub(super) fn hold(call: &Call<'_>, reason: &str, until: Option<&str>) -> Result
         at,
         until,
     };
-    open_store(call.settings)?.put_hold(&instance.name, &row)?;
+    let store = open_store(call.settings)?;
+    store.put_hold(&instance.name, &row)?;
+    if store.unfinished(&instance.name)?.is_some() {
+        call.out.note(
+            "a run is under way and goes on to its end; the hold counts from the next one on",
+        );
+    }
     call.wake_daemon();
     if call.out.is_json() {
         let hold = Held {

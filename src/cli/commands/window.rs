@@ -36,12 +36,13 @@ pub(super) fn next(call: &Call<'_>, count: u16) -> Result<Exit, Failure> {
         if call.instance.is_some_and(|name| name != instance.name) {
             continue;
         }
-        let (one_offs, needed) = match &store {
+        let (one_offs, needed, hold) = match &store {
             Some(store) => (
                 store.one_offs(&instance.name)?,
                 knowledge::time_needed(store, instance)?,
+                store.hold(&instance.name)?,
             ),
-            None => (Vec::new(), Needed::UNMEASURED),
+            None => (Vec::new(), Needed::UNMEASURED, None),
         };
         outlooks.push(Outlook {
             instance: &instance.name,
@@ -51,6 +52,7 @@ pub(super) fn next(call: &Call<'_>, count: u16) -> Result<Exit, Failure> {
             needed,
             now,
             clock_doubt: knowledge::clock_doubt(&call.clock),
+            hold: hold.filter(|hold| hold.until.is_none_or(|until| until > now)),
             tz_version: tz_version(),
         });
     }
@@ -91,6 +93,19 @@ pub(super) fn open(call: &Call<'_>, wanted: &Wanted<'_>) -> Result<Exit, Failure
     let store = open_store(call.settings)?;
     let needed = knowledge::time_needed(&store, instance)?;
     let one = one_off(wanted, &instance.policy, &needed, now)?;
+    if store
+        .one_offs(&instance.name)?
+        .iter()
+        .any(|other| other.id == one.id)
+    {
+        return Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "`{0}` is there already; `mastopatch window close {0}` takes it back first",
+                one.id
+            ),
+        ));
+    }
     if !store.put_one_off(&instance.name, &one, now)? {
         return Err(Failure::new(
             Exit::Refused,
@@ -162,15 +177,22 @@ fn fits(one: &OneOff, policy: &Policy, needed: &Needed, now: Timestamp) -> Resul
         let lengths = parts.map(|part| part.end.duration_since(part.start.max(now)));
         lengths.max().unwrap_or(SignedDuration::ZERO)
     };
-    if longest(&breaks) >= needed.total() {
+    // One that is open already can be used at once; until a later one is, some minutes may pass.
+    let least = if one.opening.start <= now {
+        needed.total()
+    } else {
+        needed.least_window()
+    };
+    if longest(&breaks) >= least {
         return Ok(());
     }
-    let (start, just_before) = (one.opening.start, SignedDuration::from_nanos(1));
-    let last = one.opening.end.checked_sub(just_before).unwrap_or(start);
-    let holding = [start, last].into_iter().find_map(|at| {
-        let holding = policy.schedule().blackouts_at(at, &breaks);
-        holding.first().map(|(blackout, until)| (*blackout, *until))
-    });
+    let counting = policy.schedule().blackouts().iter();
+    let holding = counting
+        .filter(|blackout| !breaks.contains(&blackout.strength()))
+        .find_map(|blackout| {
+            let stretches = blackout.stretches(one.opening.start.max(now), one.opening.end);
+            stretches.last().map(|stretch| (blackout, stretch.end))
+        });
     match holding {
         Some((blackout, until)) => {
             let hint = match blackout.strength() {
@@ -186,7 +208,7 @@ fn fits(one: &OneOff, policy: &Policy, needed: &Needed, now: Timestamp) -> Resul
             ))
         }
         None => refuse(format!(
-            "{needed}, and nothing could be over in the {:#} of this window; make it longer with --lasts",
+            "{needed}, and nothing could be over in the {:#} of this window; at least {least:#} are wanted: make it longer with --lasts",
             longest(&breaks).max(SignedDuration::ZERO)
         )),
     }
@@ -245,7 +267,24 @@ fn tell_opened(call: &Call<'_>, instance: &Instance, one: &OneOff, needed: &Need
 
 pub(super) fn close(call: &Call<'_>, id: &str) -> Result<Exit, Failure> {
     let instance = call.chosen()?;
-    let was = open_store(call.settings)?.remove_one_off(&instance.name, id)?;
+    let store = open_store(call.settings)?;
+    let was = store.remove_one_off(&instance.name, id)?;
+    if !was {
+        let one_offs = store.one_offs(&instance.name)?;
+        let ids: Vec<&str> = one_offs.iter().map(|one| one.id.as_str()).collect();
+        let there = if ids.is_empty() {
+            "there is none".to_owned()
+        } else {
+            ids.join(", ")
+        };
+        return Err(Failure::new(
+            Exit::Refused,
+            format!(
+                "no window of {} was opened as `{id}`: {there}; nothing was changed",
+                instance.name
+            ),
+        ));
+    }
     Ok(taken_back(call, instance, "one-off window", was))
 }
 

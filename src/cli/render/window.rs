@@ -11,6 +11,7 @@ use crate::cli::answers::{BlackoutAnswer, LocalInstant, OpeningAnswer, OutlookAn
 use crate::domain::policy::{Class, OutsideWindows, Policy, Rule, show};
 use crate::domain::report::words::clean;
 use crate::domain::window::{Closed, HORIZON, Needed, Opening, Schedule, Strength, Upcoming};
+use crate::ports::store::HoldRow;
 
 /// Blackouts that are listed: those that are next matter.
 const MOST_BLACKOUTS: usize = 5;
@@ -32,6 +33,8 @@ pub struct Outlook<'a> {
     pub now: Timestamp,
     /// Why the host's clock is not to be trusted.
     pub clock_doubt: Option<String>,
+    /// A person's order that nothing starts by itself.
+    pub hold: Option<HoldRow>,
     /// The version of the time zone database.
     pub tz_version: Option<String>,
 }
@@ -52,6 +55,16 @@ impl Outlook<'_> {
             .iter()
             .filter(|_| self.policy.requires_sync());
         let mut sentences: Vec<String> = doubt.cloned().collect();
+        sentences.extend(self.hold.iter().map(|hold| {
+            let until = hold.until.map_or_else(String::new, |until| {
+                format!(" until {}", show(until, self.zone()))
+            });
+            format!(
+                "{} put everything on hold{until}: {}.",
+                clean(&hold.by),
+                clean(hold.reason.trim_end_matches('.'))
+            )
+        }));
         let closed = self.schedule.why_closed(self.now, self.needed.total());
         sentences.extend(closed.iter().map(|one| self.closed(one)));
         sentences

@@ -70,7 +70,12 @@ pub(super) fn pace(
     let pause = first
         .saturating_mul(2_i32.saturating_pow(doublings))
         .min(LONGEST_PAUSE);
-    let until = last.at.checked_add(pause).unwrap_or(Timestamp::MAX);
+    // One that failed while the clock was ahead does not keep the next one for as long as that.
+    let until = last
+        .at
+        .min(now)
+        .checked_add(pause)
+        .unwrap_or(Timestamp::MAX);
     if until <= now {
         return None;
     }

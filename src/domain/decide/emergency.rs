@@ -28,10 +28,15 @@ impl Decision {
             .filter(|reason| reason.about == About::Window)
             .map(|reason| reason.text.as_str())
             .collect();
+        // A window that is not in the policy was opened by a person, which the reasons say.
+        let ordered = window
+            .as_ref()
+            .is_some_and(|id| !schedule.windows().iter().any(|one| one.id() == id));
         let mut sentences = Vec::new();
-        if !spoken
-            .iter()
-            .any(|text| text.contains(&format!("`{rule}`")))
+        if !ordered
+            && !spoken
+                .iter()
+                .any(|text| text.contains(&format!("`{rule}`")))
         {
             sentences.push(format!(
                 "Rule `{rule}` of the policy lets it start outside of maintenance windows."

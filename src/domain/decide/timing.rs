@@ -109,7 +109,12 @@ pub(super) fn when(
         (Some((start, slot)), outside)
             if outside.as_ref().is_none_or(|free| start <= free.start) =>
         {
-            in_window(case, (start, slot), before, reasons)
+            // Where it may start outside as well, it need not be over when the window closes.
+            let until = match &outside {
+                Some(free) if free.start <= start => free.until,
+                Some(_) | None => Some(slot.opening.end),
+            };
+            in_window(case, (start, slot, until), before, reasons)
         }
         (_, Some(free)) => {
             let mut text = match rule.outside_windows {
@@ -175,15 +180,19 @@ fn blackouts(case: &Case<'_>, rule: &Rule, reasons: &mut Vec<Reason>) {
 
 fn in_window(
     case: &Case<'_>,
-    (start, slot): (Timestamp, Slot<'_>),
+    (start, slot, until): (Timestamp, Slot<'_>, Option<Timestamp>),
     before: impl Fn(&str) -> String,
     reasons: &mut Vec<Reason>,
 ) -> Timing {
     let (policy, needed) = (case.policy, case.needed);
     let (id, end) = (slot.window, slot.opening.end);
     let text = if start <= case.now {
+        let ordered = case.schedule.one_offs().iter().find(|one| one.id == id);
+        let ordered = ordered.map_or_else(String::new, |one| {
+            format!(", opened by {} ({}),", one.by, one.reason)
+        });
         format!(
-            "Window `{id}` is open until {} and leaves the {needed:#} that are needed.",
+            "Window `{id}`{ordered} is open until {} and leaves the {needed:#} that are needed.",
             policy.show(end)
         )
     } else {
@@ -194,13 +203,7 @@ fn in_window(
         )
     };
     reasons.push(Reason::new(About::Window, text.as_str()));
-    Timing::from(
-        start,
-        case.now,
-        Some(id.to_owned()),
-        Some(end),
-        before(&text),
-    )
+    Timing::from(start, case.now, Some(id.to_owned()), until, before(&text))
 }
 
 /// The first start that a window allows; says why none does, unless it may start outside of windows anyway.

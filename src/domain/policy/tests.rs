@@ -60,7 +60,7 @@ fn all_problems_of_a_policy_are_found_at_once() {
         texts,
         [
             "two rules are called `all`",
-            "rule `late` waits for a window, but no window allows minor",
+            "rule `late` waits for a window, but no window allows minor; name it in a window's `allow`, or let the rule do something else with [[override]]",
             "rule `late` can never match, because rule `all` before it matches all of it",
             "rule `all` can never match, because rule `all` before it matches all of it",
         ]

@@ -76,6 +76,16 @@ impl Schedule {
         self
     }
 
+    /// The same calendar as the unluckiest host has it on its unluckiest day: every window opens as late as it may.
+    #[must_use]
+    pub fn at_its_latest(&self) -> Self {
+        let windows = self.windows.iter().map(Window::at_its_latest);
+        Self {
+            windows: windows.collect(),
+            ..self.clone()
+        }
+    }
+
     /// The windows that are written.
     pub fn windows(&self) -> &[Window] {
         &self.windows

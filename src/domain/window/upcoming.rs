@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jiff::{SignedDuration, Timestamp};
 
 use super::schedule::horizons;
-use super::{Opening, Schedule, Strength};
+use super::{LONGEST, Opening, Schedule, Slot, Strength};
 use crate::domain::policy::Class;
 
 /// An opening that is or comes, as far as blackouts leave it.
@@ -71,15 +71,16 @@ impl Schedule {
 
     /// Why nothing may start at `at`; empty where something may.
     pub fn why_closed(&self, at: Timestamp, needed: SignedDuration) -> Vec<Closed<'_>> {
+        let may_start = |class| {
+            let first = self.first_start(class, &BTreeSet::new(), at, needed);
+            first.is_some_and(|(start, _)| start == at)
+        };
+        if Class::ALL.into_iter().any(may_start) {
+            return Vec::new();
+        }
         let just_after = at.checked_add(SignedDuration::from_nanos(1)).unwrap_or(at);
         let here = self.between(at, just_after, needed);
         let open: Vec<&Upcoming<'_>> = here.iter().filter(|one| one.opening.holds(at)).collect();
-        if open
-            .iter()
-            .any(|one| one.latest_start.is_some_and(|latest| at <= latest))
-        {
-            return Vec::new();
-        }
         let blackouts = self.blackouts_at(at, &BTreeSet::new()).into_iter();
         let mut closed: Vec<Closed<'_>> = blackouts
             .map(|(one, until)| Closed::Blackout {
@@ -116,6 +117,12 @@ impl Schedule {
                 one.breaks_soft,
             )
         });
+        // Wide enough for windows that touch: as wide as a decision looks.
+        let around = from.checked_sub(LONGEST).unwrap_or(Timestamp::MIN);
+        let beyond = horizons(to).next().unwrap_or(Timestamp::MAX);
+        let slots =
+            Class::ALL.map(|class| (class, self.slots(class, &BTreeSet::new(), around, beyond)));
+        let slots = &slots;
         let mut found: Vec<Upcoming<'_>> = written
             .chain(ordered)
             .flat_map(|(window, one_off, opening, allow, breaks_soft)| {
@@ -126,7 +133,7 @@ impl Schedule {
                     one_off,
                     opening,
                     allow,
-                    latest_start: self.latest_start(opening, allow, needed),
+                    latest_start: latest_start(opening, allow, slots, needed),
                 })
             })
             .filter(|one| one.opening.end > from && one.opening.start < to)
@@ -134,27 +141,25 @@ impl Schedule {
         found.sort_by_key(|one| (one.opening, one.window));
         found
     }
+}
 
-    /// Windows that touch this opening may let work go on after it; for the class for which they do that least.
-    fn latest_start(
-        &self,
-        opening: Opening,
-        allow: &BTreeSet<Class>,
-        needed: SignedDuration,
-    ) -> Option<Timestamp> {
-        let ends = allow.iter().map(|class| {
-            let slots = self.slots(*class, &BTreeSet::new(), opening.start, opening.end);
-            let slot = slots.into_iter().find(|slot| {
-                slot.opening.start <= opening.start && opening.end <= slot.opening.end
-            });
-            // A one-off in a soft blackout stands alone.
-            slot.map_or(opening.end, |slot| slot.opening.end)
-        });
-        let latest = ends.min()?.checked_sub(needed).ok()?;
-        let last_inside = opening
-            .end
-            .checked_sub(SignedDuration::from_nanos(1))
-            .ok()?;
-        (latest >= opening.start).then(|| latest.min(last_inside))
-    }
+/// Windows that touch this opening may let work go on after it; for the class for which they do that least.
+fn latest_start(
+    opening: Opening,
+    allow: &BTreeSet<Class>,
+    slots: &[(Class, Vec<Slot<'_>>)],
+    needed: SignedDuration,
+) -> Option<Timestamp> {
+    let allowed = slots.iter().filter(|(class, _)| allow.contains(class));
+    let ends = allowed.map(|(_, slots)| {
+        let after = slots.partition_point(|slot| slot.opening.start <= opening.start);
+        let slot = after.checked_sub(1).and_then(|place| slots.get(place));
+        slot.map_or(opening.end, |slot| slot.opening.end.max(opening.end))
+    });
+    let latest = ends.min()?.checked_sub(needed).ok()?;
+    let last_inside = opening
+        .end
+        .checked_sub(SignedDuration::from_nanos(1))
+        .ok()?;
+    (latest >= opening.start).then(|| latest.min(last_inside))
 }

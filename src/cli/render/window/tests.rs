@@ -31,6 +31,7 @@ approval = "none"
 fn shown(policy: &str, now: &str, change: impl FnOnce(&mut Outlook<'_>)) -> String {
     let policy = parse_policy(Path::new("p"), policy).unwrap();
     let mut one = Outlook {
+        hold: None,
         instance: "social.example",
         policy_file: Path::new("security-first"),
         policy: &policy,
