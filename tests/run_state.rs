@@ -230,6 +230,7 @@ fn check(story: &Story, n_pending: usize, n_post: usize) {
                 assert!(story.count(|event| is_undo(event, UndoStep::VerifyOld)) >= 1);
             }
         }
+        Outcome::Released => panic!("nobody released it"),
         // Held needs more than one fault.
         Outcome::Held => {
             let n_faults = story.count(|event| {

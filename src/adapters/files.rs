@@ -170,6 +170,33 @@ impl RunFiles for StateDir {
         fs::read_to_string(&path).map_err(at("read", &path))
     }
 
+    fn save_plan(&self, run: &str, text: &str) -> FilesResult<()> {
+        write_durably(&self.runs.join(format!("{run}.plan.json")), text.as_bytes())
+    }
+
+    fn open_plans(&self) -> FilesResult<Vec<(String, String)>> {
+        let mut plans = Vec::new();
+        let read = || fs::read_dir(&self.runs)?.collect::<Result<Vec<_>, _>>();
+        for entry in read().map_err(at("read", &self.runs))? {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if let Some(run) = name.strip_suffix(".plan.json") {
+                let path = entry.path();
+                let text = fs::read_to_string(&path).map_err(at("read", &path))?;
+                plans.push((run.to_owned(), text));
+            }
+        }
+        plans.sort();
+        Ok(plans)
+    }
+
+    fn close_plan(&self, run: &str) -> FilesResult<()> {
+        let path = self.runs.join(format!("{run}.plan.json"));
+        match fs::remove_file(&path) {
+            Err(err) if err.kind() != io::ErrorKind::NotFound => Err(at("remove", &path)(err)),
+            Ok(()) | Err(_) => sync_dir(&self.runs),
+        }
+    }
+
     fn begin_snapshot(&self, run: &str) -> FilesResult<PathBuf> {
         let dir = self.partial(run);
         ensure_gone(&dir)?;

@@ -7,14 +7,17 @@ use super::lock::{self, Lock, LockError};
 use super::world::World;
 use crate::config::{Instance, Run, Settings};
 use crate::domain::decide::Target;
+use crate::domain::event::Event;
 use crate::domain::plan::{Asked, Limits, Plan, Why};
+use crate::domain::run::RunState;
 use crate::engine::drive::{self, DriveError, Ended};
 use crate::engine::planner::{Goal, Survey, make_plan};
+use crate::engine::recovery;
 use crate::engine::{Ports, ProgressSink, StepError, StopFlag};
 use crate::ports::clock::Clock;
 use crate::ports::files::{FilesError, RunFiles};
 use crate::ports::release_source::{ReleaseSource, ReleaseSourceError};
-use crate::ports::store::{Journal, StoreError};
+use crate::ports::store::{Journal, StoreError, StoredRun};
 
 /// Why an update did not come to an outcome. Nothing was changed, unless it is [`ActError::Drive`].
 #[derive(Debug, thiserror::Error)]
@@ -75,13 +78,26 @@ pub async fn recover(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, ActError> {
-    let Some(run) = world.journal().unfinished(&instance.name)? else {
-        return Ok(None);
-    };
     let because = "the process that drove it ended";
-    Ok(Some(
-        drive::resume(world, run, because, progress, stop).await?,
-    ))
+    Ok(recovery::recover(world, &instance.name, because, progress, stop).await?)
+}
+
+/// The held run of an instance, if its last run is held.
+pub fn held(world: &World, instance: &Instance) -> Result<Option<StoredRun>, StoreError> {
+    let last = world.journal().runs(&instance.name, 1)?.into_iter().next();
+    Ok(last.filter(|run| RunState::fold(&run.journal).is_ok_and(|state| state.is_held())))
+}
+
+/// Carries out what a person decided about a held run.
+pub async fn order(
+    world: &World,
+    run: StoredRun,
+    event: Event,
+    _lock: &Lock,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, ActError> {
+    Ok(drive::order(world, run, event, progress, stop).await?)
 }
 
 /// Makes the plan of an order, and the text of its material. Changes nothing.

@@ -226,6 +226,8 @@ pub enum Outcome {
     Aborted,
     /// Nothing moves until a person decides.
     Held,
+    /// It was held, and a person took the site over as it stands.
+    Released,
 }
 
 impl Outcome {
@@ -236,8 +238,51 @@ impl Outcome {
             Self::RolledBack => "rolled back",
             Self::Aborted => "aborted",
             Self::Held => "held",
+            Self::Released => "released",
         }
     }
+}
+
+/// What a person decides about a held run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Order {
+    /// Go on in the direction in which the run was going, with all its tries anew.
+    Resume,
+    /// Back to the old version, also from behind the commit.
+    Rollback,
+    /// Leave everything as it stands; the run is over.
+    Release,
+}
+
+impl Order {
+    /// The word people type.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Rollback => "rollback",
+            Self::Release => "release",
+        }
+    }
+}
+
+/// What the world shows of a run whose journal is lost or older than the world.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuilt {
+    /// The furthest step that may have been begun.
+    pub reached: Step,
+    /// Whether the new version was let in, which only a commit allows.
+    pub committed: bool,
+    /// The migrations' class, where it is certain.
+    pub class: Option<MigrationClass>,
+    /// When each old container was started last before the snapshot, by its id; empty where it was started later.
+    pub started: BTreeMap<String, String>,
+    /// What Compose calls the edited definition of each service, as the new containers say.
+    pub config_hashes: BTreeMap<String, String>,
+    /// Why nothing may move without a person, if that is so.
+    pub held: Option<String>,
+    /// What was seen, in one sentence.
+    pub because: String,
 }
 
 /// One fact of a run. `Intent` and `UndoIntent` become durable before the effect they announce.
@@ -253,6 +298,17 @@ pub enum Event {
     Resumed {
         /// Why it had to.
         because: String,
+    },
+    /// The journal was lost, or knew less than the world shows: from here on, what was seen counts.
+    Rebuilt(Rebuilt),
+    /// A person decided about a run that was held.
+    Ordered {
+        /// What.
+        order: Order,
+        /// The person's login name.
+        by: String,
+        /// Whether the person agreed that what was written since the snapshot is lost.
+        accept_loss: bool,
     },
     /// A step is about to be taken.
     Intent {

@@ -16,6 +16,7 @@ pub mod path;
 pub mod plan;
 pub mod policy;
 pub mod published;
+pub mod recovery;
 pub mod release;
 pub mod report;
 pub mod run;

@@ -325,6 +325,12 @@ impl Plan {
         format!("{}_before_{}", service.container, self.short_run())
     }
 
+    /// Name of a container that somebody made during the run, while it is put aside.
+    pub fn aside_name(&self, id: &str) -> String {
+        let id: String = id.chars().take(12).collect();
+        format!("mastopatch_aside_{}_{id}", self.short_run())
+    }
+
     /// The reference of ours that keeps an image from being pruned while the run is open.
     pub fn keep_reference(&self, image: &PlannedImage, new: bool) -> String {
         let (kind, age) = (

@@ -6,7 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::event::{Blame, Entry, Event, Finding, MigrationClass, Outcome, Step, UndoStep};
+use super::event::{
+    Blame, Entry, Event, Finding, MigrationClass, Order, Outcome, Rebuilt, Step, UndoStep,
+};
 
 /// Steps announced in one run, at the most (I11). The longest sane run, ten steps forward, `open` and
 /// `finalise` tried three times each and three ways back of six steps, needs 32.
@@ -33,6 +35,13 @@ pub struct RunState {
     forward_failures: u32,
     transitions: u32,
     outcome: Option<(Outcome, String)>,
+    /// Why nothing may move without a person, though no way was tried.
+    hold: Option<String>,
+    /// Whether the data came back from the snapshot: that happens once in a run.
+    restored: bool,
+    /// The person who ordered the way back, or released the run.
+    ordered: Option<(Order, String)>,
+    accept_loss: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,6 +113,16 @@ impl RunState {
         let legal = match event {
             Event::Planned { .. } => !self.planned,
             Event::Resumed { .. } => self.planned && self.outcome.is_none(),
+            Event::Rebuilt(_) => {
+                self.planned
+                    && self.outcome.is_none()
+                    && self.open_intent.is_none()
+                    && !self.committed
+                    && self.rollback.is_none()
+            }
+            Event::Ordered {
+                order, accept_loss, ..
+            } => self.is_held() && (!self.would_lose(*order) || *accept_loss),
             Event::Intent { step } => {
                 self.open_intent.is_none() && self.next() == Next::Step(*step)
             }
@@ -136,6 +155,12 @@ impl RunState {
         match event {
             Event::Planned { .. } => self.planned = true,
             Event::Resumed { because } => self.interrupted(because),
+            Event::Rebuilt(rebuilt) => self.rebuild(rebuilt),
+            Event::Ordered {
+                order,
+                by,
+                accept_loss,
+            } => self.ordered(*order, by, *accept_loss),
             Event::Intent { step } => {
                 self.transitions = self.transitions.saturating_add(1);
                 self.intended.insert(*step);
@@ -184,6 +209,7 @@ impl RunState {
             }
             Event::UndoDone { step, .. } => {
                 self.open_undo = None;
+                self.restored |= *step == UndoStep::RestoreData;
                 if let Some(rollback) = &mut self.rollback {
                     rollback.done.insert(*step);
                 }
@@ -219,6 +245,64 @@ impl RunState {
         }
     }
 
+    /// What was seen counts on top of what is known: a step that may have been begun is one that is undone.
+    fn rebuild(&mut self, rebuilt: &Rebuilt) {
+        for step in Step::ALL.into_iter().filter(|it| *it <= rebuilt.reached) {
+            self.intended.insert(step);
+            if step < rebuilt.reached {
+                self.done.insert(step);
+            }
+        }
+        self.class = rebuilt.class.or(self.class);
+        for (id, started) in &rebuilt.started {
+            self.fenced
+                .entry(id.clone())
+                .or_insert_with(|| started.clone());
+        }
+        for (service, hash) in &rebuilt.config_hashes {
+            self.config_hashes
+                .entry(service.clone())
+                .or_insert_with(|| hash.clone());
+        }
+        if rebuilt.committed {
+            self.committed = true;
+            self.failure = None;
+            let before = Step::ALL.into_iter().filter(|step| *step < Step::Open);
+            self.done.extend(before);
+            self.done.retain(|step| *step < Step::Open);
+        } else if self.failure.is_none() {
+            self.failure = Some(Failure {
+                step: rebuilt.reached,
+                because: rebuilt.because.clone(),
+                blame: Blame::Host,
+            });
+        }
+        self.hold.clone_from(&rebuilt.held);
+    }
+
+    fn ordered(&mut self, order: Order, by: &str, accept_loss: bool) {
+        self.outcome = None;
+        self.hold = None;
+        self.transitions = 0;
+        self.forward_failures = 0;
+        self.accept_loss |= accept_loss;
+        let reason = self.rollback.take().map(|rollback| rollback.because);
+        let back = order == Order::Rollback || (order == Order::Resume && reason.is_some());
+        if back {
+            self.rollback = Some(Rollback {
+                because: reason.unwrap_or_else(|| format!("{by} ordered it")),
+                attempt: 1,
+                done: self
+                    .restored
+                    .then_some(UndoStep::RestoreData)
+                    .into_iter()
+                    .collect(),
+                failed: None,
+            });
+        }
+        self.ordered = Some((order, by.to_owned()));
+    }
+
     fn failed(&mut self, failure: Failure) {
         if self.committed {
             self.forward_failures = self.forward_failures.saturating_add(1);
@@ -245,6 +329,18 @@ impl RunState {
         }
         if let Some(step) = self.open_intent {
             return Next::Step(step);
+        }
+        if let Some((Order::Release, by)) = &self.ordered {
+            return Next::Finish {
+                outcome: Outcome::Released,
+                because: format!("{by} took the site over as it stands"),
+            };
+        }
+        if let Some(because) = &self.hold {
+            return Next::Finish {
+                outcome: Outcome::Held,
+                because: because.clone(),
+            };
         }
         if let Some(rollback) = &self.rollback {
             return self.next_back(rollback);
@@ -354,9 +450,42 @@ impl RunState {
 
     /// Whether migrations of the new version may have run. Then a way back restores the data: a schema
     /// that looks unmoved is no proof, for a migration can change rows before it fails.
+    ///
+    /// From behind the commit a way back leaves the data alone where the old code runs on the new schema (M0, M1):
+    /// people have written since.
     pub fn data_may_have_changed(&self) -> bool {
-        self.intended.contains(&Step::Migrate)
-            && self.class.is_none_or(|class| class != MigrationClass::M0)
+        let class = self.class.unwrap_or(MigrationClass::M2);
+        let spared = if self.committed {
+            MigrationClass::M1
+        } else {
+            MigrationClass::M0
+        };
+        self.intended.contains(&Step::Migrate) && class > spared
+    }
+
+    /// Whether the run stands still until a person decides.
+    pub fn is_held(&self) -> bool {
+        matches!(self.outcome, Some((Outcome::Held, _)))
+    }
+
+    /// Whether carrying out an order would lose what was written since the snapshot, so that a person has to agree.
+    pub fn would_lose(&self, order: Order) -> bool {
+        order == Order::Rollback && self.committed && !self.restored && self.data_may_have_changed()
+    }
+
+    /// Whether a person agreed that what was written since the snapshot is lost.
+    pub fn accepts_loss(&self) -> bool {
+        self.accept_loss
+    }
+
+    /// Whether the way back was begun.
+    pub fn is_going_back(&self) -> bool {
+        self.rollback.is_some()
+    }
+
+    /// The furthest step that was begun.
+    pub fn furthest(&self) -> Option<Step> {
+        self.intended.last().copied()
     }
 
     /// Whether the site may be closed: the fence was announced and neither way has opened it again.
@@ -405,6 +534,12 @@ impl RunState {
 
     /// Why the target should not be tried again, if a failure was its fault.
     pub fn quarantine_reason(&self) -> Option<&str> {
+        // Or the next window would bring it back.
+        if self.committed
+            && let Some(rollback) = &self.rollback
+        {
+            return Some(rollback.because.as_str());
+        }
         let failure = self.failure.as_ref().filter(|_| !self.committed)?;
         (failure.blame == Blame::Target).then_some(failure.because.as_str())
     }

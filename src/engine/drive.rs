@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
-use super::deadline::Deadline;
 use super::material::{Material, MaterialError};
-use super::{Ctx, Ports, Progress, ProgressSink, StepError, StopFlag, chain, millis, steps};
-use crate::domain::event::{Entry, Event, Finding, Outcome, Step, UndoStep};
+use super::{Ctx, Ports, ProgressSink, StepError, StopFlag, chain};
+use crate::domain::event::{Entry, Event, Outcome, Step};
 use crate::domain::plan::Plan;
-use crate::domain::run::{Illegal, Next, RunState};
+use crate::domain::recovery::{self, Evidence};
+use crate::domain::run::{Illegal, RunState};
+use crate::ports::Retry;
 use crate::ports::clock::Clock;
 use crate::ports::files::{FilesError, RunFiles};
-use crate::ports::reporter::Reporter;
 use crate::ports::runtime::{ContainerRuntime, RuntimeError};
 use crate::ports::store::{Journal, StoreError, StoredRun};
+
+mod driver;
+
+use driver::Driver;
 
 /// How long a run waits for an engine that does not answer while the site is open: a restart of the engine
 /// takes seconds, and nothing is lost by leaving the rest to the next start.
@@ -20,8 +24,6 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(60);
 /// The same while the site is closed, where only the engine can bring it back: an upgrade of the engine's
 /// package, or a host that is short of memory, takes minutes.
 const CLOSED_PATIENCE: Duration = Duration::from_secs(15 * 60);
-/// Between two ways back: a server that crashed has recovered by then.
-const BETWEEN_ROLLBACKS: Duration = Duration::from_secs(15);
 /// Between two questions whether the engine is back.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
@@ -58,6 +60,15 @@ pub enum DriveError {
     /// The material is altered.
     #[error(transparent)]
     Altered(#[from] MaterialError),
+    /// What is on the host cannot be looked at.
+    #[error("run `{run}` stands still: what is on the host cannot be looked at")]
+    Unseen {
+        /// The run.
+        run: String,
+        /// What was in the way.
+        #[source]
+        source: StepError,
+    },
     /// The engine is gone. The run stays open; whoever finds it next carries it on.
     #[error(
         "run `{run}` stands still{}: start the engine again, and the daemon or `mastopatch apply` carries the run to its end",
@@ -102,16 +113,25 @@ pub async fn begin<P: Ports>(
         run: plan.run.clone(),
         source,
     };
+    // Durable before the run exists: a state file that is lost later can be rebuilt from it.
+    let saved = plan.canonical().map_err(FilesError::json);
+    saved
+        .and_then(|text| ports.files().save_plan(&plan.run, &text))
+        .map_err(|source| DriveError::Material {
+            run: plan.run.clone(),
+            source,
+        })?;
     let entry = ports.journal().begin(&plan, at).map_err(journal)?;
     let run = StoredRun {
         plan,
         journal: vec![entry],
     };
     // A run's future holds every step's; on the heap it costs its callers nothing.
-    Box::pin(drive(ports, run, progress, stop)).await
+    Box::pin(drive(ports, run, None, progress, stop)).await
 }
 
-/// Takes a run over that another process left unfinished, and carries it to its end.
+/// Takes a run over that another process left unfinished, and carries it to its end. The journal alone is not trusted:
+/// what the world shows of the run counts on top of it. If it cannot be written, the run goes on from memory.
 pub async fn resume<P: Ports>(
     ports: &P,
     mut run: StoredRun,
@@ -122,38 +142,20 @@ pub async fn resume<P: Ports>(
     let event = Event::Resumed {
         because: because.to_owned(),
     };
-    let at = ports.clock().now();
-    let journal = |source| DriveError::Journal {
-        run: run.plan.run.clone(),
-        source,
-    };
-    let entry = ports
-        .journal()
-        .append(&run.plan.run, at, &event)
-        .map_err(journal)?;
-    run.journal.push(entry);
-    Box::pin(drive(ports, run, progress, stop)).await
+    let trouble = append(ports, &mut run, event);
+    Box::pin(drive(ports, run, trouble, progress, stop)).await
 }
 
-async fn drive<P: Ports>(
+/// Takes up a run of which only the plan is left, beside what the world shows; `None` if the world shows nothing that is
+/// to be undone or finished. `unreadable` says why the journal cannot be used, if it cannot.
+pub(super) async fn rebuild<P: Ports>(
     ports: &P,
-    run: StoredRun,
+    plan: Plan,
+    unreadable: Option<StoreError>,
     progress: ProgressSink<'_>,
     stop: &StopFlag,
-) -> Result<Ended, DriveError> {
-    let StoredRun { plan, journal } = run;
-    let state = RunState::fold(&journal).map_err(|source| DriveError::Illegal {
-        run: plan.run.clone(),
-        source,
-    })?;
-    let text = ports
-        .files()
-        .load_material(&plan.run)
-        .map_err(|source| DriveError::Material {
-            run: plan.run.clone(),
-            source,
-        })?;
-    let material = Material::parse(&text, &plan)?;
+) -> Result<Option<Ended>, DriveError> {
+    let material = load_material(ports, &plan)?;
     let ctx = Ctx {
         ports,
         plan: &plan,
@@ -161,340 +163,187 @@ async fn drive<P: Ports>(
         progress,
         began: ports.clock().reading(),
     };
-    Driver::new(&ctx, &ctx, state, journal).carry_on(stop).await
-}
-
-/// What takes the steps: [`Ctx`], in the world.
-trait Steps {
-    async fn forward(&self, step: Step, state: &RunState) -> Result<Finding, StepError>;
-    async fn back(&self, step: UndoStep, state: &RunState) -> Result<Finding, StepError>;
-}
-
-impl<P: Ports> Steps for Ctx<'_, P> {
-    async fn forward(&self, step: Step, state: &RunState) -> Result<Finding, StepError> {
-        self.act(step, state).await
+    let seen = look(&ctx, None, true).await?;
+    let Some(rebuilt) = recovery::judge(None, &seen) else {
+        return Ok(None);
+    };
+    let planned = Event::Planned {
+        plan_hash: plan.hash().unwrap_or_default(),
+    };
+    let at = ports.clock().now();
+    let from_memory = Entry {
+        seq: 1,
+        at,
+        event: planned,
+    };
+    let begun = match unreadable {
+        None => ports.journal().begin(&plan, at),
+        Some(err) => Err(err),
+    };
+    let (first, mut trouble) = match begun {
+        Ok(entry) => (entry, None),
+        Err(err) => (from_memory, Some(err)),
+    };
+    drop(material);
+    let mut run = StoredRun {
+        plan,
+        journal: vec![first],
+    };
+    if trouble.is_some() {
+        push(ports, &mut run, Event::Rebuilt(rebuilt));
+    } else {
+        trouble = append(ports, &mut run, Event::Rebuilt(rebuilt));
     }
-
-    async fn back(&self, step: UndoStep, state: &RunState) -> Result<Finding, StepError> {
-        self.undo(step, state).await
-    }
+    let ended = Box::pin(drive(ports, run, trouble, progress, stop)).await?;
+    Ok(Some(ended))
 }
 
-struct Driver<'a, P: Ports, S> {
-    ctx: &'a Ctx<'a, P>,
-    steps: &'a S,
-    deadline: Option<Deadline>,
-    state: RunState,
-    journal: Vec<Entry>,
-    /// Set once the journal could not be written: from then on the way back is taken from memory.
-    trouble: Option<StoreError>,
+/// Carries out what a person decided about a held run. The caller holds the instance's lock, and has shown the person
+/// what will be done and what is lost. Refused where the run is not held, or where data would be lost that nobody agreed
+/// to lose.
+pub async fn order<P: Ports>(
+    ports: &P,
+    mut run: StoredRun,
+    event: Event,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, DriveError> {
+    let mut state = fold(&run)?;
+    state.apply(&event).map_err(|source| DriveError::Illegal {
+        run: run.plan.run.clone(),
+        source,
+    })?;
+    let at = ports.clock().now();
+    let entry = ports
+        .journal()
+        .reopen(&run.plan.run, at, &event)
+        .map_err(|source| DriveError::Journal {
+            run: run.plan.run.clone(),
+            source,
+        })?;
+    run.journal.push(entry);
+    Box::pin(drive(ports, run, None, progress, stop)).await
 }
 
-impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
-    fn new(ctx: &'a Ctx<'a, P>, steps: &'a S, state: RunState, journal: Vec<Entry>) -> Self {
-        Self {
-            ctx,
-            steps,
-            deadline: Deadline::of(ctx.plan, ctx.began),
-            state,
-            journal,
-            trouble: None,
+/// Appends an event; gives what the store said if only memory has it now.
+fn append<P: Ports>(ports: &P, run: &mut StoredRun, event: Event) -> Option<StoreError> {
+    let at = ports.clock().now();
+    match ports.journal().append(&run.plan.run, at, &event) {
+        Ok(entry) => {
+            run.journal.push(entry);
+            None
+        }
+        Err(err) => {
+            push(ports, run, event);
+            Some(err)
         }
     }
+}
 
-    async fn carry_on(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {
-        loop {
-            self.keep_deadline()?;
-            match self.state.next() {
-                Next::Step(step) => {
-                    let open = matches!(step, Step::Preflight | Step::Pull | Step::Fence);
-                    if open && stop.is_asked() {
-                        self.record(Event::Resumed {
-                            because: "a stop was asked for".to_owned(),
-                        })?;
-                        continue;
-                    }
-                    if self.state.is_committed() {
-                        self.engine_answers().await?;
-                    }
-                    self.step(step).await?;
-                }
-                Next::Commit => self.commit()?,
-                Next::BeginRollback { because } => self.record(Event::RollbackBegun { because })?,
-                Next::Undo { step, attempt } => {
-                    if attempt > 1 && step == UndoStep::RemoveNew {
-                        // What made the last way back fail may need a moment to pass.
-                        self.ctx.ports.clock().pause(BETWEEN_ROLLBACKS).await;
-                    }
-                    self.engine_answers().await?;
-                    self.undo(step, attempt).await?;
-                }
-                Next::Finish { outcome, because } => return self.finish(outcome, because),
-                Next::Over => return Ok(self.over()),
+fn push<P: Ports>(ports: &P, run: &mut StoredRun, event: Event) {
+    let last = run.journal.last();
+    let seq = last.map_or(1, |entry| entry.seq.saturating_add(1));
+    let at = ports.clock().now();
+    run.journal.push(Entry { seq, at, event });
+}
+
+fn fold(run: &StoredRun) -> Result<RunState, DriveError> {
+    RunState::fold(&run.journal).map_err(|source| DriveError::Illegal {
+        run: run.plan.run.clone(),
+        source,
+    })
+}
+
+fn load_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material, DriveError> {
+    let text = ports
+        .files()
+        .load_material(&plan.run)
+        .map_err(|source| DriveError::Material {
+            run: plan.run.clone(),
+            source,
+        })?;
+    Ok(Material::parse(&text, plan)?)
+}
+
+/// Looks at the world, and waits for the engine for as long as a closed site is worth it.
+async fn look<P: Ports>(
+    ctx: &Ctx<'_, P>,
+    furthest: Option<Step>,
+    closed: bool,
+) -> Result<Evidence, DriveError> {
+    loop {
+        engine_answers(ctx, closed).await?;
+        match ctx.evidence(furthest).await {
+            Ok(seen) => return Ok(seen),
+            // It went away between the two questions.
+            Err(StepError::Runtime(err)) if err.retry() != Retry::Permanent => {
+                ctx.ports.clock().pause(BETWEEN_QUESTIONS).await;
             }
-        }
-    }
-
-    /// Takes the way back where the next step could outlast the run's deadline. A step that has begun is not cut
-    /// off: half a migration is worse than a late end. Nor is a version that was verified given up: it is open to the
-    /// public within seconds, and going back would keep the site closed for longer.
-    fn keep_deadline(&mut self) -> Result<(), DriveError> {
-        let turns = self.state.may_turn_back() && self.state.next() != Next::Commit;
-        let Some(deadline) = self.deadline.filter(|_| turns) else {
-            return Ok(());
-        };
-        match deadline.is_due(self.ctx.ports.clock().reading()) {
-            Some(because) => {
-                self.ctx.note(because.as_str());
-                self.record(Event::RollbackBegun { because })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Waits for the engine, so that its absence uses up no attempt.
-    async fn engine_answers(&self) -> Result<(), DriveError> {
-        let (runtime, clock) = (self.ctx.ports.runtime(), self.ctx.ports.clock());
-        let closed = self.state.may_be_fenced();
-        let patience = if closed {
-            CLOSED_PATIENCE
-        } else {
-            OPEN_PATIENCE
-        };
-        let start = clock.monotonic();
-        let mut told = false;
-        loop {
-            let Err(source) = runtime.info().await else {
-                return Ok(());
-            };
-            if clock.monotonic().saturating_sub(start) >= patience {
-                return Err(DriveError::EngineGone {
-                    run: self.ctx.plan.run.clone(),
-                    closed,
+            Err(source) => {
+                return Err(DriveError::Unseen {
+                    run: ctx.plan.run.clone(),
                     source,
                 });
             }
-            if !told {
-                self.ctx
-                    .note(format!("waiting for the engine: {}", chain(&source)));
-                told = true;
-            }
-            clock.pause(BETWEEN_QUESTIONS).await;
         }
     }
+}
 
-    async fn step(&mut self, step: Step) -> Result<(), DriveError> {
-        self.record(Event::Intent { step })?;
-        if self.state.next() != Next::Step(step) {
-            // The intent could not be made durable, so the effect must not happen.
+async fn drive<P: Ports>(
+    ports: &P,
+    run: StoredRun,
+    trouble: Option<StoreError>,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Ended, DriveError> {
+    let state = fold(&run)?;
+    let StoredRun { plan, journal } = run;
+    let material = load_material(ports, &plan)?;
+    let ctx = Ctx {
+        ports,
+        plan: &plan,
+        material: &material,
+        progress,
+        began: ports.clock().reading(),
+    };
+    let was_interrupted = matches!(
+        journal.last().map(|entry| &entry.event),
+        Some(Event::Resumed { .. })
+    );
+    let mut driver = Driver::new(&ctx, &ctx, state, journal);
+    driver.trouble = trouble;
+    if was_interrupted {
+        driver.learn().await?;
+    }
+    driver.carry_on(stop).await
+}
+
+/// Waits for the engine, so that its absence uses up no attempt.
+async fn engine_answers<P: Ports>(ctx: &Ctx<'_, P>, closed: bool) -> Result<(), DriveError> {
+    let (runtime, clock) = (ctx.ports.runtime(), ctx.ports.clock());
+    let patience = if closed {
+        CLOSED_PATIENCE
+    } else {
+        OPEN_PATIENCE
+    };
+    let start = clock.monotonic();
+    let mut told = false;
+    loop {
+        let Err(source) = runtime.info().await else {
             return Ok(());
-        }
-        let start = self.began(step.name(), false);
-        let result = self.steps.forward(step, &self.state).await;
-        let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
-        let event = match result {
-            Ok(finding) => Event::Done {
-                step,
-                elapsed_ms,
-                finding,
-            },
-            Err(err) => {
-                let blame = steps::blame(&err);
-                Event::Failed {
-                    step,
-                    elapsed_ms,
-                    error: self.ctx.material.masked(chain(&err)),
-                    blame,
-                }
-            }
         };
-        self.record(event)
-    }
-
-    async fn undo(&mut self, step: UndoStep, attempt: u32) -> Result<(), DriveError> {
-        self.record(Event::UndoIntent { step, attempt })?;
-        let start = self.began(step.name(), true);
-        let result = self.steps.back(step, &self.state).await;
-        let elapsed_ms = self.ended(step.name(), start, result.as_ref().err());
-        self.record(match result {
-            Ok(finding) => Event::UndoDone {
-                step,
-                elapsed_ms,
-                finding,
-            },
-            Err(err) => Event::UndoFailed {
-                step,
-                elapsed_ms,
-                error: self.ctx.material.masked(chain(&err)),
-            },
-        })
-    }
-
-    fn began(&self, step: &'static str, back: bool) -> Duration {
-        (self.ctx.progress)(Progress::Began { step, back });
-        self.ctx.ports.clock().monotonic()
-    }
-
-    fn ended(&self, step: &'static str, start: Duration, error: Option<&StepError>) -> u64 {
-        let elapsed = self.ctx.ports.clock().monotonic().saturating_sub(start);
-        let error = error.map(|err| self.ctx.material.masked(chain(err)));
-        (self.ctx.progress)(Progress::Ended {
-            step,
-            elapsed,
-            error,
-        });
-        millis(elapsed)
-    }
-
-    /// The point of no return. When the record may or may not be on disk, what can be read back decides;
-    /// when nothing can be read, the way back is taken.
-    fn commit(&mut self) -> Result<(), DriveError> {
-        let run = &self.ctx.plan.run;
-        let at = self.ctx.ports.clock().now();
-        match self.ctx.ports.journal().append(run, at, &Event::Committed) {
-            Ok(entry) => self.take(entry),
-            Err(err) => match self.ctx.ports.journal().run(run) {
-                Ok(stored) if stored.journal.len() > self.journal.len() => {
-                    let last = stored.journal.into_iter().next_back();
-                    last.map_or(Ok(()), |entry| self.take(entry))
-                }
-                _ => self.without_journal(err),
-            },
-        }
-    }
-
-    /// Makes an event durable, then lets the state know it.
-    fn record(&mut self, event: Event) -> Result<(), DriveError> {
-        let at = self.ctx.ports.clock().now();
-        if self.trouble.is_some() {
-            return self.take_from_memory(event);
-        }
-        match self
-            .ctx
-            .ports
-            .journal()
-            .append(&self.ctx.plan.run, at, &event)
-        {
-            Ok(entry) => self.take(entry),
-            Err(err) => {
-                // A result that happened is true, whether it could be written or not.
-                if matches!(event, Event::Done { .. } | Event::Failed { .. })
-                    || self.state.is_committed()
-                    || matches!(
-                        event,
-                        Event::RollbackBegun { .. } | Event::UndoIntent { .. }
-                    )
-                    || matches!(event, Event::UndoDone { .. } | Event::UndoFailed { .. })
-                {
-                    self.take_from_memory(event)?;
-                }
-                self.without_journal(err)
-            }
-        }
-    }
-
-    /// Goes on without the journal: back, before the commit; forward, after it.
-    fn without_journal(&mut self, err: StoreError) -> Result<(), DriveError> {
-        self.ctx
-            .note(format!("the journal cannot be written: {}", chain(&err)));
-        self.trouble = Some(err);
-        if self.state.is_committed() {
-            return Ok(());
-        }
-        self.take_from_memory(Event::Resumed {
-            because: "the journal cannot be written".to_owned(),
-        })
-    }
-
-    fn take(&mut self, entry: Entry) -> Result<(), DriveError> {
-        self.state
-            .apply(&entry.event)
-            .map_err(|source| DriveError::Illegal {
-                run: self.ctx.plan.run.clone(),
+        if clock.monotonic().saturating_sub(start) >= patience {
+            return Err(DriveError::EngineGone {
+                run: ctx.plan.run.clone(),
+                closed,
                 source,
-            })?;
-        self.journal.push(entry);
-        Ok(())
-    }
-
-    fn take_from_memory(&mut self, event: Event) -> Result<(), DriveError> {
-        let at = self.ctx.ports.clock().now();
-        let seq = self
-            .journal
-            .last()
-            .map_or(1, |entry| entry.seq.saturating_add(1));
-        self.take(Entry { seq, at, event })
-    }
-
-    fn finish(mut self, outcome: Outcome, because: String) -> Result<Ended, DriveError> {
-        let ports = self.ctx.ports;
-        let event = Event::Finished {
-            outcome,
-            because: because.clone(),
-        };
-        self.take_from_memory(event.clone())?;
-        let mails = ports.reporter().mails(self.ctx.plan, &self.journal);
-        let at = self
-            .journal
-            .last()
-            .map_or_else(|| ports.clock().now(), |entry| entry.at);
-        let caught_up = self.catch_up();
-        let quarantine = self.state.quarantine_reason();
-        let written = caught_up.and_then(|()| {
-            ports
-                .journal()
-                .finish(&self.ctx.plan.run, at, &event, &mails, quarantine)
-        });
-        let trouble = written.err().map(|err| chain(&err));
-        Ok(Ended {
-            outcome,
-            because,
-            trouble,
-            run: StoredRun {
-                plan: self.ctx.plan.clone(),
-                journal: self.journal,
-            },
-        })
-    }
-
-    /// Writes the entries that only memory has, now that the journal may be writable again: a run that is
-    /// over must not be taken for one that was interrupted.
-    fn catch_up(&mut self) -> Result<(), StoreError> {
-        let Some(err) = self.trouble.take() else {
-            return Ok(());
-        };
-        let (run, journal) = (&self.ctx.plan.run, self.ctx.ports.journal());
-        let stored = journal.run(run)?.journal;
-        // The last entry is the end, which is written with the mails.
-        let memory = self.journal.split_last().map_or(&[][..], |(_, rest)| rest);
-        let Some((known, missing)) = memory.split_at_checked(stored.len()) else {
-            return Err(err);
-        };
-        if known.iter().zip(&stored).any(|(a, b)| a.event != b.event) {
-            return Err(err);
-        }
-        for entry in missing {
-            journal.append(run, entry.at, &entry.event)?;
-        }
-        Ok(())
-    }
-
-    fn over(self) -> Ended {
-        let (outcome, because) = self
-            .state
-            .outcome()
-            .map_or((Outcome::Held, String::new()), |(outcome, why)| {
-                (outcome, why.to_owned())
             });
-        Ended {
-            outcome,
-            because,
-            trouble: None,
-            run: StoredRun {
-                plan: self.ctx.plan.clone(),
-                journal: self.journal,
-            },
         }
+        if !told {
+            ctx.note(format!("waiting for the engine: {}", chain(&source)));
+            told = true;
+        }
+        clock.pause(BETWEEN_QUESTIONS).await;
     }
 }
 

@@ -21,7 +21,9 @@ pub mod drive;
 pub mod material;
 pub mod planner;
 pub mod probes;
+pub mod recovery;
 mod steps;
+mod strangers;
 mod undo;
 
 use material::Material;

@@ -4,16 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::domain::event::{Finding, UndoStep};
-use crate::domain::plan::{DatabaseRef, Role};
+use crate::domain::plan::{DatabaseRef, PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::{DataError, Database, Redis};
 use crate::ports::files::RunFiles;
-use crate::ports::runtime::{ContainerRuntime, RUN_LABEL};
+use crate::ports::runtime::{Container, ContainerRuntime, RUN_LABEL, Replacement};
 
 use super::probes::{BETWEEN_TRIES, Target, web};
+use super::steps::role;
 use super::steps::snapshot::{count, same_rows};
+use super::strangers::is_old;
 use super::{Ctx, Ports, StepError};
 
 /// How long a restore waits for PostgreSQL and Redis to answer: crash recovery of a big database takes minutes.
@@ -27,7 +29,7 @@ impl<P: Ports> Ctx<'_, P> {
         state: &RunState,
     ) -> Result<Finding, StepError> {
         match step {
-            UndoStep::RemoveNew => self.remove_new().await,
+            UndoStep::RemoveNew => self.remove_new(state).await,
             UndoStep::RestoreData => self.restore_data(state).await,
             UndoStep::RestoreFiles => self.restore_files(),
             UndoStep::StartOld => self.start_old().await,
@@ -36,25 +38,28 @@ impl<P: Ports> Ctx<'_, P> {
         }
     }
 
-    async fn remove_new(&self) -> Result<Finding, StepError> {
+    async fn remove_new(&self, state: &RunState) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
-            // The old containers carry the label of the run that made them, never of this one.
-            if self
-                .plan
-                .services
-                .iter()
-                .all(|service| service.id != container.id)
-            {
-                runtime.ensure_removed(&container.id).await?;
+            // An old container that was made anew carries this run's label; it is stopped below.
+            if is_old(&container) {
+                continue;
             }
+            if state.is_committed() && container.state.running {
+                // It serves people: let it end what it does.
+                runtime
+                    .ensure_stopped(&container.id, self.stop_grace())
+                    .await?;
+            }
+            runtime.ensure_removed(&container.id).await?;
         }
         // Nobody may write while the data goes back, whatever somebody started meanwhile.
         for service in &self.plan.services {
-            runtime
-                .ensure_stopped(&service.id, self.stop_grace())
-                .await?;
+            if let Some(old) = self.old_container(service).await? {
+                runtime.ensure_stopped(&old.id, self.stop_grace()).await?;
+            }
         }
+        self.put_strangers_aside().await?;
         Ok(Finding::Nothing)
     }
 
@@ -84,7 +89,9 @@ impl<P: Ports> Ctx<'_, P> {
         {
             return Ok(finding);
         }
-        self.nobody_opened_the_old_version(state).await?;
+        if !state.accepts_loss() {
+            self.nobody_opened_the_old_version(state).await?;
+        }
         // The damaged database stands aside only after the switch by name has begun.
         if !database.exists(&plan.database, &password, &damaged).await? {
             let rows = database
@@ -158,11 +165,20 @@ impl<P: Ports> Ctx<'_, P> {
     /// Whoever started an old container behind the fence may have let people write after the snapshot; only
     /// a person can decide whether that may be lost.
     async fn nobody_opened_the_old_version(&self, state: &RunState) -> Result<(), StepError> {
-        match self.old_container_started_since(state).await? {
+        let started = match self.old_container_started_since(state).await? {
+            Some(name) => Some(name),
+            None => {
+                let strangers = self.strangers().await?;
+                let served = strangers.into_iter().find(|found| found.state.started());
+                served.map(|found| found.name)
+            }
+        };
+        match started {
             None => Ok(()),
             Some(name) => Err(StepError::Host(format!(
                 "container `{name}` of the old version was started by somebody after the snapshot: what was \
-                 written since would be lost by a restore, so a person has to decide"
+                 written since would be lost by a restore, so a person has to decide: \
+                 `mastopatch rollback --accept-loss`, or `mastopatch release`"
             ))),
         }
     }
@@ -199,26 +215,66 @@ impl<P: Ports> Ctx<'_, P> {
 
     async fn start_old(&self) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
+        self.put_strangers_aside().await?;
         for service in &self.plan.services {
-            runtime.ensure_name(&service.id, &service.container).await?;
+            let id = self.ensure_old(service).await?;
+            runtime.ensure_name(&id, &service.container).await?;
             runtime
-                .ensure_restart_policy(&service.id, &self.restart_policy(service)?)
+                .ensure_restart_policy(&id, &self.restart_policy(service)?)
                 .await?;
         }
         for role in [Role::Streaming, Role::Web, Role::Sidekiq] {
             for service in self.plan.services_of(role) {
-                runtime.ensure_running(&service.id).await?;
+                runtime
+                    .ensure_running(&self.ensure_old(service).await?)
+                    .await?;
             }
         }
         Ok(Finding::Nothing)
+    }
+
+    /// The old container of a service, or the one that this run made in its place.
+    async fn old_container(
+        &self,
+        service: &PlannedService,
+    ) -> Result<Option<Container>, StepError> {
+        let runtime = self.ports.runtime();
+        if let Some(found) = runtime.container(&service.id).await? {
+            return Ok(Some(found));
+        }
+        let named = runtime.container(&service.container).await?;
+        Ok(named
+            .filter(|found| found.labels.get(RUN_LABEL) == Some(&self.plan.run) && is_old(found)))
+    }
+
+    /// Makes sure the old container of a service is there. Where somebody removed it, it is made anew from what was
+    /// recorded of it: what it kept outside of volumes is gone, and Mastodon keeps nothing there.
+    async fn ensure_old(&self, service: &PlannedService) -> Result<String, StepError> {
+        if let Some(found) = self.old_container(service).await? {
+            return Ok(found.id);
+        }
+        self.note(format!(
+            "`{}` of the old version is gone and is made anew",
+            service.container
+        ));
+        let (old, image) = self.recorded(service)?;
+        let wanted = Replacement {
+            image: old.image.clone(),
+            labels: self.labels(role::OLD),
+            one_off: None,
+        };
+        let runtime = self.ports.runtime();
+        let spec = runtime.replacement(old, image, image, &wanted)?;
+        Ok(runtime.ensure_created(&service.container, &spec).await?)
     }
 
     /// The old version has to answer as before, also on its published port.
     async fn verify_old(&self) -> Result<Finding, StepError> {
         let mut probes = Vec::new();
         for service in &self.plan.services {
+            let id = self.ensure_old(service).await?;
             let lines = self
-                .until_well(&service.id, service, &self.plan.from, false)
+                .until_well(&id, service, &self.plan.from, false)
                 .await?;
             probes.extend(lines);
         }
@@ -254,6 +310,7 @@ impl<P: Ports> Ctx<'_, P> {
 
     async fn clean_up(&self, state: &RunState) -> Result<Finding, StepError> {
         self.remove_helpers().await?;
+        self.remove_strangers().await?;
         if state.data_may_have_changed() {
             let password = self.material.database_password();
             for name in [self.plan.damaged_database(), self.plan.restored_database()] {

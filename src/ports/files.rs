@@ -86,6 +86,16 @@ pub enum FilesError {
     },
 }
 
+impl FilesError {
+    /// A value that cannot be written down.
+    pub(crate) fn json(err: serde_json::Error) -> Self {
+        Self::Damaged {
+            path: PathBuf::new(),
+            reason: err.to_string(),
+        }
+    }
+}
+
 /// Result of a call about files.
 pub type FilesResult<T> = Result<T, FilesError>;
 
@@ -96,6 +106,16 @@ pub trait RunFiles: Send + Sync {
 
     /// Reads the run's material.
     fn load_material(&self, run: &str) -> FilesResult<String>;
+
+    /// Writes the run's plan beside its material, mode 0600, durable when this returns. The file is there for as long as
+    /// the run is open or held, so that a lost state file can be rebuilt.
+    fn save_plan(&self, run: &str, text: &str) -> FilesResult<()>;
+
+    /// Run id and text of every plan file, sorted by run.
+    fn open_plans(&self) -> FilesResult<Vec<(String, String)>>;
+
+    /// Makes sure the run's plan file is gone, durably.
+    fn close_plan(&self, run: &str) -> FilesResult<()>;
 
     /// Makes a fresh folder for the run's snapshot, mode 0700; what an earlier attempt left is removed.
     fn begin_snapshot(&self, run: &str) -> FilesResult<PathBuf>;

@@ -68,6 +68,16 @@ pub struct ContainerState {
     pub restarts: i64,
 }
 
+impl ContainerState {
+    /// Whether it ran at any time.
+    pub fn started(&self) -> bool {
+        !self.started_at.is_empty() && self.started_at != NEVER_STARTED
+    }
+}
+
+/// How Docker writes that a container was never started.
+const NEVER_STARTED: &str = "0001-01-01T00:00:00Z";
+
 /// One container's place in one network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {

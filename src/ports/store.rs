@@ -163,6 +163,10 @@ pub trait Journal: Send + Sync {
     /// or may not be on disk. Does not check that the event is legal here; `RunState::apply` does.
     fn append(&self, run: &str, at: Timestamp, event: &Event) -> Result<Entry, StoreError>;
 
+    /// Opens a held run again with the order of a person, in one transaction; refused for every other run, and while
+    /// another run of the instance is open.
+    fn reopen(&self, run: &str, at: Timestamp, event: &Event) -> Result<Entry, StoreError>;
+
     /// Ends a run in one transaction: its last event, the mails that report it, and, when the target is
     /// to blame, its quarantine.
     fn finish(

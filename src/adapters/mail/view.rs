@@ -77,6 +77,7 @@ fn tone(report: &Report) -> (&'static str, &'static str) {
         Some(Outcome::RolledBack) => ("rolled back", "#9a5b00"),
         Some(Outcome::Aborted) => ("aborted", "#9a5b00"),
         Some(Outcome::Held) => ("held", "#b3261e"),
+        Some(Outcome::Released) => ("taken over", "#9a5b00"),
     }
 }
 

@@ -52,6 +52,19 @@ impl Journal for Store {
         self.write(|tx| push(tx, run, at, event))
     }
 
+    fn reopen(&self, run: &str, at: Timestamp, event: &Event) -> Result<Entry, StoreError> {
+        self.write(|tx| {
+            if !matches!(event, Event::Ordered { .. }) {
+                return Err(Fault::Refused("only an order opens a run again".to_owned()));
+            }
+            let held = "UPDATE runs SET finished_at = NULL, outcome = NULL WHERE id = ?1 AND outcome = 'held'";
+            if tx.execute(held, [run])? != 1 {
+                return Err(Fault::Refused(format!("run {run} is not held")));
+            }
+            push(tx, run, at, event)
+        })
+    }
+
     fn finish(
         &self,
         run: &str,
@@ -296,5 +309,6 @@ fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::RolledBack => "rolled_back",
         Outcome::Aborted => "aborted",
         Outcome::Held => "held",
+        Outcome::Released => "released",
     }
 }

@@ -5,13 +5,13 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::Fault;
 
 /// Format this program writes.
-pub(super) const FORMAT: i64 = 3;
+pub(super) const FORMAT: i64 = 4;
 /// SQLite's `application_id` of our files: "mpch".
 const APPLICATION: i64 = 0x6d70_6368;
 
 /// Brings a file from the format of its place in the list (0: empty) to the next one.
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
-const MIGRATIONS: [Migration; 3] = [make_format_1, make_format_2, make_format_3];
+const MIGRATIONS: [Migration; 4] = [make_format_1, make_format_2, make_format_3, make_format_4];
 
 /// Refuses, without having written anything, files that are not ours or of a newer format.
 pub(super) fn refuse_foreign(connection: &Connection) -> Result<(), Fault> {
@@ -63,6 +63,11 @@ fn make_format_1(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// Orders of people, the memory of what was published, and how each question to the outside went.
 fn make_format_2(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(include_str!("format_2.sql"))
+}
+
+/// Orders on held runs.
+fn make_format_4(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(include_str!("format_4.sql"))
 }
 
 /// Windows that people open.

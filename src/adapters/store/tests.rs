@@ -7,7 +7,7 @@ use std::sync::{Arc, Barrier};
 use tempfile::TempDir;
 
 use super::*;
-use crate::domain::event::{Event, Outcome, Step, UndoStep};
+use crate::domain::event::{Event, Order, Outcome, Step, UndoStep};
 use crate::domain::plan::Plan;
 use crate::domain::report::samples::{self, plan};
 use crate::ports::mailer::Outbox as _;
@@ -215,6 +215,49 @@ fn a_run_ends_once_and_nothing_follows_its_end() {
 }
 
 #[test]
+fn a_held_run_and_no_other_is_opened_again_by_an_order() {
+    let (_folder, _path, store) = new();
+    let order = Event::Ordered {
+        order: Order::Resume,
+        by: "alice".to_owned(),
+        accept_loss: false,
+    };
+    for (number, outcome) in [
+        Outcome::Committed,
+        Outcome::RolledBack,
+        Outcome::Aborted,
+        Outcome::Released,
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let plan = numbered(u32::try_from(number).unwrap());
+        store.begin(&plan, at(0)).unwrap();
+        let err = store.reopen(&plan.run, at(1), &order).unwrap_err();
+        assert!(source_of(&err).contains("is not held"), "{err:?}");
+        store
+            .finish(&plan.run, at(1), &finished(outcome), &[], None)
+            .unwrap();
+        assert!(store.reopen(&plan.run, at(2), &order).is_err());
+    }
+    let plan = numbered(9);
+    store.begin(&plan, at(0)).unwrap();
+    let held = finished(Outcome::Held);
+    store
+        .finish(&plan.run, at(1), &held, &[mail_to("a@b.example")], None)
+        .unwrap();
+    assert!(store.unfinished(&plan.instance).unwrap().is_none());
+    assert!(store.reopen(&plan.run, at(2), &Event::Committed).is_err());
+    store.reopen(&plan.run, at(2), &order).unwrap();
+    let open = store.unfinished(&plan.instance).unwrap().unwrap();
+    assert_eq!(open.journal.last().unwrap().event, order);
+    let end = finished(Outcome::Released);
+    store.finish(&plan.run, at(3), &end, &[], None).unwrap();
+    assert!(store.reopen(&plan.run, at(4), &order).is_err());
+    store.verify_chain(&plan.run).unwrap();
+}
+
+#[test]
 fn the_file_itself_refuses_to_forget() {
     let (_folder, path, store) = new();
     store.begin(&plan(), at(0)).unwrap();
@@ -310,14 +353,14 @@ fn another_programs_database_is_left_alone() {
 fn a_newer_format_is_refused_and_left_alone() {
     let (_folder, path, store) = new();
     drop(store);
-    raw(&path).pragma_update(None, "user_version", 4).unwrap();
+    raw(&path).pragma_update(None, "user_version", 5).unwrap();
     let err = Store::open(&path).unwrap_err();
     assert!(
         matches!(
             err,
             StoreError::Newer {
-                found: 4,
-                known: 3,
+                found: 5,
+                known: 4,
                 ..
             }
         ),
@@ -326,7 +369,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     let version: i64 = raw(&path)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 4);
+    assert_eq!(version, 5);
 }
 
 #[test]

@@ -114,6 +114,7 @@ async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result<Exit, Fail
         Outcome::RolledBack => Exit::RolledBack,
         Outcome::Aborted => Exit::Refused,
         Outcome::Held => Exit::Held,
+        Outcome::Released => Exit::Done,
     })
 }
 

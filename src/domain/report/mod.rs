@@ -63,6 +63,8 @@ pub struct Report {
     pub rows_proved: Option<u64>,
     /// Rows that came back from the copy.
     pub rows_restored: Option<u64>,
+    /// The person who agreed that what was written since the snapshot may be lost.
+    pub loss_accepted_by: Option<String>,
     /// Advisories that the new version closes.
     pub advisories: Vec<String>,
     /// The worst of their severities.
@@ -135,6 +137,7 @@ impl Report {
             snapshot: None,
             rows_proved: None,
             rows_restored: None,
+            loss_accepted_by: None,
             advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
             severity: plan.why.severity,
             exposure_s: None,
@@ -169,8 +172,17 @@ impl Report {
                 self.reason = Some(words::cut(&clean(because), LONGEST_REASON));
                 self.finished_at = Some(entry.at);
             }
+            Event::Rebuilt(rebuilt) if rebuilt.committed => self.committed_at = Some(entry.at),
+            Event::Ordered {
+                by, accept_loss, ..
+            } => {
+                if *accept_loss {
+                    self.loss_accepted_by = Some(clean(by));
+                }
+            }
             Event::Done { finding, .. } | Event::UndoDone { finding, .. } => self.found(finding),
             Event::Resumed { .. }
+            | Event::Rebuilt(_)
             | Event::Intent { .. }
             | Event::Failed { .. }
             | Event::RollbackBegun { .. }

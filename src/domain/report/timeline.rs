@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::words::{clean, cut, human_bytes, human_count, human_ms};
-use crate::domain::event::{Entry, Event, Finding, Step, UndoStep};
+use crate::domain::event::{Entry, Event, Finding, Order, Step, UndoStep};
 
 /// Longest detail of a row; the journal has all of it.
 const LONGEST_DETAIL: usize = 1_000;
@@ -138,6 +138,18 @@ impl Timeline {
                 self.closed_for(*elapsed_ms);
             }
             Event::Resumed { because } => self.resumed(because, span(before, entry.at)),
+            Event::Rebuilt(rebuilt) => {
+                if rebuilt.reached >= Step::Fence {
+                    self.close();
+                    self.estimated = true;
+                }
+            }
+            Event::Ordered { order, .. } => {
+                if *order == Order::Rollback && self.site == SiteState::Open {
+                    // The way back closes it first.
+                    self.site = SiteState::Unknown;
+                }
+            }
             Event::Planned { .. }
             | Event::Committed
             | Event::RollbackBegun { .. }

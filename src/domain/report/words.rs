@@ -62,6 +62,7 @@ impl Report {
             }
             Some(Outcome::Aborted) => format!("update {from} -> {to} aborted, {from} still runs"),
             Some(Outcome::Held) => format!("ACTION NEEDED, update {from} -> {to} is held"),
+            Some(Outcome::Released) => format!("update {from} -> {to} was taken over by a person"),
         };
         clean(&format!("{instance}: {what}, {}", self.downtime_words()))
     }
@@ -130,6 +131,9 @@ impl Report {
             (Some(Outcome::Held), false) => format!(
                 "{instance} is NOT patched: the update to Mastodon {to} failed, and the way back to {from} failed too."
             ),
+            (Some(Outcome::Released), _) => format!(
+                "{instance} was left as it stood when the update to Mastodon {to} was held; a person has taken it over."
+            ),
         }
     }
 
@@ -151,6 +155,12 @@ impl Report {
         if self.outcome.is_none() {
             return "Nothing is lost so far.".to_owned();
         }
+        if let (Some(by), Some(_)) = (&self.loss_accepted_by, self.rows_restored) {
+            return format!("What was written after the snapshot is lost; {by} agreed to that.");
+        }
+        if self.outcome == Some(Outcome::Released) {
+            return "Nothing was removed.".to_owned();
+        }
         "Nothing was lost.".to_owned()
     }
 
@@ -159,7 +169,8 @@ impl Report {
         let nothing = "You need not do anything";
         match self.outcome {
             Some(_) if self.is_urgent() => format!(
-                "You must act: ask your administrator to log in to the server now and to run `mastopatch show {}`.",
+                "You must act: ask your administrator to log in to the server now and to run `mastopatch show {}`; then \
+                 `mastopatch resume`, `rollback` or `release`, each of which first says what it will do.",
                 self.short_id()
             ),
             Some(Outcome::RolledBack | Outcome::Aborted) if self.quarantined => format!(
@@ -168,7 +179,9 @@ impl Report {
             Some(Outcome::RolledBack | Outcome::Aborted) => format!(
                 "{nothing} at once; your administrator should look at the cause before the next attempt."
             ),
-            None | Some(Outcome::Committed | Outcome::Held) => format!("{nothing}."),
+            None | Some(Outcome::Committed | Outcome::Held | Outcome::Released) => {
+                format!("{nothing}.")
+            }
         }
     }
 

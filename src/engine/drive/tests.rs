@@ -10,10 +10,13 @@ mod fake;
 use fake::{Fakes, journal_of, run};
 use jiff::SignedDuration;
 
+use super::driver::*;
 use super::*;
-use crate::domain::event::Blame;
+use crate::domain::event::{Blame, Finding, UndoStep};
 use crate::domain::plan::OnDeadline;
 use crate::domain::report::samples::{START, plan};
+use crate::engine::StepError;
+use crate::ports::reporter::Reporter;
 
 /// A run that begins at [`START`] in a window of two hours, and whose way back needs half an hour.
 fn in_a_window() -> Plan {

@@ -34,6 +34,16 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(Finding::Nothing)
     }
 
+    /// Containers, files and images are still the planned ones.
+    pub(super) async fn still_as_planned(&self) -> Result<(), StepError> {
+        self.containers_as_planned().await?;
+        self.files_as_planned()?;
+        for image in &self.plan.images {
+            self.new_image(image.kind).await?;
+        }
+        Ok(())
+    }
+
     async fn containers_as_planned(&self) -> Result<(), StepError> {
         for service in &self.plan.services {
             let container = self.ports.runtime().container(&service.container).await?;
@@ -56,14 +66,7 @@ impl<P: Ports> Ctx<'_, P> {
     /// What runs must be what the owner's files say now, or an update would bring in edits that nobody
     /// has tried.
     async fn no_unapplied_edits(&self) -> Result<(), StepError> {
-        for edit in &self.material.edits {
-            if self.ports.compose().state(edit)? != FileState::Before {
-                return Err(StepError::Host(format!(
-                    "{} was changed after the plan was made; plan again",
-                    edit.path.display()
-                )));
-            }
-        }
+        self.files_as_planned()?;
         let services = self.service_names();
         let hashes = self
             .ports
@@ -80,6 +83,18 @@ impl<P: Ports> Ctx<'_, P> {
                     "service `{}` does not run as the Compose file says: somebody edited the file or \
                      its environment and has not applied it; run `up -d` for it, or take the edit back",
                     service.service
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    fn files_as_planned(&self) -> Result<(), StepError> {
+        for edit in &self.material.edits {
+            if self.ports.compose().state(edit)? != FileState::Before {
+                return Err(StepError::Host(format!(
+                    "{} was changed after the plan was made; plan again",
+                    edit.path.display()
                 )));
             }
         }

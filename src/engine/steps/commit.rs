@@ -11,6 +11,7 @@ use crate::domain::event::Finding;
 use crate::domain::plan::{PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
+use crate::engine::strangers::is_old;
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
@@ -24,6 +25,7 @@ impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn open(&self, state: &RunState) -> Result<Finding, StepError> {
         let start = self.ports.clock().monotonic();
         let runtime = self.ports.runtime();
+        self.put_strangers_aside().await?;
         for role in [Role::Web, Role::Streaming] {
             for service in self.plan.services_of(role) {
                 self.let_in(service, state).await?;
@@ -186,8 +188,18 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(notes)
     }
 
-    pub(super) async fn finalise(&self) -> Result<Finding, StepError> {
+    pub(super) async fn finalise(&self, state: &RunState) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
+        self.put_strangers_aside().await?;
+        for service in &self.plan.services {
+            // Somebody removed it, or put another in its place, since the site was opened.
+            if self.new_container(service).await.is_err() {
+                self.let_in(service, state).await?;
+                let id = self.new_container(service).await?.id;
+                let policy = self.restart_policy(service)?;
+                runtime.ensure_restart_policy(&id, &policy).await?;
+            }
+        }
         // The way back by container ends here, so the new version has to be well in public first.
         for service in &self.plan.services {
             let id = self.new_container(service).await?.id;
@@ -198,6 +210,7 @@ impl<P: Ports> Ctx<'_, P> {
             runtime.ensure_removed(&service.id).await?;
         }
         self.remove_helpers().await?;
+        self.remove_strangers().await?;
         self.drop_keep_tags().await?;
         self.tidy_snapshots()?;
         Ok(Finding::Nothing)
@@ -218,7 +231,7 @@ impl<P: Ports> Ctx<'_, P> {
     pub(crate) async fn remove_helpers(&self) -> Result<(), StepError> {
         let runtime = self.ports.runtime();
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
-            if !self.is_new(&container) {
+            if !self.is_new(&container) && !is_old(&container) {
                 runtime.ensure_removed(&container.id).await?;
             }
         }

@@ -31,6 +31,8 @@ impl<P: Ports> Ctx<'_, P> {
                  closed, and it is thought over again"
             )));
         }
+        // What is executed is what was planned, also if somebody came in between (I9).
+        self.still_as_planned().await?;
         let start = clock.monotonic();
         let runtime = self.ports.runtime();
         // A host that reboots from here on must not start the old version behind the run's back.

@@ -16,6 +16,8 @@ mod switch;
 pub(crate) mod role {
     /// A container of the new version that will serve.
     pub(crate) const NEW: &str = "new";
+    /// A container of the old version, made anew because somebody removed the one there was.
+    pub(crate) const OLD: &str = "old";
     /// The one-off that migrates.
     pub(crate) const MIGRATE: &str = "migrate";
     /// The one-off that proves that Sidekiq boots.
@@ -35,7 +37,7 @@ impl<P: Ports> Ctx<'_, P> {
             Step::Switch => self.switch(state).await,
             Step::Verify => self.verify(state).await,
             Step::Open => self.open(state).await,
-            Step::Finalise => self.finalise().await,
+            Step::Finalise => self.finalise(state).await,
         }
     }
 }

@@ -276,6 +276,10 @@ impl Journal for Fakes {
         self.add(at, event)
     }
 
+    fn reopen(&self, _run: &str, at: Timestamp, event: &Event) -> Result<Entry, StoreError> {
+        self.add(at, event)
+    }
+
     fn run(&self, run: &str) -> Result<StoredRun, StoreError> {
         Err(StoreError::NoSuchRun {
             run: run.to_owned(),
@@ -327,9 +331,15 @@ impl ComposeProject for Fakes {
 }
 
 impl RunFiles for Fakes {
+    fn close_plan(&self, _run: &str) -> FilesResult<()> {
+        Ok(())
+    }
+
     never! {
         save_material(run: &str, text: &str) -> FilesResult<()>;
         load_material(run: &str) -> FilesResult<String>;
+        save_plan(run: &str, text: &str) -> FilesResult<()>;
+        open_plans() -> FilesResult<Vec<(String, String)>>;
         begin_snapshot(run: &str) -> FilesResult<PathBuf>;
         copy_into(dir: &Path, files: &[PathBuf]) -> FilesResult<()>;
         seal_snapshot(dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;

@@ -1,0 +1,288 @@
+//! Taking a run up again: what the world shows, against what the journal says.
+//!
+//! The journal alone is never trusted. It may be lost, or older than the world (a state folder that came back from a
+//! backup). [`judge`] is total: whatever is seen, the answer is a run that goes forward, one that goes back, one that is
+//! held, or none.
+
+use std::collections::BTreeMap;
+
+use super::event::{MigrationClass, Rebuilt, Step};
+use super::run::RunState;
+
+/// What is on the host of one run, beside its journal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Evidence {
+    /// A new container was started with a way out: the public may have written to the new version. Only a commit allows
+    /// that.
+    pub opened: bool,
+    /// There are containers that are to serve the new version.
+    pub new_containers: bool,
+    /// An old container is gone, or does not have its own name.
+    pub old_aside: bool,
+    /// An old container does not run, or is not to be started by the engine as its owner wished.
+    pub fenced: bool,
+    /// There is a container that migrates.
+    pub migrating: bool,
+    /// There are other containers of the run, or images that are kept for it.
+    pub leftovers: bool,
+    /// The copy of the data.
+    pub snapshot: SnapshotSeen,
+    /// Whether a migration that only the new version brings is applied; `None` where that cannot be known.
+    pub schema_moved: Option<bool>,
+    /// The migrations' class, where it can be known.
+    pub class: Option<MigrationClass>,
+    /// When each old container was started last, by its id, if that was before the snapshot was taken; else empty.
+    pub started: BTreeMap<String, String>,
+    /// What the new containers say Compose calls their services' edited definition.
+    pub config_hashes: BTreeMap<String, String>,
+}
+
+/// What there is of a run's snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SnapshotSeen {
+    /// None, or only the beginning of one.
+    #[default]
+    None,
+    /// One with a manifest that fits its files.
+    Whole,
+    /// One that is not what was written.
+    Damaged,
+}
+
+/// What the journal has to learn from the world before the run is taken up again; `None` if nothing.
+///
+/// `known` is the folded journal; `None` where it is lost. A lost journal of a run of which nothing is left needs no run.
+pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
+    let furthest = known.and_then(RunState::furthest);
+    let (is_committed, is_going_back) = known.map_or((false, false), |state| {
+        (state.is_committed(), state.is_going_back())
+    });
+    // A way back moves the world towards the old version, and a commit is the last word: both go on as they are.
+    if is_committed || is_going_back {
+        return None;
+    }
+    let reached = reached(seen, furthest);
+    if seen.opened {
+        return Some(rebuilt(
+            seen,
+            Step::Open,
+            None,
+            "the new version was already let in",
+        ));
+    }
+    let held = nothing_to_go_back_with(seen);
+    match (known, reached) {
+        (None, None) => None,
+        (None, Some(reached)) => Some(rebuilt(seen, reached, held, "the journal was lost")),
+        (Some(_), Some(reached)) if furthest.is_none_or(|known| known < reached) => Some(rebuilt(
+            seen,
+            reached,
+            held,
+            "the journal knew less than the world shows",
+        )),
+        (Some(_), _) => None,
+    }
+}
+
+/// The furthest step that may have been begun. A snapshot that the journal does not know may have been followed by
+/// migrations: a schema that looks unmoved is no proof against it.
+fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
+    let is_news = seen.snapshot != SnapshotSeen::None && furthest < Some(Step::Snapshot);
+    let at_home = !seen.fenced && !seen.old_aside && !seen.new_containers;
+    if at_home && seen.schema_moved != Some(true) {
+        // The old version serves as its owner wished: whatever else was done is undone.
+        return (seen.leftovers || seen.migrating).then_some(Step::Pull);
+    }
+    if seen.new_containers || seen.old_aside {
+        Some(Step::Switch)
+    } else if seen.migrating || seen.schema_moved == Some(true) || is_news {
+        Some(Step::Migrate)
+    } else {
+        Some(Step::Fence)
+    }
+}
+
+/// Why the way back cannot be taken by itself, if that is so: the schema moved, and there is no copy from before.
+fn nothing_to_go_back_with(seen: &Evidence) -> Option<String> {
+    (seen.schema_moved == Some(true) && seen.snapshot != SnapshotSeen::Whole).then(|| {
+        "the new version's migrations are applied, and the snapshot from before them is gone or damaged".to_owned()
+    })
+}
+
+fn rebuilt(seen: &Evidence, reached: Step, held: Option<String>, because: &str) -> Rebuilt {
+    Rebuilt {
+        reached,
+        committed: seen.opened,
+        class: seen.class,
+        started: seen.started.clone(),
+        config_hashes: seen.config_hashes.clone(),
+        held,
+        because: format!("{because}; what is on the host counts"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::event::{Event, Outcome, UndoStep};
+    use crate::domain::run::Next;
+
+    fn fenced() -> Evidence {
+        Evidence {
+            fenced: true,
+            leftovers: true,
+            ..Evidence::default()
+        }
+    }
+
+    /// What a run whose journal is lost does first, and how it ends if all goes well.
+    fn end(seen: &Evidence) -> (Option<Next>, Option<Outcome>) {
+        let Some(rebuilt) = judge(None, seen) else {
+            return (None, None);
+        };
+        let mut state = RunState::default();
+        let planned = Event::Planned {
+            plan_hash: String::new(),
+        };
+        state.apply(&planned).unwrap();
+        state.apply(&Event::Rebuilt(rebuilt)).unwrap();
+        let first = state.next();
+        for _bounded in 0..100 {
+            let event = match state.next() {
+                Next::BeginRollback { because } => Event::RollbackBegun { because },
+                Next::Undo { step, attempt } => {
+                    state.apply(&Event::UndoIntent { step, attempt }).unwrap();
+                    Event::UndoDone {
+                        step,
+                        elapsed_ms: 0,
+                        finding: crate::domain::event::Finding::Nothing,
+                    }
+                }
+                Next::Step(step) => {
+                    state.apply(&Event::Intent { step }).unwrap();
+                    Event::Done {
+                        step,
+                        elapsed_ms: 0,
+                        finding: crate::domain::event::Finding::Nothing,
+                    }
+                }
+                Next::Finish { outcome, because } => Event::Finished { outcome, because },
+                Next::Commit => Event::Committed,
+                Next::Over => break,
+            };
+            state.apply(&event).unwrap();
+        }
+        (Some(first), state.outcome().map(|(outcome, _)| outcome))
+    }
+
+    #[test]
+    fn whatever_the_world_shows_of_a_lost_run_it_ends_old_new_held_or_was_none() {
+        let bools = [false, true];
+        let mut n_judged = 0_u32;
+        for bits in 0_u32..64 {
+            let bit = |place: u32| bools[usize::try_from(bits >> place & 1).unwrap()];
+            for snapshot in [
+                SnapshotSeen::None,
+                SnapshotSeen::Whole,
+                SnapshotSeen::Damaged,
+            ] {
+                for schema_moved in [None, Some(false), Some(true)] {
+                    let seen = Evidence {
+                        opened: bit(0),
+                        new_containers: bit(1),
+                        old_aside: bit(2),
+                        fenced: bit(3),
+                        migrating: bit(4),
+                        leftovers: bit(5),
+                        snapshot,
+                        schema_moved,
+                        ..Evidence::default()
+                    };
+                    n_judged += 1;
+                    let (_, outcome) = end(&seen);
+                    let moved = schema_moved == Some(true);
+                    let home = !seen.new_containers && !seen.old_aside && !seen.fenced;
+                    let expected = if seen.opened {
+                        Some(Outcome::Committed)
+                    } else if home && !moved {
+                        (seen.leftovers || seen.migrating).then_some(Outcome::Aborted)
+                    } else if moved && snapshot != SnapshotSeen::Whole {
+                        Some(Outcome::Held)
+                    } else if seen.new_containers
+                        || seen.old_aside
+                        || seen.migrating
+                        || moved
+                        || snapshot != SnapshotSeen::None
+                    {
+                        Some(Outcome::RolledBack)
+                    } else {
+                        Some(Outcome::Aborted)
+                    };
+                    assert_eq!(outcome, expected, "{seen:?}");
+                }
+            }
+        }
+        assert_eq!(n_judged, 64 * 9);
+    }
+
+    #[test]
+    fn a_lost_run_with_a_whole_snapshot_takes_the_data_back_and_one_without_leaves_them() {
+        let with = Evidence {
+            snapshot: SnapshotSeen::Whole,
+            ..fenced()
+        };
+        for (seen, restores) in [(with, true), (fenced(), false)] {
+            let mut state = RunState::default();
+            let planned = Event::Planned {
+                plan_hash: String::new(),
+            };
+            state.apply(&planned).unwrap();
+            let rebuilt = judge(None, &seen).unwrap();
+            state.apply(&Event::Rebuilt(rebuilt)).unwrap();
+            assert_eq!(state.data_may_have_changed(), restores);
+            assert!(matches!(state.next(), Next::BeginRollback { .. }));
+        }
+    }
+
+    #[test]
+    fn a_journal_older_than_the_world_learns_what_was_begun_and_a_newer_one_nothing() {
+        let mut state = RunState::default();
+        for event in [
+            Event::Planned {
+                plan_hash: String::new(),
+            },
+            Event::Intent {
+                step: Step::Preflight,
+            },
+            Event::Resumed {
+                because: "killed".to_owned(),
+            },
+        ] {
+            state.apply(&event).unwrap();
+        }
+        let seen = Evidence {
+            new_containers: true,
+            ..fenced()
+        };
+        let learnt = judge(Some(&state), &seen).unwrap();
+        assert_eq!((learnt.reached, learnt.committed), (Step::Switch, false));
+        state.apply(&Event::Rebuilt(learnt)).unwrap();
+        assert_eq!(judge(Some(&state), &seen), None);
+        assert!(matches!(state.next(), Next::BeginRollback { .. }));
+        state
+            .apply(&Event::RollbackBegun {
+                because: String::new(),
+            })
+            .unwrap();
+        let first = Next::Undo {
+            step: UndoStep::RemoveNew,
+            attempt: 1,
+        };
+        assert_eq!(state.next(), first);
+        let open = Evidence {
+            opened: true,
+            ..seen
+        };
+        assert_eq!(judge(Some(&state), &open), None);
+    }
+}

@@ -1,0 +1,243 @@
+//! What a starting process finds of an earlier one's run, and how it is taken up again.
+//!
+//! Four sources are read: the journal, Docker's objects of the run, the database's own `schema_migrations`, and the
+//! snapshot's manifest. Looking changes nothing.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use super::drive::{self, DriveError, Ended};
+use super::steps::check::CONFIG_HASH;
+use super::steps::role;
+use super::{Ctx, Ports, ProgressSink, StepError, StopFlag};
+use crate::domain::event::{MigrationClass, Outcome, Step};
+use crate::domain::plan::{ImageKind, Plan, PlannedService, Role};
+use crate::domain::recovery::{Evidence, SnapshotSeen};
+use crate::domain::run::{RunState, class_of};
+use crate::ports::compose::{ComposeProject, FileState};
+use crate::ports::database::Database;
+use crate::ports::files::RunFiles;
+use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
+use crate::ports::store::{Journal, StoreError};
+
+/// Takes up whatever run of an instance an earlier process left: one that the journal knows, or one whose journal is
+/// lost and whose plan is still beside its material.
+///
+/// The caller holds the instance's lock. `None` if there is nothing to take up. A journal that cannot be read or written
+/// does not keep the site closed: the run is then carried to its end from memory, and [`Ended::trouble`] says so.
+pub async fn recover<P: Ports>(
+    ports: &P,
+    instance: &str,
+    because: &str,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Option<Ended>, DriveError> {
+    match ports.journal().unfinished(instance) {
+        Ok(Some(run)) => {
+            let ended = drive::resume(ports, run, because, progress, stop).await?;
+            Ok(Some(ended))
+        }
+        Ok(None) => lost(ports, instance, None, progress, stop).await,
+        Err(err) => lost(ports, instance, Some(err), progress, stop).await,
+    }
+}
+
+/// Looks for a run that left its plan, and that the journal does not know.
+async fn lost<P: Ports>(
+    ports: &P,
+    instance: &str,
+    mut unreadable: Option<StoreError>,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Option<Ended>, DriveError> {
+    for (run, text) in ports.files().open_plans().unwrap_or_default() {
+        let Ok(plan) = serde_json::from_str::<Plan>(&text) else {
+            continue;
+        };
+        if plan.instance != instance || plan.run != run {
+            continue;
+        }
+        if unreadable.is_none() {
+            match ports.journal().run(&run) {
+                Ok(stored) => {
+                    // Only a held run still needs its plan.
+                    let state = RunState::fold(&stored.journal).unwrap_or_default();
+                    if state
+                        .outcome()
+                        .is_some_and(|(outcome, _)| outcome != Outcome::Held)
+                    {
+                        forget(ports, &run);
+                    }
+                    continue;
+                }
+                Err(StoreError::NoSuchRun { .. }) => {}
+                Err(err) => unreadable = Some(err),
+            }
+        }
+        let is_readable = unreadable.is_none();
+        if let Some(ended) = drive::rebuild(ports, plan, unreadable.take(), progress, stop).await? {
+            return Ok(Some(ended));
+        }
+        if is_readable {
+            forget(ports, &run);
+        }
+    }
+    match unreadable {
+        None => Ok(None),
+        Some(source) => Err(DriveError::Journal {
+            run: instance.to_owned(),
+            source,
+        }),
+    }
+}
+
+/// A plan file that stays does no harm: it is looked at again.
+fn forget<P: Ports>(ports: &P, run: &str) {
+    drop(ports.files().close_plan(run));
+}
+
+impl<P: Ports> Ctx<'_, P> {
+    /// What the world shows of this run. What takes long is looked at only where it can tell something: `furthest` is
+    /// the furthest step that the journal knows, `None` if the journal is lost.
+    pub(super) async fn evidence(&self, furthest: Option<Step>) -> Result<Evidence, StepError> {
+        let runtime = self.ports.runtime();
+        let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
+        let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
+        let mut seen = Evidence {
+            opened: self.was_let_in(&new) || self.files_were_edited()?,
+            new_containers: !new.is_empty(),
+            migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
+            leftovers: !others.is_empty() || self.any_image_is_kept().await?,
+            ..Evidence::default()
+        };
+        for container in &new {
+            let service = container.labels.get("com.docker.compose.service");
+            if let Some((service, hash)) = service.zip(container.labels.get(CONFIG_HASH)) {
+                seen.config_hashes.insert(service.clone(), hash.clone());
+            }
+        }
+        let is_news = furthest < Some(Step::Snapshot);
+        let snapshot = is_news.then(|| self.ports.files().open_snapshot(&self.plan.run));
+        let taken_at = match snapshot.unwrap_or(Ok(None)) {
+            Ok(Some((_, manifest))) => {
+                seen.snapshot = SnapshotSeen::Whole;
+                Some(manifest.taken_at)
+            }
+            Ok(None) => None,
+            Err(_) => {
+                seen.snapshot = SnapshotSeen::Damaged;
+                None
+            }
+        };
+        for service in &self.plan.services {
+            let Some(found) = runtime.container(&service.id).await? else {
+                seen.old_aside = true;
+                continue;
+            };
+            seen.old_aside |= found.name != service.container;
+            seen.fenced |= self.is_fenced(service, &found)?;
+            let started = &found.state.started_at;
+            let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
+            let known = if is_older { started.as_str() } else { "" };
+            seen.started.insert(found.id, known.to_owned());
+        }
+        let is_moving = seen.fenced || seen.old_aside || seen.new_containers;
+        let may_tell = furthest.is_none() || (is_moving && furthest < Some(Step::Migrate));
+        if may_tell && let Some((moved, class)) = self.schema_seen().await {
+            seen.schema_moved = Some(moved);
+            seen.class = class;
+        }
+        Ok(seen)
+    }
+
+    /// Whether a new web or streaming container was started while it had a network that leads outside.
+    fn was_let_in(&self, new: &[&Container]) -> bool {
+        self.plan
+            .services
+            .iter()
+            .filter(|service| service.role != Role::Sidekiq)
+            .any(|service| {
+                new.iter().any(|found| {
+                    found.name == service.container
+                        && found.state.started()
+                        && service
+                            .public_networks
+                            .iter()
+                            .any(|network| found.networks.contains_key(network))
+                })
+            })
+    }
+
+    /// The owner's files name the new version only after the site was opened on it.
+    fn files_were_edited(&self) -> Result<bool, StepError> {
+        for edit in &self.material.edits {
+            if self.ports.compose().state(edit)? == FileState::After {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn any_image_is_kept(&self) -> Result<bool, StepError> {
+        for image in &self.plan.images {
+            for new in [false, true] {
+                let reference = self.plan.keep_reference(image, new);
+                if self.ports.runtime().image(&reference).await?.is_some() {
+                    return Ok(true);
+                }
+            }
+        }
+        Ok(false)
+    }
+
+    /// Whether the engine would not start the old container as its owner wished. An owner who wishes nothing is
+    /// answered by whether it runs.
+    fn is_fenced(&self, service: &PlannedService, found: &Container) -> Result<bool, StepError> {
+        let wanted = self.restart_policy(service)?;
+        let wanted = wanted.get("Name").and_then(serde_json::Value::as_str);
+        Ok(match wanted {
+            None | Some("" | "no") => !found.state.running,
+            Some(_) => matches!(found.restart_policy.as_str(), "" | "no"),
+        })
+    }
+
+    /// Whether a migration that only the new image brings is applied, and of which class what it brings is. `None` where
+    /// the images or the database cannot be asked.
+    async fn schema_seen(&self) -> Option<(bool, Option<MigrationClass>)> {
+        let planned = self
+            .plan
+            .images
+            .iter()
+            .find(|image| image.kind == ImageKind::Main)?;
+        let new = self.new_image(ImageKind::Main).await.ok()?;
+        let nothing = BTreeSet::new();
+        let (before, before_post) = self.pending_in(&planned.from_id, &nothing).await.ok()?;
+        let known: BTreeSet<String> = before.into_iter().chain(before_post).collect();
+        let (brought, brought_post) = self.pending_in(&new.id, &known).await.ok()?;
+        let password = self.material.database_password();
+        let database = self.ports.database();
+        let applied = database
+            .schema_versions(&self.plan.database, &password)
+            .await
+            .ok()?;
+        let moved = brought
+            .iter()
+            .chain(&brought_post)
+            .any(|version| applied.contains(version));
+        Some((moved, Some(class_of(&brought, &brought_post))))
+    }
+}
+
+fn has_role(container: &Container, role: &str) -> bool {
+    container
+        .labels
+        .get(ROLE_LABEL)
+        .is_some_and(|found| found == role)
+}
+
+fn is_before(started_at: &str, taken_at: Timestamp) -> bool {
+    started_at
+        .parse::<Timestamp>()
+        .is_ok_and(|started| started <= taken_at)
+}
