@@ -119,6 +119,7 @@ impl From<ActError> for Failure {
             ActError::Store(_) | ActError::Files(_) => Exit::Refused,
             ActError::Commit { .. }
             | ActError::Drive(DriveError::EngineGone { closed: false, .. }) => Exit::Unreachable,
+            ActError::World(_) => Exit::Refused,
             ActError::Drive(_) => Exit::Held,
         };
         Self {

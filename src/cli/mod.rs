@@ -89,6 +89,30 @@ enum Command {
         #[arg(long, short)]
         yes: bool,
     },
+    /// Let a held run go on: forward if it was committed, else back; shows first what that does
+    Resume {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Take a held run back to the old version; shows first what that does, and what would be lost
+    ///
+    /// Where data are taken back to the snapshot although people may have written since, it goes on only with
+    /// --accept-loss.
+    Rollback {
+        /// Agree that what was written since the snapshot is lost
+        #[arg(long)]
+        accept_loss: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Take a held run's site over as it stands: nothing is changed or removed, and updates are possible again
+    Release {
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Say in plain words how the instance stands, what happens when, and why: every rule that spoke
     Explain,
     /// List security advisories, and what each says about the version that runs

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::knowledge::instance_ref;
 use super::lock::{self, Lock, LockError};
-use super::world::World;
+use super::world::{World, WorldError};
+use crate::adapters::clock::SystemClock;
 use crate::config::{Instance, Run, Settings};
 use crate::domain::decide::Target;
 use crate::domain::event::Event;
@@ -43,6 +44,9 @@ pub enum ActError {
         #[source]
         source: ReleaseSourceError,
     },
+    /// The world cannot be opened.
+    #[error(transparent)]
+    World(#[from] WorldError),
     /// The run could not be carried on.
     #[error(transparent)]
     Drive(#[from] DriveError),
@@ -80,6 +84,25 @@ pub async fn recover(
 ) -> Result<Option<Ended>, ActError> {
     let because = "the process that drove it ended";
     Ok(recovery::recover(world, &instance.name, because, progress, stop).await?)
+}
+
+/// Brings back what an interrupted run of an instance left, though the state file cannot be used: a site must not stay
+/// closed for that. Nothing is written down of it, and no mail is made.
+pub async fn rescue(
+    settings: &Settings,
+    clock: SystemClock,
+    instance: &Instance,
+    progress: ProgressSink<'_>,
+    stop: &StopFlag,
+) -> Result<Option<Ended>, ActError> {
+    let _lock = lock(settings, instance)?;
+    let world = World::without_journal(settings, clock).await?;
+    let because = "the process that drove it ended, and the state file cannot be used";
+    match recovery::recover(&world, &instance.name, because, progress, stop).await {
+        // There was nothing to bring back.
+        Err(DriveError::Journal { .. }) => Ok(None),
+        ended => Ok(ended?),
+    }
 }
 
 /// The held run of an instance, if its last run is held.

@@ -25,7 +25,7 @@ use crate::domain::plan::Asked;
 use crate::domain::published::Published;
 use crate::domain::window::Needed;
 use crate::engine::planner::{Depth, Survey, look};
-use crate::engine::{Progress, StepError, chain};
+use crate::engine::{Progress, ProgressSink, StepError, StopFlag, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 use crate::ports::release_source::ReleaseSourceError;
@@ -75,8 +75,12 @@ pub enum DaemonError {
 pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<Exit, DaemonError> {
     let bell = Bell::listen().map_err(DaemonError::Signals)?;
     // Makes the state folder before the lock's file is put there.
-    drop(world::open_store(&settings)?);
+    let opened = world::open_store(&settings).map(drop);
     let _lock = lock::daemon(&settings.state_dir)?;
+    if let Err(err) = opened {
+        rescue(&settings, clock, bell.stop(), &|_| {}).await;
+        return Err(err.into());
+    }
     bell.hear_commands(&settings.state_dir);
     notices::accepted(&settings, clock.now());
     let config_alarm = faults(&settings, clock.now());
@@ -250,6 +254,10 @@ impl Daemon {
         let world = match World::open(&self.settings, self.clock).await {
             Ok(world) => world,
             Err(err) => {
+                if let WorldError::Store(_) = &err {
+                    let show = |progress| self.show(progress);
+                    rescue(&self.settings, self.clock, self.bell.stop(), &show).await;
+                }
                 // Without an engine nothing can be tended; what is published is followed all the same.
                 let store = world::open_store(&self.settings)?;
                 self.follow(&store).await?;
@@ -511,6 +519,22 @@ impl Daemon {
             tracing::error!("mail: {err}");
             true
         })
+    }
+}
+
+/// Brings sites back that an interrupted run closed, though the state file cannot be used.
+async fn rescue(settings: &Settings, clock: SystemClock, stop: &StopFlag, show: ProgressSink<'_>) {
+    for instance in &settings.instances {
+        match act::rescue(settings, clock, instance, show, stop).await {
+            Ok(None) => {}
+            Ok(Some(ended)) => tracing::error!(
+                "{}: the state file cannot be used; an interrupted run was carried to its end from what is on the host: {}, {}",
+                instance.name,
+                ended.outcome.name(),
+                ended.because
+            ),
+            Err(err) => tracing::error!("{}: {}", instance.name, chain(&err)),
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The real world: every port answered by its adapter, from the settings.
 
+use jiff::Timestamp;
+
 use crate::adapters::clock::SystemClock;
 use crate::adapters::compose::Compose;
 use crate::adapters::docker::Engine;
@@ -12,26 +14,28 @@ use crate::adapters::redis::RedisTools;
 use crate::adapters::store::Store;
 use crate::adapters::update_check::UpdateChecker;
 use crate::config::{self, Settings};
+use crate::domain::event::{Entry, Event};
+use crate::domain::plan::Plan;
 use crate::engine::Ports;
 use crate::ports::files::FilesError;
 use crate::ports::mailer::{Recipient, RecipientRole, Security, SmtpSettings};
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::runtime::RuntimeError;
-use crate::ports::store::StoreError;
+use crate::ports::store::{Journal, NewMail, StoreError, StoredRun};
 
 /// Name of the state file in the state folder.
 pub const STATE_FILE: &str = "state.db";
 
-/// Everything a run needs.
+/// Everything a run needs. Without a state file that can be used, the journal is [`NoJournal`].
 #[derive(Debug)]
-pub struct World {
+pub struct World<J = Store> {
     engine: Engine,
     postgres: Postgres<Engine>,
     redis: RedisTools<Engine, SystemClock>,
     compose: Compose,
     probe: HttpProbe,
     files: StateDir,
-    store: Store,
+    store: J,
     reporter: MailReporter,
     clock: SystemClock,
 }
@@ -60,8 +64,31 @@ pub fn open_store(settings: &Settings) -> Result<Store, WorldError> {
 impl World {
     /// Opens the state and connects to the engine.
     pub async fn open(settings: &Settings, clock: SystemClock) -> Result<Self, WorldError> {
+        // Makes the folder, too.
+        let store = open_store(settings)?;
+        Self::with(settings, clock, store).await
+    }
+
+    /// The state file.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}
+
+impl World<NoJournal> {
+    /// Connects to the engine though the state file cannot be used; enough to bring a site back that a run has closed.
+    pub async fn without_journal(
+        settings: &Settings,
+        clock: SystemClock,
+    ) -> Result<Self, WorldError> {
+        let path = settings.state_dir.join(STATE_FILE).display().to_string();
+        Self::with(settings, clock, NoJournal { path }).await
+    }
+}
+
+impl<J> World<J> {
+    async fn with(settings: &Settings, clock: SystemClock, store: J) -> Result<Self, WorldError> {
         let files = StateDir::open(&settings.state_dir)?;
-        let store = Store::open(&settings.state_dir.join(STATE_FILE))?;
         let engine = Engine::connect(&settings.docker.socket).await?;
         Ok(Self {
             postgres: Postgres::new(engine.clone()),
@@ -75,21 +102,68 @@ impl World {
             clock,
         })
     }
+}
 
-    /// The state file.
-    pub fn store(&self) -> &Store {
-        &self.store
+/// The journal of a state file that cannot be used: it knows nothing and takes nothing.
+#[derive(Debug)]
+pub struct NoJournal {
+    path: String,
+}
+
+impl NoJournal {
+    fn refuses<T>(&self) -> Result<T, StoreError> {
+        Err(StoreError::Damaged {
+            path: self.path.clone(),
+            what: "header: it cannot be used at all".to_owned(),
+        })
     }
 }
 
-impl Ports for World {
+impl Journal for NoJournal {
+    fn begin(&self, _plan: &Plan, _at: Timestamp) -> Result<Entry, StoreError> {
+        self.refuses()
+    }
+
+    fn append(&self, _run: &str, _at: Timestamp, _event: &Event) -> Result<Entry, StoreError> {
+        self.refuses()
+    }
+
+    fn reopen(&self, _run: &str, _at: Timestamp, _event: &Event) -> Result<Entry, StoreError> {
+        self.refuses()
+    }
+
+    fn finish(
+        &self,
+        _run: &str,
+        _at: Timestamp,
+        _event: &Event,
+        _mails: &[NewMail],
+        _quarantine: Option<&str>,
+    ) -> Result<Entry, StoreError> {
+        self.refuses()
+    }
+
+    fn run(&self, _run: &str) -> Result<StoredRun, StoreError> {
+        self.refuses()
+    }
+
+    fn runs(&self, _instance: &str, _limit: u32) -> Result<Vec<StoredRun>, StoreError> {
+        self.refuses()
+    }
+
+    fn unfinished(&self, _instance: &str) -> Result<Option<StoredRun>, StoreError> {
+        self.refuses()
+    }
+}
+
+impl<J: Journal> Ports for World<J> {
     type Runtime = Engine;
     type Database = Postgres<Engine>;
     type Redis = RedisTools<Engine, SystemClock>;
     type Compose = Compose;
     type Probe = HttpProbe;
     type Files = StateDir;
-    type Journal = Store;
+    type Journal = J;
     type Reporter = MailReporter;
     type Clock = SystemClock;
 
@@ -111,7 +185,7 @@ impl Ports for World {
     fn files(&self) -> &StateDir {
         &self.files
     }
-    fn journal(&self) -> &Store {
+    fn journal(&self) -> &J {
         &self.store
     }
     fn reporter(&self) -> &MailReporter {

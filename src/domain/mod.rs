@@ -12,6 +12,7 @@ pub mod event;
 pub mod feed;
 pub mod installed;
 pub mod notice;
+pub mod outlook;
 pub mod path;
 pub mod plan;
 pub mod policy;

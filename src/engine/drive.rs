@@ -254,7 +254,7 @@ fn fold(run: &StoredRun) -> Result<RunState, DriveError> {
     })
 }
 
-fn load_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material, DriveError> {
+pub(super) fn load_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material, DriveError> {
     let text = ports
         .files()
         .load_material(&plan.run)

@@ -18,6 +18,7 @@ use crate::ports::store::Journal;
 
 mod deadline;
 pub mod drive;
+pub mod held;
 pub mod material;
 pub mod planner;
 pub mod probes;

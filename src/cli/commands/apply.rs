@@ -78,7 +78,7 @@ fn tell_blackouts(call: &Call<'_>, policy: &Policy) {
 }
 
 /// A first Ctrl-C or SIGTERM asks the run to stop; it does so only while the site is open.
-fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure> {
+pub(super) fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure> {
     let stop = Arc::new(StopFlag::default());
     for kind in [SignalKind::interrupt(), SignalKind::terminate()] {
         let mut signals = signal(kind).map_err(|err| Failure::bug(err.into()))?;
@@ -97,7 +97,7 @@ fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure> {
 }
 
 /// Tells the end of a run, and sends its mail.
-async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result<Exit, Failure> {
+pub(super) async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result<Exit, Failure> {
     if let Some(trouble) = &ended.trouble {
         call.out
             .note(&format!("the journal could not be written: {trouble}"));

@@ -4,6 +4,7 @@ mod apply;
 mod ask;
 mod check;
 mod doctor;
+mod held;
 mod known;
 mod look;
 mod orders;
@@ -19,6 +20,7 @@ use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
 use crate::config::{self, Settings};
 use crate::daemon::supervisor;
+use crate::domain::event::Order;
 use crate::domain::feed::Alarm;
 use crate::domain::report::words::clean;
 use crate::exit::Exit;
@@ -40,6 +42,11 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Doctor => doctor::doctor(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
+        Command::Resume { yes } => held::order(&call, Order::Resume, false, *yes).await,
+        Command::Rollback { accept_loss, yes } => {
+            held::order(&call, Order::Rollback, *accept_loss, *yes).await
+        }
+        Command::Release { yes } => held::order(&call, Order::Release, false, *yes).await,
         Command::Explain => check::explain(&call).await,
         Command::Advisories { version, all } => {
             known::advisories(&call, version.as_deref(), *all).await

@@ -3,6 +3,7 @@
 mod decision;
 mod doctor;
 mod explain;
+mod held;
 mod known;
 mod runs;
 mod status;
@@ -13,6 +14,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 pub use self::decision::{decision, plan, when};
 pub use self::doctor::{Diagnosis, Findings, Verdict, doctor, doctor_answer};
 pub use self::explain::{explanation, obstacles};
+pub use self::held::order;
 pub use self::known::{AdvisoryAnswer, advisories, releases};
 pub use self::runs::{history, run, timeline};
 pub use self::status::{InstanceStatus, status, status_json};

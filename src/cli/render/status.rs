@@ -107,7 +107,7 @@ fn last_run(report: &Report) -> String {
             "{instance}   {from} -> {to} RUNNING since {when}, downtime {downtime}   ({show})"
         ),
         Some(Outcome::Held) => format!(
-            "{instance}   {from} -> {to} HELD since {when}, downtime {downtime}: a person is needed   ({show})"
+            "{instance}   {from} -> {to} HELD since {when}, downtime {downtime}: a person is needed   ({show}, then `mastopatch resume`, `rollback` or `release`)"
         ),
         Some(outcome) => format!(
             "{instance}   {from} -> {to} {} on {when}, downtime {downtime}   ({show})",

@@ -37,7 +37,7 @@ pub(super) fn is_held(facts: &Facts, policy: &Policy, reasons: &mut Vec<Reason>)
         return false;
     };
     let text = format!(
-        "The run to {} of {} is held, so nothing starts by itself until a person has looked.",
+        "The run to {} of {} is held, so nothing starts by itself until a person decides: `mastopatch resume`, `rollback` or `release`.",
         held.version,
         policy.show(held.at)
     );
