@@ -42,6 +42,11 @@ pub(super) async fn apply(
             .note("an earlier run was interrupted; it is finished now, and no new one was started");
         return end(call, &world, &ended).await;
     }
+    if act::held(&world, instance)?.is_some() {
+        let sentence = "the last run is held: first say `mastopatch resume`, `rollback` or `release`, each of which \
+                        shows what it will do before it does it";
+        return Err(Failure::new(Exit::Held, sentence));
+    }
     let (decision, planned) = prepare(call, &world, instance, to, force).await?;
     let Some((plan, material)) = planned else {
         return Ok(nothing_to_do(call, &decision));
