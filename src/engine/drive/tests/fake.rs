@@ -330,6 +330,9 @@ impl RunFiles for Fakes {
     never! {
         save_material(run: &str, text: &str) -> FilesResult<()>;
         load_material(run: &str) -> FilesResult<String>;
+        save_plan(run: &str, text: &str) -> FilesResult<()>;
+        open_plans() -> FilesResult<Vec<(String, String)>>;
+        close_plan(run: &str) -> FilesResult<()>;
         begin_snapshot(run: &str) -> FilesResult<PathBuf>;
         copy_into(dir: &Path, files: &[PathBuf]) -> FilesResult<()>;
         seal_snapshot(dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;
