@@ -69,6 +69,7 @@ fn answer(step: Step, fate: Fate, n_pending: usize, n_post: usize) -> Event {
         elapsed_ms: 1,
         error: "it failed".to_owned(),
         blame,
+        not_begun: false,
     };
     match fate {
         Fate::Done | Fate::Overdue => Event::Done {
@@ -139,6 +140,7 @@ fn drive(fates: &[Fate], n_pending: usize, n_post: usize) -> Story {
                         step,
                         elapsed_ms: 1,
                         error: "no".to_owned(),
+                        needs_person: false,
                     },
                     Fate::Killed => killed(),
                 };

@@ -2,37 +2,50 @@
 //! renamed, and the folder synchronised.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::ffi::OsString;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
+use super::disk::{Disk, HostDisk};
 use crate::ports::files::{
     FileMark, FilesError, FilesResult, MANIFEST, MANIFEST_FORMAT, Manifest, Room, RunFiles,
 };
 
 /// Bytes read at a time while a checksum is made.
 const CHUNK: usize = 1 << 20;
+/// How the name of a snapshot ends that is being removed, and counts no more.
+const REMOVED: &str = ".removed";
+/// How the name of a plan's file ends.
+const PLAN: &str = ".plan.json";
 
 /// Everything under one state folder.
 #[derive(Debug)]
-pub struct StateDir {
+pub struct StateDir<D: Disk = HostDisk> {
+    disk: D,
     runs: PathBuf,
     snapshots: PathBuf,
 }
 
 impl StateDir {
-    /// Uses `root`, and makes it, mode 0700, if it does not exist.
+    /// Uses `root` on this host, and makes it, mode 0700, if it does not exist.
     pub fn open(root: &Path) -> FilesResult<Self> {
+        Self::on(HostDisk, root)
+    }
+}
+
+impl<D: Disk> StateDir<D> {
+    /// Uses `root` on `disk`, and makes it, mode 0700, if it does not exist. Its folders are durable when
+    /// this returns.
+    pub fn on(disk: D, root: &Path) -> FilesResult<Self> {
         let dirs = Self {
+            disk,
             runs: root.join("runs"),
             snapshots: root.join("snapshots"),
         };
         for dir in [&dirs.runs, &dirs.snapshots] {
-            let made = DirBuilder::new().recursive(true).mode(0o700).create(dir);
-            made.map_err(at("make folder", dir))?;
+            dirs.ensure_folder(dir)?;
         }
         Ok(dirs)
     }
@@ -48,6 +61,153 @@ impl StateDir {
     fn material(&self, run: &str) -> PathBuf {
         self.runs.join(format!("{run}.json"))
     }
+
+    fn plan(&self, run: &str) -> PathBuf {
+        self.runs.join(format!("{run}{PLAN}"))
+    }
+
+    /// Makes sure the folder is there for good, with all above it.
+    fn ensure_folder(&self, path: &Path) -> FilesResult<()> {
+        let parent = path.parent().filter(|parent| *parent != Path::new(""));
+        if !self.disk.exists(path) {
+            parent.map_or(Ok(()), |parent| self.ensure_folder(parent))?;
+            match self.disk.make_folder(path, 0o700) {
+                // Another process was quicker.
+                Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made.map_err(at("make folder", path))?,
+            }
+        }
+        // Also if it was there: one that made it may have been cut off before this.
+        parent.map_or(Ok(()), |parent| self.sync(parent))
+    }
+
+    fn make_folder(&self, path: &Path) -> FilesResult<()> {
+        self.disk
+            .make_folder(path, 0o700)
+            .map_err(at("make folder", path))
+    }
+
+    fn sync(&self, path: &Path) -> FilesResult<()> {
+        self.disk.sync(path).map_err(at("synchronise", path))
+    }
+
+    /// Writes a file of mode 0600 so that it is there whole or not at all.
+    fn write_durably(&self, path: &Path, text: &[u8]) -> FilesResult<()> {
+        let temporary = temporary(path);
+        // One that an attempt left behind that was cut off.
+        self.ensure_no_file(&temporary)?;
+        let written = self
+            .disk
+            .write_new(&temporary, text, None)
+            .and_then(|()| self.disk.rename(&temporary, path));
+        written.map_err(|err| {
+            // Only ours can be there; if it cannot be removed, the next attempt will.
+            drop(self.disk.remove_file(&temporary));
+            at("write", path)(err)
+        })?;
+        path.parent().map_or(Ok(()), |folder| self.sync(folder))
+    }
+
+    /// Makes what is written durable, and marks it.
+    fn mark(&self, path: &Path) -> FilesResult<FileMark> {
+        let read = || {
+            self.disk.sync(path)?;
+            let mut file = self.disk.open(path)?;
+            let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
+            let mut chunk = Vec::new();
+            loop {
+                chunk.clear();
+                let part = u64::try_from(CHUNK).unwrap_or(u64::MAX);
+                let n_read = file.by_ref().take(part).read_to_end(&mut chunk)?;
+                if n_read == 0 {
+                    return Ok(FileMark {
+                        bytes,
+                        sha256: format!("{:x}", hash.finalize()),
+                    });
+                }
+                hash.update(&chunk);
+                bytes = bytes.saturating_add(u64::try_from(n_read).unwrap_or(u64::MAX));
+            }
+        };
+        read().map_err(at("read", path))
+    }
+
+    /// Every file below `dir`, by its path relative to it, sorted; and every folder.
+    fn walk(&self, dir: &Path) -> FilesResult<(Vec<PathBuf>, Vec<PathBuf>)> {
+        let (mut files, mut folders, mut todo) = (Vec::new(), Vec::new(), vec![dir.to_owned()]);
+        while let Some(folder) = todo.pop() {
+            for (name, is_folder) in self.list(&folder)? {
+                let path = folder.join(name);
+                if is_folder {
+                    todo.push(path);
+                } else if let Ok(relative) = path.strip_prefix(dir) {
+                    files.push(relative.to_owned());
+                }
+            }
+            folders.push(folder);
+        }
+        files.sort();
+        Ok((files, folders))
+    }
+
+    fn list(&self, folder: &Path) -> FilesResult<Vec<(OsString, bool)>> {
+        self.disk.list(folder).map_err(at("read", folder))
+    }
+
+    fn marks(&self, dir: &Path) -> FilesResult<BTreeMap<String, FileMark>> {
+        let mut marks = BTreeMap::new();
+        for relative in self.walk(dir)?.0 {
+            let name = relative.to_string_lossy().into_owned();
+            if name != MANIFEST {
+                marks.insert(name, self.mark(&dir.join(&relative))?);
+            }
+        }
+        Ok(marks)
+    }
+
+    fn ensure_no_file(&self, path: &Path) -> FilesResult<()> {
+        gone(self.disk.remove_file(path)).map_err(at("remove", path))
+    }
+
+    fn ensure_no_tree(&self, path: &Path) -> FilesResult<()> {
+        gone(self.disk.remove_tree(path)).map_err(at("remove", path))
+    }
+
+    /// Removes a finished snapshot. It stops to count in one step, so that one whose removal is cut off is
+    /// not taken for a damaged one.
+    fn discard(&self, run: &str) -> FilesResult<()> {
+        let (sealed, aside) = (
+            self.sealed(run),
+            self.snapshots.join(format!(".{run}{REMOVED}")),
+        );
+        self.ensure_no_tree(&aside)?;
+        gone(self.disk.rename(&sealed, &aside)).map_err(at("rename", &sealed))?;
+        self.sync(&self.snapshots)?;
+        self.ensure_no_tree(&aside)
+    }
+
+    fn read_text(&self, path: &Path) -> io::Result<String> {
+        String::from_utf8(self.disk.read(path)?)
+            .map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))
+    }
+
+    fn read_manifest(&self, dir: &Path) -> FilesResult<Option<Manifest>> {
+        let path = dir.join(MANIFEST);
+        let text = match self.read_text(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
+            text => text.map_err(at("read", &path))?,
+        };
+        let manifest: Manifest =
+            serde_json::from_str(&text).map_err(|err| FilesError::Damaged {
+                path: path.clone(),
+                reason: err.to_string(),
+            })?;
+        if manifest.format > MANIFEST_FORMAT {
+            let reason = format!("a newer mastopatch wrote it (format {})", manifest.format);
+            return Err(FilesError::Damaged { path, reason });
+        }
+        Ok(Some(manifest))
+    }
 }
 
 fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError {
@@ -59,130 +219,54 @@ fn at(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> FilesError
     }
 }
 
-fn sync_dir(path: &Path) -> FilesResult<()> {
-    File::open(path)
-        .and_then(|dir| dir.sync_all())
-        .map_err(at("synchronise", path))
-}
-
-/// Writes a file of mode 0600 so that it is there whole or not at all.
-fn write_durably(path: &Path, text: &[u8]) -> FilesResult<()> {
-    let temporary = path.with_extension("tmp");
-    let write = || {
-        let mut options = OpenOptions::new();
-        let mut file = options
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&temporary)?;
-        file.write_all(text)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().map_err(at("write", path))?;
-    path.parent().map_or(Ok(()), sync_dir)
-}
-
-/// Makes what is written durable, and marks it.
-fn mark(path: &Path) -> FilesResult<FileMark> {
-    let read = || {
-        let mut file = File::open(path)?;
-        let (mut hash, mut bytes) = (Sha256::new(), 0_u64);
-        let mut chunk = vec![0; CHUNK];
-        loop {
-            let n_read = file.read(&mut chunk)?;
-            if n_read == 0 {
-                file.sync_all()?;
-                return Ok(FileMark {
-                    bytes,
-                    sha256: format!("{:x}", hash.finalize()),
-                });
-            }
-            hash.update(chunk.get(..n_read).unwrap_or_default());
-            bytes = bytes.saturating_add(u64::try_from(n_read).unwrap_or(u64::MAX));
-        }
-    };
-    read().map_err(at("read", path))
-}
-
-/// Every file below `dir`, by its path relative to it, sorted; and every folder.
-fn walk(dir: &Path) -> FilesResult<(Vec<PathBuf>, Vec<PathBuf>)> {
-    let (mut files, mut folders, mut todo) = (Vec::new(), Vec::new(), vec![dir.to_owned()]);
-    while let Some(folder) = todo.pop() {
-        let read = || fs::read_dir(&folder)?.collect::<Result<Vec<_>, _>>();
-        for entry in read().map_err(at("read", &folder))? {
-            let path = entry.path();
-            if entry.file_type().map_err(at("read", &path))?.is_dir() {
-                todo.push(path);
-            } else if let Ok(relative) = path.strip_prefix(dir) {
-                files.push(relative.to_owned());
-            }
-        }
-        folders.push(folder);
-    }
-    files.sort();
-    Ok((files, folders))
-}
-
-fn marks(dir: &Path) -> FilesResult<BTreeMap<String, FileMark>> {
-    let mut marks = BTreeMap::new();
-    for relative in walk(dir)?.0 {
-        let name = relative.to_string_lossy().into_owned();
-        if name != MANIFEST {
-            marks.insert(name, mark(&dir.join(&relative))?);
-        }
-    }
-    Ok(marks)
-}
-
-fn ensure_gone(path: &Path) -> FilesResult<()> {
-    match fs::remove_dir_all(path) {
-        Err(err) if err.kind() != io::ErrorKind::NotFound => Err(at("remove", path)(err)),
-        _ => Ok(()),
+/// What was not there is gone, too.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    match removed {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
     }
 }
 
-fn read_manifest(dir: &Path) -> FilesResult<Option<Manifest>> {
-    let path = dir.join(MANIFEST);
-    let text = match fs::read_to_string(&path) {
-        Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text.map_err(at("read", &path))?,
-    };
-    let manifest: Manifest = serde_json::from_str(&text).map_err(|err| FilesError::Damaged {
-        path: path.clone(),
-        reason: err.to_string(),
-    })?;
-    if manifest.format > MANIFEST_FORMAT {
-        let reason = format!("a newer mastopatch wrote it (format {})", manifest.format);
-        return Err(FilesError::Damaged { path, reason });
-    }
-    Ok(Some(manifest))
+/// Whether there is nothing at a path.
+fn is_nothing(err: &io::Error) -> bool {
+    matches!(
+        err.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
-impl RunFiles for StateDir {
+/// Where a file is written before it gets its name.
+fn temporary(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.tmp"))
+}
+
+impl<D: Disk> RunFiles for StateDir<D> {
     fn save_material(&self, run: &str, text: &str) -> FilesResult<()> {
-        write_durably(&self.material(run), text.as_bytes())
+        self.write_durably(&self.material(run), text.as_bytes())
     }
 
     fn load_material(&self, run: &str) -> FilesResult<String> {
         let path = self.material(run);
-        fs::read_to_string(&path).map_err(at("read", &path))
+        self.read_text(&path).map_err(at("read", &path))
     }
 
     fn save_plan(&self, run: &str, text: &str) -> FilesResult<()> {
-        write_durably(&self.runs.join(format!("{run}.plan.json")), text.as_bytes())
+        self.write_durably(&self.plan(run), text.as_bytes())
     }
 
     fn open_plans(&self) -> FilesResult<Vec<(String, String)>> {
         let mut plans = Vec::new();
-        let read = || fs::read_dir(&self.runs)?.collect::<Result<Vec<_>, _>>();
-        for entry in read().map_err(at("read", &self.runs))? {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if let Some(run) = name.strip_suffix(".plan.json") {
-                let path = entry.path();
-                let text = fs::read_to_string(&path).map_err(at("read", &path))?;
-                plans.push((run.to_owned(), text));
+        for (name, _) in self.list(&self.runs)? {
+            let name = name.to_string_lossy();
+            let Some(run) = name.strip_suffix(PLAN).filter(|run| !run.starts_with('.')) else {
+                continue;
+            };
+            let path = self.plan(run);
+            match self.read_text(&path) {
+                // Its run ended meanwhile.
+                Err(err) if err.kind() == io::ErrorKind::NotFound => {}
+                text => plans.push((run.to_owned(), text.map_err(at("read", &path))?)),
             }
         }
         plans.sort();
@@ -190,65 +274,61 @@ impl RunFiles for StateDir {
     }
 
     fn close_plan(&self, run: &str) -> FilesResult<()> {
-        let path = self.runs.join(format!("{run}.plan.json"));
-        match fs::remove_file(&path) {
-            Err(err) if err.kind() != io::ErrorKind::NotFound => Err(at("remove", &path)(err)),
-            Ok(()) | Err(_) => sync_dir(&self.runs),
-        }
+        let path = self.plan(run);
+        self.ensure_no_file(&path)?;
+        self.ensure_no_file(&temporary(&path))?;
+        // Also if it was not there: one that removed it may have been cut off before this.
+        self.sync(&self.runs)
     }
 
     fn begin_snapshot(&self, run: &str) -> FilesResult<PathBuf> {
         let dir = self.partial(run);
-        ensure_gone(&dir)?;
-        ensure_gone(&self.sealed(run))?;
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&dir)
-            .map_err(at("make folder", &dir))?;
+        self.ensure_no_tree(&dir)?;
+        self.discard(run)?;
+        self.make_folder(&dir)?;
         Ok(dir)
     }
 
     fn copy_into(&self, dir: &Path, files: &[PathBuf]) -> FilesResult<()> {
         let into = dir.join("files");
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&into)
-            .map_err(at("make folder", &into))?;
+        self.make_folder(&into)?;
         for (idx, file) in files.iter().enumerate() {
-            let bytes = match fs::read(file) {
+            let bytes = match self.disk.read(file) {
                 Err(err) if err.kind() == io::ErrorKind::NotFound => continue,
                 bytes => bytes.map_err(at("read", file))?,
             };
             let name = file.file_name().unwrap_or_default().to_string_lossy();
-            write_durably(&into.join(format!("{idx}-{name}")), &bytes)?;
+            self.write_durably(&into.join(format!("{idx}-{name}")), &bytes)?;
         }
         Ok(())
     }
 
     fn seal_snapshot(&self, dir: &Path, mut manifest: Manifest) -> FilesResult<(PathBuf, u64)> {
-        manifest.files = marks(dir)?;
-        let bytes = manifest.files.values().map(|file| file.bytes).sum();
-        for folder in walk(dir)?.1 {
-            sync_dir(&folder)?;
-        }
         let path = dir.join(MANIFEST);
+        // It would be marked as one of the snapshot's files.
+        self.ensure_no_file(&temporary(&path))?;
+        manifest.files = self.marks(dir)?;
+        let bytes = manifest.files.values().map(|file| file.bytes).sum();
+        for folder in self.walk(dir)?.1 {
+            self.sync(&folder)?;
+        }
         let text = serde_json::to_vec_pretty(&manifest).map_err(|err| FilesError::Damaged {
             path: path.clone(),
             reason: err.to_string(),
         })?;
-        write_durably(&path, &text)?;
+        self.write_durably(&path, &text)?;
         let sealed = self.sealed(&manifest.run);
-        fs::rename(dir, &sealed).map_err(at("rename", dir))?;
-        sync_dir(&self.snapshots)?;
+        self.disk.rename(dir, &sealed).map_err(at("rename", dir))?;
+        self.sync(&self.snapshots)?;
         Ok((sealed, bytes))
     }
 
     fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>> {
         let dir = self.sealed(run);
-        let Some(manifest) = read_manifest(&dir)? else {
+        let Some(manifest) = self.read_manifest(&dir)? else {
             return Ok(None);
         };
-        let found = marks(&dir)?;
+        let found = self.marks(&dir)?;
         if found == manifest.files {
             return Ok(Some((dir, manifest)));
         }
@@ -264,21 +344,29 @@ impl RunFiles for StateDir {
     }
 
     fn ensure_no_partial(&self, run: &str) -> FilesResult<()> {
-        ensure_gone(&self.partial(run))
+        self.ensure_no_tree(&self.partial(run))?;
+        // Also if it was not there: one that removed it may have been cut off before this.
+        self.sync(&self.snapshots)
     }
 
     fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>> {
-        let root = &self.snapshots;
-        let read = || fs::read_dir(root)?.collect::<Result<Vec<_>, _>>();
         let mut ours = Vec::new();
-        for entry in read().map_err(at("read", root))? {
-            let dir = entry.path();
+        for (name, _) in self.list(&self.snapshots)? {
+            let name = name.to_string_lossy().into_owned();
+            let dir = self.snapshots.join(&name);
+            if name.starts_with('.') {
+                // One that is not finished does not count; of one that was removed, the rest goes.
+                if name.ends_with(REMOVED) {
+                    self.ensure_no_tree(&dir)?;
+                }
+                continue;
+            }
             // One that cannot be read is kept: it may be worth a person's look.
-            if let Ok(Some(manifest)) = read_manifest(&dir)
+            if let Ok(Some(manifest)) = self.read_manifest(&dir)
                 && manifest.instance == instance
                 && manifest.run != run
             {
-                ours.push((manifest.taken_at, dir));
+                ours.push((manifest.taken_at, name));
             }
         }
         ours.sort();
@@ -287,14 +375,12 @@ impl RunFiles for StateDir {
             .unwrap_or(usize::MAX)
             .saturating_sub(1);
         let n_removed = ours.len().saturating_sub(others);
-        let removed: Vec<PathBuf> = ours
-            .into_iter()
-            .take(n_removed)
-            .map(|(_, dir)| dir)
-            .collect();
-        for dir in &removed {
-            ensure_gone(dir)?;
+        let mut removed = Vec::new();
+        for (_, name) in ours.into_iter().take(n_removed) {
+            self.discard(&name)?;
+            removed.push(self.sealed(&name));
         }
+        self.sync(&self.snapshots)?;
         Ok(removed)
     }
 
@@ -304,20 +390,19 @@ impl RunFiles for StateDir {
 
     fn room(&self, path: &Path) -> FilesResult<Room> {
         let mut path = path;
-        while !path.exists() {
-            let Some(parent) = path.parent() else { break };
-            path = parent;
+        loop {
+            match (self.disk.room(path), path.parent()) {
+                (Err(err), Some(parent)) if is_nothing(&err) => path = parent,
+                (room, _) => return room.map_err(at("look at", path)),
+            }
         }
-        let stat = rustix::fs::statvfs(path).map_err(|err| at("look at", path)(err.into()))?;
-        Ok(Room {
-            bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
-            inodes: (stat.f_files > 0).then_some(stat.f_favail),
-        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn manifest(run: &str) -> Manifest {

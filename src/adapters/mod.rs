@@ -3,6 +3,7 @@
 pub mod bell;
 pub mod clock;
 pub mod compose;
+pub mod disk;
 pub mod docker;
 pub mod files;
 pub mod github;

@@ -141,6 +141,8 @@ fn of_step(err: &StepError) -> Exit {
         StepError::Runtime(err) => of_runtime(err),
         StepError::Target(_)
         | StepError::Host(_)
+        | StepError::NotBegun(_)
+        | StepError::NeedsPerson(_)
         | StepError::Data(_)
         | StepError::Compose(_)
         | StepError::Files(_) => Exit::Refused,

@@ -20,6 +20,7 @@ use crate::domain::installed::Installed;
 use crate::domain::path::Host;
 use crate::domain::published::Published;
 use crate::domain::release::Release;
+use crate::domain::run::RunState;
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
 use crate::domain::window::{Measured, Needed};
 use crate::engine::planner::{InstanceRef, Look};
@@ -236,10 +237,8 @@ fn attempts(store: &Store, instance: &str) -> Result<Vec<Attempt>, StoreError> {
         if outcome == Outcome::Committed {
             break;
         }
-        let closed = run
-            .journal
-            .iter()
-            .any(|entry| matches!(entry.event, Event::Intent { step } if step == Step::Fence));
+        let closed =
+            RunState::fold(&run.journal).is_ok_and(|state| state.furthest() >= Some(Step::Fence));
         attempts.push(Attempt {
             version: run.plan.to,
             outcome,

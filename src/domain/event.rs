@@ -334,6 +334,9 @@ pub enum Event {
         error: String,
         /// Whose fault it is.
         blame: Blame,
+        /// Whether nothing of the step was done, so that nothing of it is to be undone.
+        #[serde(default, skip_serializing_if = "is_false")]
+        not_begun: bool,
     },
     /// The point of no return is passed: the new version is the one.
     Committed,
@@ -366,6 +369,9 @@ pub enum Event {
         elapsed_ms: u64,
         /// What failed and why.
         error: String,
+        /// Whether only a person can decide, so that trying again changes nothing.
+        #[serde(default, skip_serializing_if = "is_false")]
+        needs_person: bool,
     },
     /// The run is over.
     Finished {
@@ -374,6 +380,11 @@ pub enum Event {
         /// Why, in one sentence.
         because: String,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 /// One line of the journal.

@@ -140,6 +140,7 @@ mod tests {
                             elapsed_ms: 0,
                             error: "it failed".to_owned(),
                             blame: Blame::Host,
+                            not_begun: false,
                         }
                     } else {
                         Event::Done {
@@ -160,6 +161,7 @@ mod tests {
                         step,
                         elapsed_ms: 0,
                         error: "it failed".to_owned(),
+                        needs_person: false,
                     };
                     apply(&mut state, event);
                 }
@@ -259,6 +261,7 @@ mod tests {
                             step,
                             elapsed_ms: 0,
                             error: "it failed".to_owned(),
+                            needs_person: false,
                         };
                         apply(&mut state, event);
                     }

@@ -185,9 +185,16 @@ impl RunState {
                 }
             }
             Event::Failed {
-                step, error, blame, ..
+                step,
+                error,
+                blame,
+                not_begun,
+                ..
             } => {
                 self.open_intent = None;
+                if *not_begun {
+                    self.intended.remove(step);
+                }
                 self.failed(Failure {
                     step: *step,
                     because: error.clone(),
@@ -214,7 +221,14 @@ impl RunState {
                     rollback.done.insert(*step);
                 }
             }
-            Event::UndoFailed { .. } => self.undo_again(),
+            Event::UndoFailed {
+                error,
+                needs_person,
+                ..
+            } => {
+                self.undo_again();
+                self.hold = needs_person.then(|| error.clone());
+            }
             Event::Finished { outcome, because } => {
                 self.outcome = Some((*outcome, because.clone()));
             }

@@ -130,6 +130,12 @@ pub enum StepError {
     /// This host, the network or a person is; the sentence says what to do.
     #[error("{0}")]
     Host(String),
+    /// The same, and nothing of the step was done, so nothing of it is to be undone.
+    #[error("{0}")]
+    NotBegun(String),
+    /// Only a person can decide; trying again changes nothing.
+    #[error("{0}")]
+    NeedsPerson(String),
     /// The container engine.
     #[error(transparent)]
     Runtime(#[from] RuntimeError),

@@ -175,7 +175,7 @@ impl<P: Ports> Ctx<'_, P> {
         };
         match started {
             None => Ok(()),
-            Some(name) => Err(StepError::Host(format!(
+            Some(name) => Err(StepError::NeedsPerson(format!(
                 "container `{name}` of the old version was started by somebody after the snapshot: what was \
                  written since would be lost by a restore, so a person has to decide: \
                  `mastopatch rollback --accept-loss`, or `mastopatch release`"

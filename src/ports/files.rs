@@ -107,14 +107,16 @@ pub trait RunFiles: Send + Sync {
     /// Reads the run's material.
     fn load_material(&self, run: &str) -> FilesResult<String>;
 
-    /// Writes the run's plan beside its material, mode 0600, durable when this returns. The file is there for as long as
-    /// the run is open or held, so that a lost state file can be rebuilt.
+    /// Writes the run's plan beside its material, mode 0600, durable when this returns.
+    ///
+    /// The file exists for as long as the run is open or held; it is there so that a lost state file can be
+    /// rebuilt.
     fn save_plan(&self, run: &str, text: &str) -> FilesResult<()>;
 
-    /// Run id and text of every plan file, sorted by run.
+    /// Run and text of every plan file, sorted by run: the runs that are open or held.
     fn open_plans(&self) -> FilesResult<Vec<(String, String)>>;
 
-    /// Makes sure the run's plan file is gone, durably.
+    /// Makes sure the run has no plan file, because it is over; durable when this returns.
     fn close_plan(&self, run: &str) -> FilesResult<()>;
 
     /// Makes a fresh folder for the run's snapshot, mode 0700; what an earlier attempt left is removed.

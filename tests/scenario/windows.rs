@@ -328,6 +328,7 @@ fn way_back() -> Vec<Event> {
         elapsed_ms: 500,
         error: because.clone(),
         blame: Blame::Host,
+        not_begun: false,
     });
     events.push(Event::RollbackBegun { because });
     for step in UndoStep::ALL {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::write::failed;
 use super::{Compose, env_file};
+use crate::adapters::disk::Disk;
 use crate::ports::compose::{ComposeError, FileEdit, Generation, ProjectFiles};
 
 /// Longest time for one question. The Python one needs seconds on a small, busy host.
@@ -18,7 +19,7 @@ const CLI_LIMIT: Duration = Duration::from_secs(60);
 /// Bytes of error output that are worth showing.
 const STDERR_SHOWN: usize = 2000;
 
-impl Compose {
+impl<D: Disk> Compose<D> {
     pub(super) async fn ask_hashes(
         &self,
         files: &ProjectFiles,

@@ -15,6 +15,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use crate::adapters::disk::{Disk, HostDisk};
 use crate::ports::compose::{
     ComposeError, ComposeProject, FileEdit, FileState, Generation, ProjectFiles,
 };
@@ -24,7 +25,8 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// Compose projects on this host.
 #[derive(Debug, Clone)]
-pub struct Compose {
+pub struct Compose<D: Disk = HostDisk> {
+    disk: D,
     socket: PathBuf,
     path: OsString,
     home: PathBuf,
@@ -33,7 +35,15 @@ pub struct Compose {
 impl Compose {
     /// Projects whose containers the engine behind `socket` runs.
     pub fn new(socket: &Path) -> Self {
+        Self::on(HostDisk, socket)
+    }
+}
+
+impl<D: Disk> Compose<D> {
+    /// As `new`, with the files that are replaced on `disk`. What to replace is read from this host in any case.
+    pub fn on(disk: D, socket: &Path) -> Self {
         Self {
+            disk,
             socket: socket.to_owned(),
             path: PATH.into(),
             home: "/root".into(),
@@ -53,9 +63,29 @@ impl Compose {
         self.home = home.into();
         self
     }
+
+    /// Makes sure a file in state `from` holds `text`, and is then in state `to`. One in any other state is
+    /// left as it is, for good.
+    fn ensure(
+        &self,
+        edit: &FileEdit,
+        from: FileState,
+        to: FileState,
+        text: &str,
+    ) -> Result<FileState, ComposeError> {
+        let found = write::state(&self.disk, edit)?;
+        if found == from {
+            write::replace(&self.disk, &edit.path, text)?;
+            return Ok(to);
+        }
+        if found != FileState::Missing {
+            write::settle(&self.disk, &edit.path)?;
+        }
+        Ok(found)
+    }
 }
 
-impl ComposeProject for Compose {
+impl<D: Disk> ComposeProject for Compose<D> {
     fn files(
         &self,
         container_name: &str,
@@ -117,25 +147,15 @@ impl ComposeProject for Compose {
     }
 
     fn state(&self, edit: &FileEdit) -> Result<FileState, ComposeError> {
-        write::state(edit)
+        write::state(&self.disk, edit)
     }
 
     fn ensure_edited(&self, edit: &FileEdit) -> Result<FileState, ComposeError> {
-        let found = write::state(edit)?;
-        if found == FileState::Before {
-            write::replace(&edit.path, &edit.after)?;
-            return Ok(FileState::After);
-        }
-        Ok(found)
+        self.ensure(edit, FileState::Before, FileState::After, &edit.after)
     }
 
     fn ensure_restored(&self, edit: &FileEdit) -> Result<FileState, ComposeError> {
-        let found = write::state(edit)?;
-        if found == FileState::After {
-            write::replace(&edit.path, &edit.before)?;
-            return Ok(FileState::Before);
-        }
-        Ok(found)
+        self.ensure(edit, FileState::After, FileState::Before, &edit.before)
     }
 }
 

@@ -148,6 +148,7 @@ impl Scribe {
             elapsed_ms: ms,
             error: error.to_owned(),
             blame,
+            not_begun: false,
         })
         .push(Event::RollbackBegun {
             because: error.to_owned(),
@@ -312,6 +313,7 @@ pub(crate) fn held() -> Vec<Entry> {
                 step,
                 elapsed_ms: 2_000,
                 error: "the engine does not answer".to_owned(),
+                needs_person: false,
             });
     }
     scribe.ends(Outcome::Held, "the way back failed 3 times")

@@ -118,10 +118,15 @@ impl Timeline {
                 step,
                 elapsed_ms,
                 error,
+                not_begun,
                 ..
             } => {
                 self.answer(*elapsed_ms, RowResult::Failed, error);
-                self.step_failed(*step, *elapsed_ms);
+                if *not_begun {
+                    self.closed_for(*elapsed_ms);
+                } else {
+                    self.step_failed(*step, *elapsed_ms);
+                }
             }
             Event::UndoDone {
                 step,

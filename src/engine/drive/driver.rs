@@ -156,6 +156,7 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
                     elapsed_ms,
                     error: self.ctx.material.masked(chain(&err)),
                     blame,
+                    not_begun: matches!(err, StepError::NotBegun(_)),
                 }
             }
         };
@@ -177,6 +178,7 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
                 step,
                 elapsed_ms,
                 error: self.ctx.material.masked(chain(&err)),
+                needs_person: matches!(err, StepError::NeedsPerson(_)),
             },
         })
     }

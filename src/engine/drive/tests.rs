@@ -189,7 +189,7 @@ async fn the_site_is_not_closed_after_the_clock_was_set() {
             .fence_after_clock_set(&in_a_window(), SignedDuration::from_hours(by))
             .await
             .unwrap_err();
-        assert!(matches!(err, StepError::Host(_)));
+        assert!(matches!(err, StepError::NotBegun(_)));
         assert_eq!(
             err.to_string(),
             format!(

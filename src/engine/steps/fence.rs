@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::domain::event::Finding;
 use crate::domain::plan::Role;
 use crate::domain::run::RunState;
-use crate::engine::{Ctx, Ports, StepError};
+use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::runtime::ContainerRuntime;
 
@@ -19,20 +19,22 @@ impl<P: Ports> Ctx<'_, P> {
             .close_by
             .is_some_and(|close_by| clock.now() > close_by)
         {
-            return Err(StepError::Host(
+            return Err(StepError::NotBegun(
                 "the window no longer leaves time for the run and a way back; the next one will"
                     .to_owned(),
             ));
         }
         let jump = self.began.jump(clock.reading());
         if let Some(jump) = jump.filter(|_| self.plan.hard_deadline.is_some()) {
-            return Err(StepError::Host(format!(
+            return Err(StepError::NotBegun(format!(
                 "{jump} since the run began, so its maintenance window may be another one now; the site was not \
                  closed, and it is thought over again"
             )));
         }
         // What is executed is what was planned, also if somebody came in between (I9).
-        self.still_as_planned().await?;
+        self.still_as_planned()
+            .await
+            .map_err(|err| StepError::NotBegun(chain(&err)))?;
         let start = clock.monotonic();
         let runtime = self.ports.runtime();
         // A host that reboots from here on must not start the old version behind the run's back.

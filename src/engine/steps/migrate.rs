@@ -8,7 +8,7 @@ use crate::domain::run::RunState;
 use crate::engine::probes::tail;
 use crate::engine::steps::role;
 use crate::engine::steps::snapshot::count;
-use crate::engine::{Ctx, Ports, StepError};
+use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::database::Database;
 use crate::ports::runtime::{
     Container, ContainerRuntime, INSTANCE_LABEL, Image, OneOff, ROLE_LABEL, RUN_LABEL, Replacement,
@@ -27,7 +27,9 @@ impl<P: Ports> Ctx<'_, P> {
                 because: "no migration is pending".to_owned(),
             });
         }
-        self.fence_stands(state).await?;
+        self.fence_stands(state)
+            .await
+            .map_err(|err| StepError::NotBegun(chain(&err)))?;
         let web = self.first(Role::Web)?;
         let main = self.new_image(ImageKind::Main).await?;
         let password = self.material.database_password();

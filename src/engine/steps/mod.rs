@@ -31,8 +31,8 @@ impl<P: Ports> Ctx<'_, P> {
             Step::Preflight => self.preflight().await,
             Step::Pull => self.pull().await,
             Step::Fence => self.fence().await,
-            Step::Snapshot => self.snapshot().await,
-            Step::Prove => self.prove().await,
+            Step::Snapshot => self.snapshot(state).await,
+            Step::Prove => self.prove(state).await,
             Step::Migrate => self.migrate(state).await,
             Step::Switch => self.switch(state).await,
             Step::Verify => self.verify(state).await,
@@ -47,6 +47,8 @@ pub(crate) fn blame(error: &StepError) -> Blame {
     match error {
         StepError::Target(_) => Blame::Target,
         StepError::Host(_)
+        | StepError::NotBegun(_)
+        | StepError::NeedsPerson(_)
         | StepError::Runtime(_)
         | StepError::Data(_)
         | StepError::Compose(_)

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::domain::event::Finding;
+use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::clock::Clock;
 use crate::ports::database::{DataError, Database, Redis, RowCounts};
 use crate::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles};
 
 impl<P: Ports> Ctx<'_, P> {
-    pub(super) async fn snapshot(&self) -> Result<Finding, StepError> {
+    pub(super) async fn snapshot(&self, state: &RunState) -> Result<Finding, StepError> {
+        self.fence_stands(state).await?;
         let plan = self.plan;
         let password = self.material.database_password();
         let redis_password = self.material.redis_password();
@@ -70,7 +72,7 @@ impl<P: Ports> Ctx<'_, P> {
         files
     }
 
-    pub(super) async fn prove(&self) -> Result<Finding, StepError> {
+    pub(super) async fn prove(&self, state: &RunState) -> Result<Finding, StepError> {
         let plan = self.plan;
         let Some((dir, manifest)) = self.ports.files().open_snapshot(&plan.run)? else {
             return Err(StepError::Host("the snapshot is gone".to_owned()));
@@ -100,6 +102,8 @@ impl<P: Ports> Ctx<'_, P> {
             }
             .into());
         }
+        // What somebody wrote meanwhile is not in the copy.
+        self.fence_stands(state).await?;
         Ok(Finding::Proved {
             tables: count(rows.len()),
             rows: rows.values().sum(),
