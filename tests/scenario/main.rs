@@ -20,6 +20,7 @@
 mod crash;
 mod doubt;
 mod forward;
+mod held;
 mod knowing;
 mod parts;
 mod refusal;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             windows::opening_suite(),
             refusal::suite(),
             crash::suite(),
+            held::suite(),
             doubt::suite(),
             rollback::suite(),
         ],
