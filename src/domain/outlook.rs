@@ -97,6 +97,11 @@ fn back(step: UndoStep) -> &'static str {
 }
 
 #[cfg(test)]
+#[expect(
+    clippy::needless_pass_by_value,
+    clippy::wildcard_enum_match_arm,
+    reason = "tests may fail loudly"
+)]
 mod tests {
     use super::*;
     use crate::domain::event::{Blame, MigrationClass};

@@ -11,6 +11,10 @@ use super::run::RunState;
 
 /// What is on the host of one run, beside its journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one thing that is seen or not, and all can be together"
+)]
 pub struct Evidence {
     /// A new container was started with a way out: the public may have written to the new version. Only a commit allows
     /// that.
@@ -72,7 +76,6 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
     }
     let held = nothing_to_go_back_with(seen);
     match (known, reached) {
-        (None, None) => None,
         (None, Some(reached)) => Some(rebuilt(seen, reached, held, "the journal was lost")),
         (Some(_), Some(reached)) if furthest.is_none_or(|known| known < reached) => Some(rebuilt(
             seen,
@@ -80,7 +83,7 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
             held,
             "the journal knew less than the world shows",
         )),
-        (Some(_), _) => None,
+        (_, _) => None,
     }
 }
 

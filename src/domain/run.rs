@@ -20,6 +20,10 @@ pub const MAX_FORWARD: u32 = 3;
 
 /// Everything a run's journal says, folded.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the journal that is true or not yet, and never becomes false again"
+)]
 pub struct RunState {
     planned: bool,
     done: BTreeSet<Step>,
@@ -166,24 +170,7 @@ impl RunState {
                 self.intended.insert(*step);
                 self.open_intent = Some(*step);
             }
-            Event::Done { step, finding, .. } => {
-                self.open_intent = None;
-                self.forward_failures = 0;
-                self.done.insert(*step);
-                if let Finding::Pulled {
-                    pending,
-                    pending_post,
-                    config_hashes,
-                    ..
-                } = finding
-                {
-                    self.class = Some(class_of(pending, pending_post));
-                    self.config_hashes.clone_from(config_hashes);
-                }
-                if let Finding::Fenced { started, .. } = finding {
-                    self.fenced.clone_from(started);
-                }
-            }
+            Event::Done { step, finding, .. } => self.step_done(*step, finding),
             Event::Failed {
                 step,
                 error,
@@ -232,6 +219,25 @@ impl RunState {
             Event::Finished { outcome, because } => {
                 self.outcome = Some((*outcome, because.clone()));
             }
+        }
+    }
+
+    fn step_done(&mut self, step: Step, finding: &Finding) {
+        self.open_intent = None;
+        self.forward_failures = 0;
+        self.done.insert(step);
+        if let Finding::Pulled {
+            pending,
+            pending_post,
+            config_hashes,
+            ..
+        } = finding
+        {
+            self.class = Some(class_of(pending, pending_post));
+            self.config_hashes.clone_from(config_hashes);
+        }
+        if let Finding::Fenced { started, .. } = finding {
+            self.fenced.clone_from(started);
         }
     }
 

@@ -114,7 +114,7 @@ pub async fn begin<P: Ports>(
         source,
     };
     // Durable before the run exists: a state file that is lost later can be rebuilt from it.
-    let saved = plan.canonical().map_err(FilesError::json);
+    let saved = plan.canonical().map_err(|err| FilesError::json(&err));
     saved
         .and_then(|text| ports.files().save_plan(&plan.run, &text))
         .map_err(|source| DriveError::Material {

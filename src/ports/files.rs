@@ -88,7 +88,7 @@ pub enum FilesError {
 
 impl FilesError {
     /// A value that cannot be written down.
-    pub(crate) fn json(err: serde_json::Error) -> Self {
+    pub(crate) fn json(err: &serde_json::Error) -> Self {
         Self::Damaged {
             path: PathBuf::new(),
             reason: err.to_string(),

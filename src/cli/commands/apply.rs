@@ -115,11 +115,10 @@ pub(super) async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result
         call.out.text(&render::run(&report));
     }
     Ok(match ended.outcome {
-        Outcome::Committed => Exit::Done,
+        Outcome::Committed | Outcome::Released => Exit::Done,
         Outcome::RolledBack => Exit::RolledBack,
         Outcome::Aborted => Exit::Refused,
         Outcome::Held => Exit::Held,
-        Outcome::Released => Exit::Done,
     })
 }
 
