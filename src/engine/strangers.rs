@@ -13,7 +13,7 @@ use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
 
 /// Labels by which Compose knows its own.
 const PROJECT: &str = "com.docker.compose.project";
-const SERVICE: &str = "com.docker.compose.service";
+pub(super) const SERVICE: &str = "com.docker.compose.service";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// Whether a run made it in place of an old container that was gone.

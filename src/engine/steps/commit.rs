@@ -11,12 +11,12 @@ use crate::domain::event::Finding;
 use crate::domain::plan::{PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
-use crate::engine::strangers::is_old;
+use crate::engine::strangers::{SERVICE, is_old};
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::files::RunFiles;
-use crate::ports::runtime::{ContainerRuntime, ContainerSpec, RUN_LABEL};
+use crate::ports::runtime::{Container, ContainerRuntime, ContainerSpec, RUN_LABEL};
 
 /// Between two looks at a published port: the first answer is due within 0.1 s.
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -26,6 +26,7 @@ impl<P: Ports> Ctx<'_, P> {
         let start = self.ports.clock().monotonic();
         let runtime = self.ports.runtime();
         self.put_strangers_aside().await?;
+        self.gather_new().await?;
         for role in [Role::Web, Role::Streaming] {
             for service in self.plan.services_of(role) {
                 self.let_in(service, state).await?;
@@ -49,6 +50,33 @@ impl<P: Ports> Ctx<'_, P> {
             open_after_ms,
             notes,
         })
+    }
+
+    /// Gives new containers that somebody renamed their names back, and removes those that have been replaced since.
+    async fn gather_new(&self) -> Result<(), StepError> {
+        let runtime = self.ports.runtime();
+        let new = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
+        for service in &self.plan.services {
+            let serves = |found: &&Container| {
+                self.is_new(found) && found.labels.get(SERVICE) == Some(&service.service)
+            };
+            let mut is_there = new
+                .iter()
+                .filter(serves)
+                .any(|found| found.name == service.container);
+            for found in new.iter().filter(serves) {
+                if found.name == service.container {
+                    continue;
+                }
+                if is_there {
+                    runtime.ensure_removed(&found.id).await?;
+                } else {
+                    runtime.ensure_name(&found.id, &service.container).await?;
+                    is_there = true;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Connects the networks that lead outside and makes sure the container runs. The published port is
@@ -191,6 +219,7 @@ impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn finalise(&self, state: &RunState) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
         self.put_strangers_aside().await?;
+        self.gather_new().await?;
         for service in &self.plan.services {
             // Somebody removed it, or put another in its place, since the site was opened.
             if self.new_container(service).await.is_err() {

@@ -108,10 +108,15 @@ impl<P: Ports> Ctx<'_, P> {
             .find(|image| image.kind == kind)
             .ok_or_else(|| StepError::Host("the plan lacks an image".to_owned()))?;
         let keep = self.plan.keep_reference(planned, true);
-        self.ports
-            .runtime()
-            .image(&keep)
-            .await?
+        let runtime = self.ports.runtime();
+        if let Some(image) = runtime.image(&keep).await? {
+            return Ok(image);
+        }
+        // `finalise` may have been done without the journal knowing: then the release's own tag still names the image.
+        let digest = format!("@{}", planned.to_digest);
+        let tagged = runtime.image(&planned.to_reference).await?;
+        tagged
+            .filter(|image| image.repo_digests.iter().any(|it| it.ends_with(&digest)))
             .ok_or_else(|| StepError::Host(format!("image `{keep}` is gone from this host")))
     }
 
