@@ -78,15 +78,7 @@ pub(crate) fn run(place: &mut Place, case: &Case, number: usize) -> Seen {
     }
 
     let run = the_one_run(&product);
-    let ended = match outcome(&product) {
-        Some(Outcome::Committed) => Ended::AllNew,
-        Some(Outcome::RolledBack | Outcome::Aborted) => Ended::AllOld,
-        Some(Outcome::Held) => Ended::Held,
-        None => panic!(
-            "the run is not over after {restarts} restarts:\n{}",
-            told(&run)
-        ),
-    };
+    let ended = ended(&product, restarts);
     let report = settle(place, ended, writer);
     assert_eq!(
         report.missing(&place.instance),
@@ -99,34 +91,15 @@ pub(crate) fn run(place: &mut Place, case: &Case, number: usize) -> Seen {
         } else {
             Ended::AllOld
         };
-        assert_eq!(ended, wanted, "the commit record decides: \n{}", told(&run));
+        assert_eq!(ended, wanted, "the commit record decides:\n{}", told(&run));
     }
     one_mail(&product, mails, update.to());
     match ended {
-        Ended::AllNew => {
-            world::assert_one_version(&place.instance, update.to());
-            world::assert_files_name(&place.instance, update.to());
-            world::assert_no_leftovers(&place.instance, &product);
-            world::assert_up_changes_nothing(&place.instance);
-        }
-        Ended::AllOld => {
-            world::assert_one_version(&place.instance, update.from());
-            world::assert_files_name(&place.instance, update.from());
-            world::assert_no_leftovers(&place.instance, &product);
-            let now = World::of(&place.instance);
-            if case.act.keeps_containers() {
-                now.assert_same_but_for_new_statuses(&before);
-            } else {
-                let difference = before.dump.difference(&now.dump).without_new_statuses();
-                assert!(
-                    difference.is_empty(),
-                    "the database is not what it was:\n{difference}"
-                );
-            }
-        }
+        Ended::AllNew => all_new(place, &product),
+        Ended::AllOld => all_old(place, &product, case, &before),
         Ended::Held => assert!(
             case.act.may_be_held(),
-            "held, though nobody opened the old version: \n{}",
+            "held, though nobody opened the old version:\n{}",
             told(&run)
         ),
     }
@@ -141,6 +114,43 @@ pub(crate) fn run(place: &mut Place, case: &Case, number: usize) -> Seen {
         restarts,
         acknowledged: report.acknowledged.len(),
         took: start.elapsed(),
+    }
+}
+
+fn all_new(place: &Place, product: &Product) {
+    let (instance, tag) = (&place.instance, place.update.to());
+    world::assert_one_version(instance, tag);
+    world::assert_files_name(instance, tag);
+    world::assert_no_leftovers(instance, product);
+    world::assert_up_changes_nothing(instance);
+}
+
+fn all_old(place: &Place, product: &Product, case: &Case, before: &World) {
+    let (instance, tag) = (&place.instance, place.update.from());
+    world::assert_one_version(instance, tag);
+    world::assert_files_name(instance, tag);
+    world::assert_no_leftovers(instance, product);
+    let now = World::of(instance);
+    if case.act.keeps_containers() {
+        now.assert_same_but_for_new_statuses(before);
+        return;
+    }
+    let difference = before.dump.difference(&now.dump).without_new_statuses();
+    assert!(
+        difference.is_empty(),
+        "the database is not what it was:\n{difference}"
+    );
+}
+
+fn ended(product: &Product, restarts: u32) -> Ended {
+    match outcome(product) {
+        Some(Outcome::Committed) => Ended::AllNew,
+        Some(Outcome::RolledBack | Outcome::Aborted) => Ended::AllOld,
+        Some(Outcome::Held) => Ended::Held,
+        None => panic!(
+            "the run is not over after {restarts} restarts:\n{}",
+            told(&the_one_run(product))
+        ),
     }
 }
 
@@ -162,13 +172,16 @@ fn settle(place: &Place, ended: Ended, writer: Writer) -> WriterReport {
 }
 
 fn outcome(product: &Product) -> Option<Outcome> {
-    the_one_run(product)
-        .journal
-        .iter()
-        .find_map(|entry| match &entry.event {
-            Event::Finished { outcome, .. } => Some(*outcome),
-            _ => None,
-        })
+    let run = the_one_run(product);
+    run.journal.iter().find_map(|entry| end(&entry.event))
+}
+
+fn end(event: &Event) -> Option<Outcome> {
+    if let Event::Finished { outcome, .. } = event {
+        Some(*outcome)
+    } else {
+        None
+    }
 }
 
 /// One run, and at most one end of it.
@@ -194,7 +207,10 @@ fn told(run: &StoredRun) -> String {
         Event::UndoIntent { step, attempt } => format!("undo-intent {step}, attempt {attempt}"),
         Event::Done { step, .. } => format!("done {step}"),
         Event::UndoDone { step, .. } => format!("undo-done {step}"),
-        other => format!("{other:?}"),
+        Event::Planned { .. } | Event::Resumed { .. } | Event::Committed => {
+            format!("{:?}", entry.event)
+        }
+        Event::RollbackBegun { .. } | Event::Finished { .. } => format!("{:?}", entry.event),
     };
     let lines = run
         .journal

@@ -179,7 +179,7 @@ fn run_suite(lab: &Lab, orders: &Orders, suite: &[Case], round: usize, log: &Log
             let here = ready(lab, &mut place, case.update);
             check::run(here, case, index + round)
         }));
-        let result = taken.map_err(|_| panics::take());
+        let result = taken.map_err(|_panic| panics::take());
         let name = case.name();
         let seconds = started.elapsed().as_secs_f64();
         match &result {
