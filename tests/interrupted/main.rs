@@ -44,8 +44,11 @@ use table::Table;
 /// Stacks that run at the same time; the moments are met by looking, so a starved boot only costs time.
 const SIDE_BY_SIDE: usize = 3;
 
-/// Known faults of the product: the end of a case's name, and a sentence about what is wrong.
-const KNOWN: [(&str, &str); 0] = [];
+/// Known faults of the product: a case's name, and a sentence about what is wrong.
+const KNOWN: [(&str, &str); 1] = [(
+    "container prune, good update, intent verify",
+    "an old container that somebody removed is missed on the way back, and the run is held",
+)];
 
 struct Orders {
     names: Vec<String>,
@@ -184,6 +187,10 @@ fn run_suite(lab: &Lab, orders: &Orders, suite: &[Case], round: usize, log: &Log
         let seconds = started.elapsed().as_secs_f64();
         match &result {
             Ok(seen) => {
+                if KNOWN.iter().any(|(known, _)| *known == name) {
+                    let gone = format!("{name}: did not show any more; take it off the list");
+                    log.known.lock().expect("log").push(gone);
+                }
                 let why = if seen.why_held.is_empty() {
                     String::new()
                 } else {
