@@ -34,6 +34,8 @@ usage: lab.sh COMMAND
   run CMD...    up, run CMD with the lab's environment, always down afterwards; exits with CMD's code
   site NAME [--tag TAG] [--web-port N] [--streaming-port N] [--domain D] [--dotenv] [--dir DIR]
                 write a compose folder of a practice Mastodon (NAME must start with mplab); prints its path
+  engine restart
+                stop the lab's own engine as a service manager would, and start it again; not a foreign one
   status        what is running and what is cached
   down          remove everything the lab or a killed test left: containers, networks, volumes, images, engine
   purge         down, and remove the cache
@@ -544,6 +546,22 @@ cmd_site() {
   echo "$dir"
 }
 
+# The registry and the mail server have no restart policy: they come back by this hand, everything else by its own.
+cmd_engine() {
+  [ "${1:-}" = restart ] && [ $# = 1 ] || die 'engine knows one thing: lab.sh engine restart.'
+  as_root engine restart
+  take_lock
+  local pid
+  [ -e "$STATE/engine-owned" ] || die "the engine is not the lab's, so it is not restarted."
+  pid=$(own_pid) || die "the lab's engine does not run."
+  kill -TERM "$pid"
+  wait_for 90 eval "! [ -d /proc/$pid ]" || die "the lab's engine does not end: see $STATE/dockerd.log."
+  start_engine
+  docker start mplab-registry mplab-mail >/dev/null
+  wait_for 20 curl -sf --noproxy '*' "http://$REGISTRY/v2/" || die 'the registry did not come back.'
+  wait_for 20 smtp_greets || die 'the mail server did not come back.'
+}
+
 cmd_status() {
   if find_engine; then
     if [ -e "$STATE/engine-owned" ]; then echo "engine: ours, $DOCKER_HOST"; else echo "engine: $DOCKER_HOST (not ours)"; fi
@@ -563,7 +581,7 @@ case $command in
     [ $# -eq 0 ] || die "$command takes no arguments: see lab.sh --help."
     "cmd_$command"
     ;;
-  run | site)
+  run | site | engine)
     if [ "${1:-}" = --help ]; then usage; exit 0; fi
     "cmd_$command" "$@"
     ;;

@@ -408,6 +408,11 @@ impl Running {
         self.signal(rustix::process::Signal::HUP);
     }
 
+    /// Asks it to end (SIGTERM).
+    pub(crate) fn ask_to_end(&self) {
+        self.signal(rustix::process::Signal::TERM);
+    }
+
     /// Asks it to end (SIGTERM) and waits.
     pub(crate) fn terminate(self) -> Finished {
         self.signal(rustix::process::Signal::TERM);
