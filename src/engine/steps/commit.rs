@@ -13,6 +13,7 @@ use crate::domain::run::RunState;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
 use crate::engine::strangers::{SERVICE, is_old};
 use crate::engine::{Ctx, Ports, StepError, chain};
+use crate::ports::Retry;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::files::RunFiles;
@@ -269,10 +270,24 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Takes our keep-tags away; the images stay as long as their own tags or a container need them.
     pub(crate) async fn drop_keep_tags(&self) -> Result<(), StepError> {
+        let runtime = self.ports.runtime();
         for image in &self.plan.images {
-            for new in [false, true] {
-                let reference = self.plan.keep_reference(image, new);
-                self.ports.runtime().ensure_no_tag(&reference).await?;
+            for (new, own) in [(false, &image.from_reference), (true, &image.to_reference)] {
+                let keep = self.plan.keep_reference(image, new);
+                let Some(kept) = runtime.image(&keep).await? else {
+                    continue;
+                };
+                // Where somebody pruned its own tag, ours is its last name, and the engine does not take that from an
+                // image that runs.
+                if !own.contains('@') && runtime.image(own).await?.is_none() {
+                    runtime.ensure_tag(&kept.id, own).await?;
+                }
+                match runtime.ensure_no_tag(&keep).await {
+                    Err(err) if err.retry() == Retry::Permanent => {
+                        self.note(format!("`{keep}` stays: {}", chain(&err)));
+                    }
+                    done => done?,
+                }
             }
         }
         Ok(())
