@@ -1,0 +1,18 @@
+//! Runs in a simulated world: interrupted everywhere, by everything, and looked at after every event.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::arithmetic_side_effects,
+    reason = "tests may fail loudly and say how it went"
+)]
+
+#[path = "../sim/mod.rs"]
+mod sim;
+
+mod plain;
