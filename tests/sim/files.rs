@@ -176,6 +176,11 @@ impl SimPorts {
     }
 
     fn replace(&self, call: Call, from: &str, to: &str) -> Result<FileState, ComposeError> {
+        let writes = *self.world().files[COMPOSE_FILE] == *from;
+        let call = Call {
+            mutating: writes,
+            ..call
+        };
         self.compose_file(call, |world| {
             let found = world.files[COMPOSE_FILE].clone();
             if *found == *to {

@@ -16,4 +16,3 @@ pub(crate) mod process;
 pub(crate) mod stranger;
 pub(crate) mod web;
 pub(crate) mod world;
-

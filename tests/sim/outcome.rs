@@ -3,8 +3,9 @@
 use mastopatch::domain::event::Outcome;
 use mastopatch::domain::plan::Plan;
 
-use super::engine::SimContainer;
+use super::engine::{Program, SimContainer};
 use super::files::hash_of;
+use super::stranger::Deed;
 use super::world::{COMPOSE_FILE, LIVE, Version, World};
 
 /// How a run ended.
@@ -86,8 +87,8 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
         let Some(now) = world.containers.iter().find(|c| c.id == old.id) else {
             return Err(format!("all old: `{}` is gone", old.name));
         };
-        same(old, now)?;
-        if !now.running {
+        same(world, old, now)?;
+        if !now.running && !was_stopped(world, old) {
             return Err(format!("all old: `{}` does not run", old.name));
         }
     }
@@ -104,9 +105,18 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     serves(world, Version::A)
 }
 
-fn same(old: &SimContainer, now: &SimContainer) -> Result<(), String> {
+fn meddled(world: &World, with: &[Deed]) -> bool {
+    with.iter().any(|deed| world.interfered.contains(deed))
+}
+
+/// Whether somebody stopped a server, which the run may never have needed again.
+fn was_stopped(world: &World, old: &SimContainer) -> bool {
+    old.program == Program::Postgres && meddled(world, &[Deed::StopsDatabase])
+}
+
+fn same(world: &World, old: &SimContainer, now: &SimContainer) -> Result<(), String> {
     let differs = |what: &str| Err(format!("`{}`: {what} is not as it was", old.name));
-    if old.name != now.name {
+    if old.name != now.name && !meddled(world, &[Deed::RenamesOld, Deed::RenamesNew]) {
         return differs("its name");
     }
     if old.policy != now.policy {
@@ -124,10 +134,13 @@ fn same(old: &SimContainer, now: &SimContainer) -> Result<(), String> {
 fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
     for old in &original.containers {
         let Some(now) = world.find(&old.name) else {
+            if meddled(world, &[Deed::RemovesNew, Deed::RenamesNew]) {
+                continue;
+            }
             return Err(format!("all new: `{}` is gone", old.name));
         };
-        same(old, now)?;
-        if !now.running {
+        same(world, old, now)?;
+        if !now.running && !was_stopped(world, old) {
             return Err(format!("all new: `{}` does not run", old.name));
         }
         let wanted = if old.serves() {
@@ -160,6 +173,11 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
 }
 
 fn serves(world: &World, version: Version) -> Result<(), String> {
+    // What somebody took away or stopped when the run was over, or where it did not look again, it cannot bring back.
+    let with = [Deed::RemovesNew, Deed::StopsDatabase];
+    if meddled(world, &with) {
+        return Ok(());
+    }
     let well = world.containers.iter().any(|c| {
         c.version == Some(version) && world.is_public(c) && !c.ports.is_empty() && world.is_well(c)
     });

@@ -111,6 +111,18 @@ pub(crate) struct Call {
     pub(crate) limit_ms: u64,
 }
 
+impl Call {
+    /// Whether it fails where the disk is full. Removing does not.
+    fn needs_room(self) -> bool {
+        let removes = ["remove partial", "prune snapshots"].contains(&self.name);
+        match self.port {
+            Port::Journal | Port::Files => self.mutating && !removes,
+            Port::Data => ["dump", "redis dump"].contains(&self.name),
+            Port::Engine | Port::Probe | Port::Clock => false,
+        }
+    }
+}
+
 /// The ports that can be upset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Port {
@@ -333,9 +345,7 @@ impl World {
     fn strike(&mut self, fault: Option<Fault>, call: Call) -> Strike {
         let full = self.calls <= self.full_until;
         match fault {
-            None if full && matches!(call.port, Port::Journal | Port::Files) && call.mutating => {
-                Strike::Tell(Upset::Failed)
-            }
+            None if full && call.needs_room() => Strike::Tell(Upset::Failed),
             None => Strike::Nothing,
             Some(Fault::Kill(when)) => Strike::Die(when, false),
             Some(Fault::PowerCut(when)) => Strike::Die(when, true),
@@ -361,9 +371,10 @@ impl World {
             }
             Some(Fault::DiskFull(calls)) => {
                 self.full_until = self.calls + calls;
-                match call.port {
-                    Port::Journal | Port::Files if call.mutating => Strike::Tell(Upset::Failed),
-                    _ => Strike::Nothing,
+                if call.needs_room() {
+                    Strike::Tell(Upset::Failed)
+                } else {
+                    Strike::Nothing
                 }
             }
             Some(Fault::Stranger(deed)) => {

@@ -15,4 +15,8 @@
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod case;
+mod known;
 mod plain;
+mod random;
+mod table;
