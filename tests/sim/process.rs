@@ -79,6 +79,13 @@ pub(crate) struct Carried {
     pub(crate) restarts: u32,
 }
 
+/// The world as the first process of a run leaves it.
+pub(crate) fn first_process(world: World, plan: Plan) -> World {
+    let ports = SimPorts::new(world);
+    let _exit = run_to_end(process(&ports, Some(plan), &ports.stop));
+    ports.into_world()
+}
+
 /// Carries a run through: the process of `plan` starts, or the one that finds what is in the journal; whenever one ends
 /// before the run is over, the next starts.
 pub(crate) fn carry_through(world: World, mut plan: Option<Plan>) -> Carried {

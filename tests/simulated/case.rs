@@ -8,7 +8,7 @@ use crate::known;
 use crate::sim::fault::Schedule;
 use crate::sim::fixture::fixture;
 use crate::sim::outcome::{Verdict, judge};
-use crate::sim::process::carry_through;
+use crate::sim::process::{carry_through, first_process};
 use crate::sim::world::{Made, Target, World};
 
 /// What a run is made of.
@@ -35,6 +35,15 @@ impl Case {
     /// Runs it, and remembers each call.
     pub(crate) fn calls(&self) -> Vec<Made> {
         self.run_with(true, false).world.made.unwrap()
+    }
+
+    /// Its world at the moment at which its first process is killed.
+    pub(crate) fn run_until_killed(&self) -> World {
+        let fixture = fixture(self.class);
+        let mut world = fixture.world.clone();
+        world.target = self.target;
+        world.schedule = Arc::new(self.schedule.clone());
+        first_process(world, fixture.plan.clone())
     }
 
     fn run_with(&self, made: bool, trace: bool) -> Went {

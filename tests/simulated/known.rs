@@ -1,13 +1,34 @@
 //! Faults of the product that are known and not yet mended: each with what it shows by. Empty is what is wanted.
 
+use crate::sim::stranger::Deed;
 use crate::sim::world::World;
 
-/// What is seen, and what it comes of.
-const KNOWN: [(&str, &str); 0] = [];
+type Shows = fn(&str, &World) -> bool;
+
+/// What it shows by, and what it comes of.
+const KNOWN: [(Shows, &str); 2] = [
+    (
+        |why, world| {
+            why == "held after a single fault"
+                && world
+                    .state
+                    .outcome()
+                    .is_some_and(|(_, because)| because.contains("mastopatch-keep/"))
+        },
+        "a journal that cannot be written after the commit: finalise takes the keep-tags away, and the next start cannot open again",
+    ),
+    (
+        |why, world| {
+            world.interfered.contains(&Deed::RenamesNew)
+                && why.starts_with("all new: there are other containers")
+        },
+        "a new container that somebody renamed is replaced by another, and stays",
+    ),
+];
 
 /// The known fault behind something that is wrong, if there is one.
-pub(crate) fn fault_of(why: &str, _world: &World) -> Option<&'static str> {
+pub(crate) fn fault_of(why: &str, world: &World) -> Option<&'static str> {
     let mut all = KNOWN.iter();
-    all.find(|(seen, _)| why.contains(seen))
+    all.find(|(shows, _)| shows(why, world))
         .map(|(_, what)| *what)
 }

@@ -16,6 +16,8 @@
 mod sim;
 
 mod case;
+mod journals;
+mod kinds;
 mod known;
 mod plain;
 mod random;
