@@ -73,7 +73,7 @@ impl Fault {
 /// Faults by the number of the call at which they strike, counted over all processes.
 pub(crate) type Schedule = BTreeMap<u32, Fault>;
 
-/// Numbers from a seed: the same seed, the same numbers, on every machine (SplitMix64).
+/// Numbers from a seed: the same seed, the same numbers, on every machine (`SplitMix64`).
 #[derive(Debug, Clone)]
 pub(crate) struct Dice(u64);
 

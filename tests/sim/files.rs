@@ -65,7 +65,7 @@ impl RunFiles for SimPorts {
 
     fn load_material(&self, run: &str) -> FilesResult<String> {
         let found = self.file(call("load material", false), Path::new(run), |world, _| {
-            world.materials.get(run).map(|text| text.to_string())
+            world.materials.get(run).map(ToString::to_string)
         })?;
         found.ok_or_else(|| FilesError::Io {
             action: "read",
@@ -198,10 +198,10 @@ impl SimPorts {
 /// What Compose calls a service's definition in a file.
 pub(crate) fn hash_of(service: &str, text: &str) -> String {
     let tags = text.lines().filter(|line| line.contains("image:"));
-    let version = tags
+    let mut version = tags
         .filter_map(|line| line.rsplit_once(':'))
         .map(|(_, tag)| tag);
-    format!("hash-{service}-{}", version.last().unwrap_or_default())
+    format!("hash-{service}-{}", version.next_back().unwrap_or_default())
 }
 
 impl ComposeProject for SimPorts {

@@ -35,9 +35,11 @@ impl SimPorts {
     ) -> Result<T, StoreError> {
         // A transaction is there whole or not at all.
         let written = self.call(call, |world, when| {
-            (when == When::After)
-                .then(|| effect(world))
-                .unwrap_or_else(|| Err(refused("write to")))
+            if when == When::After {
+                effect(world)
+            } else {
+                Err(refused("write to"))
+            }
         });
         let written = written.unwrap_or_else(|_upset: Upset| Err(refused("write to")));
         if written.is_err() {

@@ -163,7 +163,8 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
             }
         }
     }
-    if world.containers.len() != original.containers.len() {
+    let fewer = meddled(world, &[Deed::RemovesNew]);
+    if world.containers.len() != original.containers.len() && !fewer {
         return Err("all new: there are other containers than planned".to_owned());
     }
     if !world.edited && !world.files[COMPOSE_FILE].contains(super::web::B) {

@@ -121,7 +121,7 @@ fn carries_on(path: &Path, kept: Kept) {
     world.state = state;
     world.begun = Some(kept.plan.clone().into());
     world.materials.insert(RUN.to_owned(), kept.material.into());
-    world.schedule = Default::default();
+    world.schedule = std::sync::Arc::default();
     let original = &fixture(kept.class).world;
     let committed = world.state.is_committed();
     let mut carried = carry_through(world, None);

@@ -8,7 +8,11 @@
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::wildcard_enum_match_arm,
-    clippy::arithmetic_side_effects,
+    clippy::needless_for_each,
+    clippy::struct_excessive_bools,
+    clippy::match_same_arms,
+    clippy::too_many_lines,
+    clippy::format_push_string,
     reason = "tests may fail loudly and say how it went"
 )]
 
