@@ -6,7 +6,7 @@ use crate::sim::world::World;
 type Shows = fn(&str, &World) -> bool;
 
 /// What it shows by, and what it comes of.
-const KNOWN: [(Shows, &str); 2] = [
+const KNOWN: [(Shows, &str); 4] = [
     (
         |why, world| {
             why == "held after a single fault"
@@ -23,6 +23,23 @@ const KNOWN: [(Shows, &str); 2] = [
                 && why.starts_with("all new: there are other containers")
         },
         "a new container that somebody renamed is replaced by another, and stays",
+    ),
+    (
+        |why, world| {
+            why == "held after a single fault"
+                && world.ever_refused
+                && world
+                    .state
+                    .outcome()
+                    .is_some_and(|(_, because)| because.contains("interrupted in step `migrate`"))
+        },
+        "an intent of `migrate` that was written though the store said no: the next start wants to restore, and refuses",
+    ),
+    (
+        |why, world| {
+            world.interfered.contains(&Deed::StartsOld) && why.contains("acknowledged, is lost")
+        },
+        "an old container that somebody starts during a restore: what people wrote there is lost with the switch by name",
     ),
 ];
 
