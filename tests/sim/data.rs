@@ -1,0 +1,481 @@
+//! PostgreSQL and Redis.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mastopatch::domain::plan::{DatabaseRef, RedisRef};
+use mastopatch::ports::database::{
+    DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
+};
+use mastopatch::ports::runtime::{ContainerSpec, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL};
+use secrecy::SecretString;
+use serde_json::json;
+
+use super::engine::{Program, error};
+use super::fault::When;
+use super::invariants;
+use super::world::{Call, Db, LIVE, Port, SimPorts, World};
+
+/// From the start of a server until it answers.
+const RECOVERY_MS: u64 = 2_000;
+
+impl Db {
+    /// Rows of every table.
+    pub(crate) fn rows(&self) -> RowCounts {
+        let count = |n: usize| u64::try_from(n).unwrap();
+        [
+            ("public.accounts".to_owned(), 3),
+            ("public.statuses".to_owned(), count(self.posts.len())),
+            (
+                "public.schema_migrations".to_owned(),
+                count(self.schema.len()),
+            ),
+        ]
+        .into()
+    }
+
+    /// What a copy holds that was cut off in the middle.
+    fn half(&self) -> Self {
+        let posts = self.posts.iter().take(self.posts.len() / 2).copied();
+        Self {
+            posts: posts.collect(),
+            whole: false,
+            ..self.clone()
+        }
+    }
+}
+
+impl World {
+    fn server_answers(&self, program: Program) -> bool {
+        self.containers
+            .iter()
+            .any(|c| c.program == program && c.running && self.now_ms >= c.started_ms + RECOVERY_MS)
+    }
+
+    pub(crate) fn postgres_answers(&self) -> bool {
+        self.server_answers(Program::Postgres)
+    }
+
+    pub(crate) fn redis_answers(&self) -> bool {
+        self.server_answers(Program::Redis)
+    }
+
+    /// Makes the helper container that a tool works in.
+    fn helper(&mut self, server: Program, role: &str, on_behalf: &OnBehalf) -> Result<(), String> {
+        let found = self.containers.iter().find(|c| c.program == server);
+        let image = found
+            .map(|c| c.image_id.clone())
+            .ok_or("the server is gone")?;
+        let name = format!("mastopatch_{role}_{}", on_behalf.short_run);
+        self.remove(&name);
+        let labels = json!({
+            RUN_LABEL: on_behalf.run, ROLE_LABEL: role, INSTANCE_LABEL: on_behalf.instance,
+        });
+        let spec = ContainerSpec {
+            body: json!({"Image": &*image, "Entrypoint": ["sleep"], "Cmd": ["infinity"], "Labels": labels,
+                "NetworkingConfig": {"EndpointsConfig": {"mastodon_internal": {}}}}),
+            more_networks: Vec::new(),
+        };
+        let id = self.create(&name, &spec, true)?;
+        self.start(&id)
+    }
+}
+
+const fn asks(name: &'static str) -> Call {
+    Call {
+        name,
+        port: Port::Data,
+        mutating: false,
+        limit_ms: 120_000,
+    }
+}
+
+const fn changes(name: &'static str) -> Call {
+    Call {
+        mutating: true,
+        ..asks(name)
+    }
+}
+
+fn within(call: Call, limit: Duration) -> Call {
+    Call {
+        limit_ms: u64::try_from(limit.as_millis()).unwrap(),
+        ..call
+    }
+}
+
+fn tool(stderr: impl Into<String>) -> DataError {
+    DataError::Tool {
+        tool: "psql",
+        exit: 1,
+        stderr: stderr.into(),
+    }
+}
+
+impl SimPorts {
+    /// A call that a server answers, if it does.
+    fn data<T>(
+        &self,
+        call: Call,
+        server: Program,
+        effect: impl FnOnce(&mut World, When) -> DataResult<T>,
+    ) -> DataResult<T> {
+        let answer = self.call(call, |world, when| {
+            if world.server_answers(server) {
+                effect(world, when)
+            } else {
+                Err(tool("the server does not answer"))
+            }
+        });
+        answer.unwrap_or_else(|upset| {
+            Err(DataError::Container {
+                what: "simulated server".to_owned(),
+                source: error(upset, call),
+            })
+        })
+    }
+
+    fn pg<T>(
+        &self,
+        call: Call,
+        effect: impl FnOnce(&mut World, When) -> DataResult<T>,
+    ) -> DataResult<T> {
+        self.data(call, Program::Postgres, effect)
+    }
+
+    fn redis_does<T>(
+        &self,
+        call: Call,
+        effect: impl FnOnce(&mut World, When) -> DataResult<T>,
+    ) -> DataResult<T> {
+        self.data(call, Program::Redis, effect)
+    }
+}
+
+fn open<'a>(world: &'a World, name: &str) -> DataResult<&'a Db> {
+    let found = world.databases.get(name).filter(|db| !db.shut);
+    found.ok_or_else(|| tool(format!("cannot connect to {name}")))
+}
+
+impl Database for SimPorts {
+    async fn facts(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+    ) -> DataResult<ServerFacts> {
+        self.pg(asks("facts"), |world, _| {
+            open(world, &database.name)?;
+            Ok(ServerFacts {
+                version: 150_000,
+                bytes: 50 << 20,
+                may_create_databases: true,
+                foreign_extensions: Vec::new(),
+            })
+        })
+    }
+
+    async fn schema_versions(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+    ) -> DataResult<BTreeSet<String>> {
+        self.pg(asks("schema versions"), |world, _| {
+            Ok((*open(world, &database.name)?.schema).clone())
+        })
+    }
+
+    async fn duplicate_accounts(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        _limit: Duration,
+    ) -> DataResult<u64> {
+        self.pg(asks("duplicate accounts"), |_, _| Ok(0))
+    }
+
+    async fn row_counts(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        limit: Duration,
+    ) -> DataResult<RowCounts> {
+        self.pg(within(asks("row counts"), limit), |world, _| {
+            Ok(open(world, &database.name)?.rows())
+        })
+    }
+
+    async fn dump(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.pg(within(changes("dump"), limit), |world, when| {
+            world
+                .helper(Program::Postgres, "toolbox", on_behalf)
+                .map_err(tool)?;
+            let live = open(world, &database.name)?.clone();
+            let copy = if when == When::Middle {
+                live.half()
+            } else {
+                live
+            };
+            world.pass(if when == When::Middle { 1_000 } else { 3_000 });
+            let folder = world
+                .partial
+                .get_mut(dir)
+                .ok_or_else(|| tool("no such folder"))?;
+            folder.db = Some(copy);
+            Ok(())
+        })
+    }
+
+    async fn count_dump(
+        &self,
+        _database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<RowCounts> {
+        self.pg(within(changes("count dump"), limit), |world, _| {
+            world
+                .helper(Program::Postgres, "toolbox", on_behalf)
+                .map_err(tool)?;
+            let copy = world.sealed.get(dir).and_then(|folder| folder.db.as_ref());
+            match copy {
+                Some(copy) if copy.whole => Ok(copy.rows()),
+                _ => Err(tool("the dump is cut off")),
+            }
+        })
+    }
+
+    async fn restore(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        into: &str,
+        limit: Duration,
+    ) -> DataResult<RowCounts> {
+        self.pg(within(changes("restore"), limit), |world, when| {
+            invariants::i5_no_restore_after_the_commit(world, "restore");
+            world.databases.remove(into);
+            world
+                .helper(Program::Postgres, "toolbox", on_behalf)
+                .map_err(tool)?;
+            let copy = world.sealed.get(dir).and_then(|folder| folder.db.clone());
+            let Some(copy) = copy.filter(|copy| copy.whole) else {
+                return Err(tool("the dump is cut off"));
+            };
+            let db = Db {
+                remark: String::new(),
+                shut: false,
+                ..if when == When::Middle {
+                    copy.half()
+                } else {
+                    copy
+                }
+            };
+            let rows = db.rows();
+            world.databases.insert(into.to_owned(), db);
+            world.pass(4_000);
+            Ok(rows)
+        })
+    }
+
+    async fn exists(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        name: &str,
+    ) -> DataResult<bool> {
+        self.pg(asks("exists"), |world, _| {
+            Ok(world.databases.contains_key(name))
+        })
+    }
+
+    async fn remark(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        name: &str,
+        text: &str,
+    ) -> DataResult<()> {
+        self.pg(changes("remark"), |world, _| {
+            open(world, name)?;
+            if let Some(db) = world.databases.get_mut(name) {
+                db.remark = text.to_owned();
+            }
+            Ok(())
+        })
+    }
+
+    async fn remark_on(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        name: &str,
+    ) -> DataResult<String> {
+        self.pg(asks("remark on"), |world, _| {
+            let found = world.databases.get(name);
+            Ok(found.map(|db| db.remark.clone()).unwrap_or_default())
+        })
+    }
+
+    async fn swap(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        restored: &str,
+        aside: &str,
+    ) -> DataResult<()> {
+        self.pg(changes("swap"), |world, when| {
+            invariants::i5_no_restore_after_the_commit(world, "swap");
+            let live = database.name.as_str();
+            let has = |world: &World, name: &str| world.databases.contains_key(name);
+            let found = (has(world, live), has(world, restored), has(world, aside));
+            let rename = |world: &mut World, from: &str, to: &str| {
+                if let Some(mut db) = world.databases.remove(from) {
+                    db.shut = from == live;
+                    world.databases.insert(to.to_owned(), db);
+                }
+            };
+            match found {
+                (true, false, true) => Ok(()),
+                (true, true, false) => {
+                    rename(world, live, aside);
+                    if when == When::After {
+                        rename(world, restored, live);
+                        invariants::i3_data_change_is_covered(world, "a restore");
+                    }
+                    Ok(())
+                }
+                (false, true, true) => {
+                    if when == When::After {
+                        rename(world, restored, live);
+                        invariants::i3_data_change_is_covered(world, "a restore");
+                    }
+                    Ok(())
+                }
+                _ => Err(DataError::Names {
+                    name: live.to_owned(),
+                    other: restored.to_owned(),
+                }),
+            }
+        })
+    }
+
+    async fn ensure_dropped(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        name: &str,
+    ) -> DataResult<()> {
+        self.pg(changes("drop"), |world, _| {
+            if name == database.name {
+                world.wrong(|| format!("I2: database {LIVE} was to be dropped"));
+            }
+            world.databases.remove(name);
+            Ok(())
+        })
+    }
+}
+
+impl Redis for SimPorts {
+    async fn version(&self, _redis: &RedisRef, _password: &SecretString) -> DataResult<String> {
+        self.redis_does(asks("redis version"), |_, _| Ok("7.2.4".to_owned()))
+    }
+
+    async fn keys(&self, _redis: &RedisRef, _password: &SecretString) -> DataResult<u64> {
+        self.redis_does(asks("redis keys"), |world, _| Ok(count(&world.redis)))
+    }
+
+    async fn dump(
+        &self,
+        _redis: &RedisRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.redis_does(within(changes("redis dump"), limit), |world, when| {
+            world
+                .helper(Program::Redis, "redis-tools", on_behalf)
+                .map_err(tool)?;
+            let keys = world.redis.clone();
+            let folder = world
+                .partial
+                .get_mut(dir)
+                .ok_or_else(|| tool("no such folder"))?;
+            folder.redis = (when == When::After).then_some(keys);
+            Ok(())
+        })
+    }
+
+    async fn count_dump(
+        &self,
+        _redis: &RedisRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<(u64, u64)> {
+        self.redis_does(within(changes("redis count dump"), limit), |world, _| {
+            world
+                .helper(Program::Redis, "redis-tools", on_behalf)
+                .map_err(tool)?;
+            let copy = world
+                .sealed
+                .get(dir)
+                .and_then(|folder| folder.redis.as_ref());
+            let keys = copy.ok_or_else(|| tool("the copy is cut off"))?;
+            Ok((count(keys), count(keys)))
+        })
+    }
+
+    async fn restore(
+        &self,
+        _redis: &RedisRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.redis_does(within(changes("redis restore"), limit), |world, when| {
+            invariants::i5_no_restore_after_the_commit(world, "redis restore");
+            world
+                .helper(Program::Redis, "redis-tools", on_behalf)
+                .map_err(tool)?;
+            let copy = world
+                .sealed
+                .get(dir)
+                .and_then(|folder| folder.redis.clone());
+            let keys = copy.ok_or_else(|| tool("the copy is cut off"))?;
+            // Replication brings all of it or nothing.
+            if when == When::After {
+                world.redis = keys;
+                invariants::i3_data_change_is_covered(world, "a restore of Redis");
+            }
+            Ok(())
+        })
+    }
+}
+
+fn count(keys: &[u32]) -> u64 {
+    u64::try_from(keys.len()).unwrap()
+}
+
+/// The live database of a fresh world.
+pub(crate) fn fresh(base: &Arc<BTreeSet<String>>) -> Db {
+    Db {
+        posts: Vec::new(),
+        schema: base.clone(),
+        remark: String::new(),
+        whole: true,
+        shut: false,
+    }
+}

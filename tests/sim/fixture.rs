@@ -1,0 +1,333 @@
+//! The world that runs start from, and their plan, made by the product's own planner.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock};
+
+use jiff::Timestamp;
+use mastopatch::domain::event::MigrationClass;
+use mastopatch::domain::plan::{Asked, Limits, OnDeadline, Plan, Why};
+use mastopatch::domain::run::RunState;
+use mastopatch::domain::version::UpdateKind;
+use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
+use mastopatch::ports::runtime::{ContainerSpec, Image};
+use serde_json::{Value, json};
+
+use super::data::fresh;
+use super::process::run_to_end;
+use super::web::{A, B};
+use super::world::{COMPOSE_FILE, LIVE, Setting, SimImage, SimPorts, Target, Version, World};
+
+const MAIN: &str = "ghcr.io/mastodon/mastodon";
+const STREAMING: &str = "ghcr.io/mastodon/mastodon-streaming";
+/// The run's id.
+pub(crate) const RUN: &str = "019aa000-0000-7000-8000-0000000000aa";
+const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// A world before its run, and the run's plan.
+#[derive(Debug)]
+pub(crate) struct Fixture {
+    pub(crate) world: World,
+    pub(crate) plan: Plan,
+}
+
+/// The fixture of a class of migrations; made once.
+pub(crate) fn fixture(class: MigrationClass) -> &'static Fixture {
+    static MADE: [OnceLock<Fixture>; 3] = [const { OnceLock::new() }; 3];
+    let place = match class {
+        MigrationClass::M0 => 0,
+        MigrationClass::M1 => 1,
+        MigrationClass::M2 => 2,
+    };
+    MADE[place].get_or_init(|| make(class))
+}
+
+fn make(class: MigrationClass) -> Fixture {
+    let mut world = empty(class);
+    images(&mut world);
+    containers(&mut world);
+    world.pass(60_000);
+    world.in_full = true;
+    let ports = SimPorts::new(world);
+    let instance = InstanceRef {
+        name: "social.example".to_owned(),
+        project: "mastodon".to_owned(),
+        main_image: MAIN.to_owned(),
+        streaming_image: STREAMING.to_owned(),
+    };
+    let made = run_to_end(async {
+        let survey = survey(&ports, &instance).await.unwrap();
+        make_plan(&ports, &instance, &survey, goal(&ports))
+            .await
+            .unwrap()
+    });
+    let (plan, material) = made.unwrap();
+    let mut world = ports.into_world();
+    world.in_full = false;
+    world.materials.insert(RUN.to_owned(), material.into());
+    world.calls = 0;
+    Fixture { world, plan }
+}
+
+fn goal(ports: &SimPorts) -> Goal {
+    Goal {
+        run: RUN.to_owned(),
+        to: B.parse().unwrap(),
+        kind: UpdateKind::Patch,
+        why: Why {
+            asked_by: Asked::Person("ada".to_owned()),
+            reasons: vec!["because".to_owned()],
+            emergency: None,
+            advisories: Vec::new(),
+            severity: None,
+            published_at: Timestamp::UNIX_EPOCH,
+            url: "https://example.org".to_owned(),
+        },
+        expected_commit: Some(COMMIT.to_owned()),
+        limits: Limits {
+            pull_s: 600,
+            stop_grace_s: 10,
+            snapshot_s: 600,
+            migrate_s: 60,
+            boot_s: 30,
+            settle_s: 3,
+            keep_snapshots: 2,
+        },
+        now: ports.world().wall(),
+        hard_deadline: None,
+        close_by: None,
+        on_deadline: OnDeadline::Rollback,
+        way_back_s: 300,
+    }
+}
+
+fn empty(class: MigrationClass) -> World {
+    let base: BTreeSet<String> = (1..=3).map(|n| format!("2025010100000{n}")).collect();
+    let pre = (1..=2).map(|n| format!("2026010100000{n}"));
+    let post = (1..=1).map(|n| format!("2026020100000{n}"));
+    let setting = Setting {
+        base: Arc::new(base),
+        pre: pre.filter(|_| class != MigrationClass::M0).collect(),
+        post: post.filter(|_| class == MigrationClass::M2).collect(),
+        registry: registry(),
+        digests: digests(),
+    };
+    let text = [("web", MAIN), ("streaming", STREAMING), ("sidekiq", MAIN)]
+        .map(|(service, image)| format!("  {service}:\n    image: {image}:v{A}\n"))
+        .concat();
+    World {
+        databases: [(LIVE.to_owned(), fresh(&setting.base))].into(),
+        files: [(COMPOSE_FILE, format!("services:\n{text}").into())].into(),
+        setting: Arc::new(setting),
+        target: Target::Good,
+        now_ms: 1_000,
+        boot_ms: 0,
+        wall_offset_ms: 0,
+        containers: Vec::new(),
+        images: Vec::new(),
+        networks: [
+            ("mastodon_external".to_owned(), false),
+            ("mastodon_internal".to_owned(), true),
+        ]
+        .into(),
+        next_id: 0,
+        engine_back_ms: 0,
+        in_full: false,
+        redis: Vec::new(),
+        edited: false,
+        materials: BTreeMap::new(),
+        partial: BTreeMap::new(),
+        sealed: BTreeMap::new(),
+        begun: None,
+        log: Vec::new(),
+        state: RunState::default(),
+        seen: super::invariants::Seen::default(),
+        mails: Vec::new(),
+        quarantine: None,
+        silent: false,
+        full_until: 0,
+        refused: false,
+        ever_refused: false,
+        acknowledged: Vec::new(),
+        next_post: 0,
+        schedule: Arc::default(),
+        calls: 0,
+        n_faults: 0,
+        interfered: Vec::new(),
+        stop_asked: false,
+        violation: None,
+        made: None,
+        trace: None,
+    }
+}
+
+fn image(
+    id: &str,
+    reference: &str,
+    version: Option<Version>,
+    env: &[(&str, &str)],
+    cmd: &[&str],
+) -> SimImage {
+    let (repository, _) = reference.rsplit_once(':').unwrap();
+    let env: BTreeMap<String, String> = env
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect();
+    let list: Vec<String> = env
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    let raw = json!({"Id": id, "Os": "linux", "Architecture": "amd64", "Config": {"Env": list, "Cmd": cmd}});
+    let digest = format!("{repository}@{}", digest_of(reference));
+    SimImage {
+        id: id.into(),
+        tags: BTreeSet::new(),
+        version,
+        image: Arc::new(Image {
+            id: id.to_owned(),
+            repo_digests: vec![digest],
+            repo_tags: vec![reference.to_owned()],
+            env,
+            size: 1 << 20,
+            platform: "linux/amd64".to_owned(),
+            raw,
+        }),
+    }
+}
+
+fn digest_of(reference: &str) -> String {
+    format!("sha256:digest-of-{}", reference.replace(['/', ':'], "-"))
+}
+
+fn mastodon(version: Version) -> [SimImage; 2] {
+    let (number, letter) = match version {
+        Version::A => (A, "a"),
+        Version::B => (B, "b"),
+    };
+    let env = [("SOURCE_COMMIT", COMMIT), ("RAILS_ENV", "production")];
+    [(MAIN, "main"), (STREAMING, "streaming")].map(|(repository, kind)| {
+        let reference = format!("{repository}:v{number}");
+        image(
+            &format!("sha256:{kind}-{letter}"),
+            &reference,
+            Some(version),
+            &env,
+            &[],
+        )
+    })
+}
+
+fn registry() -> BTreeMap<String, SimImage> {
+    let new = mastodon(Version::B).into_iter();
+    new.map(|image| (image.image.repo_digests[0].clone(), image))
+        .collect()
+}
+
+fn digests() -> BTreeMap<String, String> {
+    [MAIN, STREAMING]
+        .map(|repository| format!("{repository}:v{B}"))
+        .map(|reference| (reference.clone(), digest_of(&reference)))
+        .into()
+}
+
+fn images(world: &mut World) {
+    let others = [
+        ("sha256:postgres", "postgres:15"),
+        ("sha256:redis", "redis:7"),
+    ];
+    let others = others.map(|(id, reference)| image(id, reference, None, &[], &[]));
+    world.images.extend(others);
+    world.images.extend(mastodon(Version::A));
+    for image in &mut world.images {
+        image.tags.extend(image.image.repo_tags.iter().cloned());
+    }
+}
+
+fn containers(world: &mut World) {
+    let outside = &["mastodon_external", "mastodon_internal"][..];
+    let inside = &["mastodon_internal"][..];
+    let web = format!("{MAIN}:v{A}");
+    let streaming = format!("{STREAMING}:v{A}");
+    for (service, image, cmd, networks, policy, port) in [
+        ("db", "postgres:15", "postgres", inside, "always", None),
+        ("redis", "redis:7", "redis-server", inside, "always", None),
+        (
+            "web",
+            &web,
+            "bundle exec puma",
+            outside,
+            "always",
+            Some(3000),
+        ),
+        (
+            "streaming",
+            &streaming,
+            "node ./streaming/index.js",
+            outside,
+            "unless-stopped",
+            Some(4000),
+        ),
+        (
+            "sidekiq",
+            &web,
+            "bundle exec sidekiq",
+            outside,
+            "always",
+            None,
+        ),
+    ] {
+        let spec = spec(service, image, cmd, networks, policy, port);
+        let id = world
+            .create(&format!("mastodon-{service}-1"), &spec, true)
+            .unwrap();
+        world.start(&id).unwrap();
+    }
+}
+
+fn spec(
+    service: &str,
+    image: &str,
+    cmd: &str,
+    networks: &[&str],
+    policy: &str,
+    port: Option<u16>,
+) -> ContainerSpec {
+    let env = [
+        "LOCAL_DOMAIN=social.example",
+        "DB_HOST=db",
+        "DB_PASS=a-secret-password",
+        "REDIS_HOST=redis",
+        "ACTIVE_RECORD_ENCRYPTION_DETERMINISTIC_KEY=1",
+        "ACTIVE_RECORD_ENCRYPTION_KEY_DERIVATION_SALT=2",
+        "ACTIVE_RECORD_ENCRYPTION_PRIMARY_KEY=3",
+    ];
+    let bindings: serde_json::Map<String, Value> = port
+        .map(|port| {
+            (
+                format!("{port}/tcp"),
+                json!([{"HostIp": "127.0.0.1", "HostPort": port.to_string()}]),
+            )
+        })
+        .into_iter()
+        .collect();
+    let endpoint = json!({"Aliases": [format!("mastodon-{service}-1"), service]});
+    let cmd: Vec<&str> = cmd.split(' ').collect();
+    ContainerSpec {
+        body: json!({
+            "Image": image, "Cmd": cmd, "Env": env,
+            "Labels": {
+                "com.docker.compose.project": "mastodon", "com.docker.compose.service": service,
+                "com.docker.compose.oneoff": "False",
+                "com.docker.compose.config-hash": format!("hash-{service}-v{A}"),
+            },
+            "HostConfig": {
+                "NetworkMode": networks[0], "PortBindings": bindings, "RestartPolicy": {"Name": policy},
+            },
+            "NetworkingConfig": {"EndpointsConfig": {networks[0]: endpoint}},
+        }),
+        more_networks: networks
+            .iter()
+            .skip(1)
+            .map(|name| ((*name).to_owned(), endpoint.clone()))
+            .collect(),
+    }
+}

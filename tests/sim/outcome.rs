@@ -1,0 +1,213 @@
+//! All old, all new, or held: how a run's world has to be at its end.
+
+use mastopatch::domain::event::Outcome;
+use mastopatch::domain::plan::Plan;
+
+use super::engine::{Program, SimContainer};
+use super::files::hash_of;
+use super::stranger::Deed;
+use super::world::{COMPOSE_FILE, LIVE, Version, World};
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Verdict {
+    NotBegun,
+    Aborted,
+    RolledBack,
+    Committed,
+    Held,
+}
+
+/// Judges the world after a run of `plan` that started from `original`. An error says what is wrong.
+pub(crate) fn judge(world: &mut World, original: &World, plan: &Plan) -> Result<Verdict, String> {
+    if let Some(wrong) = &world.violation {
+        return Err(wrong.clone());
+    }
+    let verdict = match world.state.outcome() {
+        None if world.begun.is_none() => Verdict::NotBegun,
+        None => return Err("the run has no end".to_owned()),
+        Some((Outcome::Aborted, _)) => Verdict::Aborted,
+        Some((Outcome::RolledBack, _)) => Verdict::RolledBack,
+        Some((Outcome::Committed, _)) => Verdict::Committed,
+        Some((Outcome::Held, _)) => Verdict::Held,
+    };
+    // What was stopped by the last fault boots; what would still happen behind everybody's back happens.
+    for _ in 0..20 {
+        world.pass(3_000);
+        world.public_writes();
+    }
+    super::invariants::always(world);
+    if let Some(wrong) = &world.violation {
+        return Err(format!("after the end: {wrong}"));
+    }
+    no_post_is_lost(world)?;
+    match verdict {
+        Verdict::Held if world.n_faults < 2 && world.interfered.is_empty() => {
+            Err("held after a single fault".to_owned())
+        }
+        Verdict::Held => Ok(verdict),
+        Verdict::NotBegun | Verdict::Aborted | Verdict::RolledBack => {
+            all_old(world, original)?;
+            nothing_is_left(world, plan)?;
+            Ok(verdict)
+        }
+        Verdict::Committed => {
+            all_new(world, original, plan)?;
+            nothing_is_left(world, plan)?;
+            Ok(verdict)
+        }
+    }
+}
+
+fn no_post_is_lost(world: &World) -> Result<(), String> {
+    // While it is held, the live database may stand aside; then every post has to be in one of them.
+    let held = matches!(world.state.outcome(), Some((Outcome::Held, _)));
+    let has = |post: &u32| {
+        world
+            .databases
+            .iter()
+            .filter(|(name, _)| held || *name == LIVE)
+            .any(|(_, db)| db.posts.binary_search(post).is_ok())
+    };
+    let live_has_all = world
+        .databases
+        .get(LIVE)
+        .is_some_and(|db| db.posts == world.acknowledged);
+    if live_has_all {
+        return Ok(());
+    }
+    match world.acknowledged.iter().find(|post| !has(post)) {
+        Some(post) => Err(format!("post {post}, which was acknowledged, is lost")),
+        None => Ok(()),
+    }
+}
+
+fn all_old(world: &World, original: &World) -> Result<(), String> {
+    for old in &original.containers {
+        let Some(now) = world.containers.iter().find(|c| c.id == old.id) else {
+            return Err(format!("all old: `{}` is gone", old.name));
+        };
+        same(world, old, now)?;
+        if !now.running && !was_stopped(world, old) {
+            return Err(format!("all old: `{}` does not run", old.name));
+        }
+    }
+    if world.containers.len() != original.containers.len() {
+        return Err("all old: there are more containers than before".to_owned());
+    }
+    if !world.edited && world.files != original.files {
+        return Err("all old: the Compose file is not as before".to_owned());
+    }
+    let live = &world.databases[LIVE];
+    if live.schema != original.databases[LIVE].schema {
+        return Err("all old: the schema is not as before".to_owned());
+    }
+    serves(world, Version::A)
+}
+
+fn meddled(world: &World, with: &[Deed]) -> bool {
+    with.iter().any(|deed| world.interfered.contains(deed))
+}
+
+/// Whether somebody stopped a server, which the run may never have needed again.
+fn was_stopped(world: &World, old: &SimContainer) -> bool {
+    old.program == Program::Postgres && meddled(world, &[Deed::StopsDatabase])
+}
+
+fn same(world: &World, old: &SimContainer, now: &SimContainer) -> Result<(), String> {
+    let differs = |what: &str| Err(format!("`{}`: {what} is not as it was", old.name));
+    if old.name != now.name && !meddled(world, &[Deed::RenamesOld, Deed::RenamesNew]) {
+        return differs("its name");
+    }
+    if old.policy != now.policy {
+        return differs("its restart policy");
+    }
+    if old.networks != now.networks {
+        return differs("its networks");
+    }
+    if old.ports != now.ports || old.env != now.env || old.command != now.command {
+        return differs("its definition");
+    }
+    Ok(())
+}
+
+fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
+    for old in &original.containers {
+        let Some(now) = world.find(&old.name) else {
+            if meddled(world, &[Deed::RemovesNew, Deed::RenamesNew]) {
+                continue;
+            }
+            return Err(format!("all new: `{}` is gone", old.name));
+        };
+        same(world, old, now)?;
+        if !now.running && !was_stopped(world, old) {
+            return Err(format!("all new: `{}` does not run", old.name));
+        }
+        let wanted = if old.serves() {
+            Some(Version::B)
+        } else {
+            old.version
+        };
+        if now.version != wanted {
+            return Err(format!("all new: `{}` has the wrong version", old.name));
+        }
+        if old.serves() && !world.edited {
+            let service = plan
+                .services
+                .iter()
+                .find(|s| s.container == *old.name)
+                .unwrap();
+            let hash = hash_of(&service.service, &world.files[COMPOSE_FILE]);
+            if now.labels.get("com.docker.compose.config-hash") != Some(&hash) {
+                return Err(format!("all new: Compose would replace `{}`", old.name));
+            }
+        }
+    }
+    let fewer = meddled(world, &[Deed::RemovesNew]);
+    if world.containers.len() != original.containers.len() && !fewer {
+        return Err("all new: there are other containers than planned".to_owned());
+    }
+    if !world.edited && !world.files[COMPOSE_FILE].contains(super::web::B) {
+        return Err("all new: the Compose file names the old version".to_owned());
+    }
+    serves(world, Version::B)
+}
+
+fn serves(world: &World, version: Version) -> Result<(), String> {
+    // What somebody took away or stopped when the run was over, or where it did not look again, it cannot bring back.
+    let with = [Deed::RemovesNew, Deed::StopsDatabase];
+    if meddled(world, &with) {
+        return Ok(());
+    }
+    let well = world.containers.iter().any(|c| {
+        c.version == Some(version) && world.is_public(c) && !c.ports.is_empty() && world.is_well(c)
+    });
+    if well {
+        Ok(())
+    } else {
+        Err(format!("{version:?} does not serve the public"))
+    }
+}
+
+/// No container, database, tag or folder of the run but what is to stay.
+fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
+    let serving = matches!(world.state.outcome(), Some((Outcome::Committed, _)));
+    let helper = world
+        .containers
+        .iter()
+        .find(|c| c.run_label() == Some(&plan.run) && !(serving && c.serves()));
+    if let Some(helper) = helper {
+        return Err(format!("left over: container `{}`", helper.name));
+    }
+    if let Some(name) = world.databases.keys().find(|name| *name != LIVE) {
+        return Err(format!("left over: database `{name}`"));
+    }
+    let mut tags = world.images.iter().flat_map(|image| &image.tags);
+    if let Some(tag) = tags.find(|tag| tag.starts_with("mastopatch-keep/")) {
+        return Err(format!("left over: tag `{tag}`"));
+    }
+    if !world.partial.is_empty() {
+        return Err("left over: an unfinished snapshot".to_owned());
+    }
+    Ok(())
+}

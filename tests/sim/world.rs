@@ -1,0 +1,492 @@
+//! The state of the simulated host, its time, and the one place through which every call of a port goes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use mastopatch::domain::event::{Entry, Event, Step, UndoStep};
+use mastopatch::domain::plan::Plan;
+use mastopatch::domain::run::RunState;
+use mastopatch::engine::StopFlag;
+use mastopatch::ports::files::Manifest;
+use mastopatch::ports::runtime::Image;
+
+use super::engine::SimContainer;
+use super::fault::{Fault, Schedule, When};
+use super::invariants;
+use super::stranger::Deed;
+
+/// The owner's one Compose file.
+pub(crate) const COMPOSE_FILE: &str = "/srv/mastodon/docker-compose.yml";
+/// The live database.
+pub(crate) const LIVE: &str = "mastodon_production";
+/// When the simulated host's wall clock starts.
+pub(crate) const EPOCH_S: i64 = 1_795_000_000;
+/// What one call takes.
+const CALL_MS: u64 = 5;
+
+/// Which of the two versions something belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Version {
+    /// The one before.
+    A,
+    /// The target.
+    B,
+}
+
+/// How good the target is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// It works.
+    Good,
+    /// Its migrations fail after the first.
+    MigrationFails,
+    /// Its migrations hang after the first.
+    MigrationHangs,
+    /// Its web answers errors.
+    Unhealthy,
+    /// Its web ends after a while.
+    Dies,
+}
+
+/// One database of the server.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Db {
+    /// Posts of the public, in the order in which they were written; one that a cut restore lacks is missing.
+    pub(crate) posts: Vec<u32>,
+    /// `schema_migrations`.
+    pub(crate) schema: Arc<BTreeSet<String>>,
+    /// The remark in the catalogue.
+    pub(crate) remark: String,
+    /// Whether it is whole: false for what a restore was cut off in.
+    pub(crate) whole: bool,
+    /// Whether `ALTER DATABASE … ALLOW_CONNECTIONS false` was said.
+    pub(crate) shut: bool,
+}
+
+/// A copy of the data in a snapshot's folder.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Copies {
+    pub(crate) run: String,
+    pub(crate) db: Option<Db>,
+    pub(crate) redis: Option<Vec<u32>>,
+    pub(crate) manifest: Option<Manifest>,
+}
+
+/// An image on the host.
+#[derive(Debug, Clone)]
+pub(crate) struct SimImage {
+    pub(crate) id: Arc<str>,
+    pub(crate) tags: BTreeSet<String>,
+    pub(crate) version: Option<Version>,
+    pub(crate) image: Arc<Image>,
+}
+
+/// What never changes while a run is simulated.
+#[derive(Debug, Default)]
+pub(crate) struct Setting {
+    /// Migrations that A has.
+    pub(crate) base: Arc<BTreeSet<String>>,
+    /// Migrations before the deployment that B brings.
+    pub(crate) pre: Vec<String>,
+    /// Migrations after the deployment that B brings.
+    pub(crate) post: Vec<String>,
+    /// Images of the registry, by `repository@digest`.
+    pub(crate) registry: BTreeMap<String, SimImage>,
+    /// Digest of each reference in the registry.
+    pub(crate) digests: BTreeMap<String, String>,
+}
+
+/// One kind of call, for schedules and traces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Call {
+    /// What is called.
+    pub(crate) name: &'static str,
+    /// Which port.
+    pub(crate) port: Port,
+    /// Whether it changes the world.
+    pub(crate) mutating: bool,
+    /// Longest time it may take, in milliseconds.
+    pub(crate) limit_ms: u64,
+}
+
+impl Call {
+    /// Whether it fails where the disk is full. Removing does not.
+    fn needs_room(self) -> bool {
+        let removes = ["remove partial", "prune snapshots"].contains(&self.name);
+        match self.port {
+            Port::Journal | Port::Files => self.mutating && !removes,
+            Port::Data => ["dump", "redis dump"].contains(&self.name),
+            Port::Engine | Port::Probe | Port::Clock => false,
+        }
+    }
+}
+
+/// The ports that can be upset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Port {
+    Engine,
+    Data,
+    Files,
+    Journal,
+    Probe,
+    Clock,
+}
+
+/// What a caller is told in place of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Upset {
+    /// It failed, and nothing happened.
+    Failed,
+    /// Nobody knows.
+    Lost,
+    /// The limit was reached.
+    TimedOut,
+    /// The engine is restarting.
+    Gone,
+}
+
+/// The process was killed: the payload of the unwinding that drops it.
+#[derive(Debug)]
+pub(crate) struct Killed;
+
+/// Where in the run a call was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    /// Outside of steps: the beginning, the commit, the end.
+    Between,
+    /// A step forward.
+    Step(Step),
+    /// A step back.
+    Undo(UndoStep),
+}
+
+/// Which part of a step a call is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Phase {
+    /// Its intent is written.
+    Before,
+    /// It is done.
+    During,
+    /// Its result is written.
+    After,
+}
+
+/// One call as it was made, for tables made of an uninterrupted run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) number: u32,
+    pub(crate) place: Place,
+    pub(crate) phase: Phase,
+    pub(crate) call: Call,
+}
+
+/// The host and everything on it.
+#[derive(Debug, Clone)]
+pub(crate) struct World {
+    pub(crate) setting: Arc<Setting>,
+    pub(crate) target: Target,
+
+    pub(crate) now_ms: u64,
+    pub(crate) boot_ms: u64,
+    pub(crate) wall_offset_ms: i64,
+
+    pub(crate) containers: Vec<SimContainer>,
+    pub(crate) images: Vec<SimImage>,
+    pub(crate) networks: BTreeMap<String, bool>,
+    pub(crate) next_id: u32,
+    pub(crate) engine_back_ms: u64,
+    pub(crate) in_full: bool,
+
+    pub(crate) databases: BTreeMap<String, Db>,
+    pub(crate) redis: Vec<u32>,
+    pub(crate) files: BTreeMap<&'static str, Arc<str>>,
+    pub(crate) edited: bool,
+    pub(crate) materials: BTreeMap<String, Arc<str>>,
+    pub(crate) partial: BTreeMap<PathBuf, Copies>,
+    pub(crate) sealed: BTreeMap<PathBuf, Copies>,
+
+    pub(crate) begun: Option<Arc<Plan>>,
+    pub(crate) log: Vec<Entry>,
+    pub(crate) state: RunState,
+    pub(crate) seen: invariants::Seen,
+    pub(crate) mails: Vec<Vec<u8>>,
+    pub(crate) quarantine: Option<String>,
+    pub(crate) silent: bool,
+    pub(crate) full_until: u32,
+    /// Whether this process was told that the journal took nothing.
+    pub(crate) refused: bool,
+    /// Whether any process was told so: the journal may then lack what happened.
+    pub(crate) ever_refused: bool,
+
+    pub(crate) acknowledged: Vec<u32>,
+    pub(crate) next_post: u32,
+
+    pub(crate) schedule: Arc<Schedule>,
+    pub(crate) calls: u32,
+    pub(crate) n_faults: u32,
+    pub(crate) interfered: Vec<Deed>,
+    pub(crate) stop_asked: bool,
+    pub(crate) violation: Option<String>,
+    pub(crate) made: Option<Vec<Made>>,
+    pub(crate) trace: Option<Vec<String>>,
+}
+
+/// All ports of the product over one world.
+#[derive(Debug)]
+pub(crate) struct SimPorts {
+    world: Mutex<World>,
+    pub(crate) stop: StopFlag,
+}
+
+impl SimPorts {
+    pub(crate) fn new(world: World) -> Self {
+        Self {
+            world: Mutex::new(world),
+            stop: StopFlag::default(),
+        }
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn into_world(self) -> World {
+        self.world
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every call of the product to its ports: time passes, what the schedule says goes wrong, the public writes,
+    /// and the invariants are looked at. `effect` is told how much of it happens.
+    pub(crate) fn call<T>(
+        &self,
+        call: Call,
+        effect: impl FnOnce(&mut World, When) -> T,
+    ) -> Result<T, Upset> {
+        let mut world = self.world();
+        let answer = world.answer(call, effect);
+        if world.stop_asked {
+            world.stop_asked = false;
+            self.stop.ask();
+        }
+        let dead = answer.is_err_and_dead() || world.violation.is_some();
+        drop(world);
+        match answer {
+            _ if dead => resume_unwind(Box::new(Killed)),
+            Answer::Said(answer) => Ok(answer),
+            Answer::Upset(upset) => Err(upset),
+            Answer::Dead => unreachable!("a dead process is unwound"),
+        }
+    }
+}
+
+enum Answer<T> {
+    Said(T),
+    Upset(Upset),
+    Dead,
+}
+
+impl<T> Answer<T> {
+    fn is_err_and_dead(&self) -> bool {
+        matches!(self, Self::Dead)
+    }
+}
+
+impl World {
+    fn answer<T>(&mut self, call: Call, effect: impl FnOnce(&mut Self, When) -> T) -> Answer<T> {
+        self.calls += 1;
+        let number = self.calls;
+        self.note_made(number, call);
+        self.pass(CALL_MS);
+        let fault = self.schedule.get(&number).copied();
+        if let Some(fault) = fault {
+            self.n_faults += 1;
+            self.say(|| format!("fault: {fault:?}"));
+        }
+        if call.mutating {
+            invariants::i6_the_intent_is_durable(self, call);
+        }
+        let upset = self.strike(fault, call);
+        let answer = match upset {
+            _ if call.port == Port::Engine && self.now_ms < self.engine_back_ms => {
+                Answer::Upset(Upset::Gone)
+            }
+            Strike::Nothing => Answer::Said(effect(self, When::After)),
+            Strike::Tell(upset) => Answer::Upset(upset),
+            Strike::TellAfter(upset) => {
+                effect(self, When::After);
+                Answer::Upset(upset)
+            }
+            Strike::Die(when, power_cut) => {
+                if when != When::Before {
+                    effect(self, when);
+                }
+                if power_cut {
+                    self.power_cut();
+                }
+                Answer::Dead
+            }
+        };
+        self.say(|| {
+            let said = match &answer {
+                Answer::Said(_) => "",
+                Answer::Upset(_) => " -> upset",
+                Answer::Dead => " -> DEAD",
+            };
+            format!("{}{said}", call.name)
+        });
+        self.public_writes();
+        invariants::always(self);
+        answer
+    }
+
+    fn strike(&mut self, fault: Option<Fault>, call: Call) -> Strike {
+        let full = self.calls <= self.full_until;
+        match fault {
+            None if full && call.needs_room() => Strike::Tell(Upset::Failed),
+            None => Strike::Nothing,
+            Some(Fault::Kill(when)) => Strike::Die(when, false),
+            Some(Fault::PowerCut(when)) => Strike::Die(when, true),
+            Some(Fault::EngineRestart) => {
+                self.engine_restart();
+                // A call that is not the engine's does not see it.
+                match call.port {
+                    Port::Engine | Port::Data => Strike::Tell(Upset::Gone),
+                    Port::Probe => Strike::Tell(Upset::Failed),
+                    Port::Files | Port::Journal | Port::Clock => Strike::Nothing,
+                }
+            }
+            Some(Fault::Error) if call.port == Port::Clock => Strike::Nothing,
+            Some(Fault::Error) => Strike::Tell(Upset::Failed),
+            Some(Fault::Lost | Fault::LostAfter | Fault::Hang) if call.port == Port::Clock => {
+                Strike::Nothing
+            }
+            Some(Fault::Lost) => Strike::Tell(Upset::Lost),
+            Some(Fault::LostAfter) => Strike::TellAfter(Upset::Lost),
+            Some(Fault::Hang) => {
+                self.pass(call.limit_ms);
+                Strike::Tell(Upset::TimedOut)
+            }
+            Some(Fault::DiskFull(calls)) => {
+                self.full_until = self.calls + calls;
+                if call.needs_room() {
+                    Strike::Tell(Upset::Failed)
+                } else {
+                    Strike::Nothing
+                }
+            }
+            Some(Fault::Stranger(deed)) => {
+                if deed == Deed::AsksToStop {
+                    self.stop_asked = true;
+                }
+                self.meddle(deed);
+                Strike::Nothing
+            }
+        }
+    }
+
+    fn note_made(&mut self, number: u32, call: Call) {
+        let place = self.place();
+        if let Some(made) = &mut self.made {
+            let phase = if call.port != Port::Journal {
+                Phase::During
+            } else if call.name.starts_with("journal: intent") {
+                Phase::Before
+            } else {
+                Phase::After
+            };
+            made.push(Made {
+                number,
+                place,
+                phase,
+                call,
+            });
+        }
+    }
+
+    /// The step that is under way, as the journal has it.
+    pub(crate) fn place(&self) -> Place {
+        match self.log.last().map(|entry| &entry.event) {
+            Some(Event::Intent { step }) => Place::Step(*step),
+            Some(Event::UndoIntent { step, .. }) => Place::Undo(*step),
+            _ => Place::Between,
+        }
+    }
+
+    /// Lets time pass: migrations go on, containers boot.
+    pub(crate) fn pass(&mut self, ms: u64) {
+        self.now_ms += ms;
+        self.work_goes_on();
+    }
+
+    /// Everything stops, and what has the policy for it starts again.
+    pub(crate) fn engine_restart(&mut self) {
+        self.say(|| "the engine restarts".to_owned());
+        self.stop_everything();
+        self.engine_back_ms = self.now_ms + 4_000;
+        self.now_ms += 1;
+        self.start_by_policy();
+    }
+
+    /// The host loses power, and comes back a minute later.
+    pub(crate) fn power_cut(&mut self) {
+        self.say(|| "power cut".to_owned());
+        self.stop_everything();
+        // What was not sealed was not synchronised.
+        for copies in self.partial.values_mut() {
+            copies.db = None;
+            copies.redis = None;
+        }
+        self.now_ms += 60_000;
+        self.boot_ms = self.now_ms;
+        self.engine_back_ms = 0;
+        self.start_by_policy();
+    }
+
+    pub(crate) fn say(&mut self, text: impl FnOnce() -> String) {
+        if let Some(trace) = &mut self.trace {
+            let line = format!("{:>5} {:>9} ms  {}", self.calls, self.now_ms, text());
+            trace.push(line);
+        }
+    }
+
+    /// Remembers the first thing that is wrong.
+    pub(crate) fn wrong(&mut self, what: impl FnOnce() -> String) {
+        if self.violation.is_none() {
+            let what = what();
+            self.say(|| format!("WRONG: {what}"));
+            self.violation = Some(what);
+        }
+    }
+
+    /// Takes an event into the durable journal.
+    pub(crate) fn write_down(
+        &mut self,
+        at: jiff::Timestamp,
+        event: &Event,
+    ) -> Result<Entry, String> {
+        let seq = u64::try_from(self.log.len()).unwrap() + 1;
+        if let Err(illegal) = self.state.apply(event) {
+            self.wrong(|| format!("the journal was given what cannot follow: {illegal}"));
+            return Err(illegal.to_string());
+        }
+        self.say(|| format!("journal {seq}: {event:?}"));
+        let entry = Entry {
+            seq,
+            at,
+            event: event.clone(),
+        };
+        self.log.push(entry.clone());
+        invariants::event(self);
+        Ok(entry)
+    }
+}
+
+enum Strike {
+    Nothing,
+    Tell(Upset),
+    TellAfter(Upset),
+    Die(When, bool),
+}

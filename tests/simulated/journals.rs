@@ -1,0 +1,131 @@
+//! Journals of released formats: they have to load and be carried to an end for ever.
+//!
+//! They lie in `tests/data/journals`, one folder a format, and are only read. `WRITE_JOURNALS=1 cargo test --test simulated
+//! journals` wrote them; it makes files that are missing and leaves the others alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use mastopatch::domain::event::{Entry, MigrationClass};
+use mastopatch::domain::plan::Plan;
+use mastopatch::domain::run::RunState;
+use mastopatch::engine::material::Material;
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::sim::fault::{Fault, Schedule, When};
+use crate::sim::fixture::{RUN, fixture};
+use crate::sim::outcome::{Verdict, judge};
+use crate::sim::process::carry_through;
+use crate::sim::world::{Made, Target, World};
+
+/// Of the store's file when these journals were written.
+const FORMAT: u32 = 3;
+
+/// One journal, with all that its run needs.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// M0, M1 or M2.
+    class: MigrationClass,
+    /// Whether the target was bad.
+    bad: bool,
+    /// The call at which its process was killed; the world of that moment is made by the same run.
+    killed_at: u32,
+    plan: Plan,
+    material: String,
+    entries: Vec<Entry>,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/journals")
+}
+
+fn case(class: MigrationClass, bad: bool) -> Case {
+    Case {
+        class,
+        target: if bad { Target::Unhealthy } else { Target::Good },
+        schedule: Schedule::new(),
+    }
+}
+
+/// The world at the moment at which a run's process is killed.
+fn world_at(class: MigrationClass, bad: bool, call: u32) -> World {
+    let mut case = case(class, bad);
+    case.schedule.insert(call, Fault::Kill(When::Before));
+    case.run_until_killed()
+}
+
+fn write() {
+    let folder = folder().join(FORMAT.to_string());
+    fs::create_dir_all(&folder).unwrap();
+    for (class, bad) in [
+        (MigrationClass::M0, false),
+        (MigrationClass::M1, false),
+        (MigrationClass::M2, false),
+        (MigrationClass::M0, true),
+        (MigrationClass::M2, true),
+    ] {
+        let writes = |made: &Made| made.call.name.starts_with("journal") && made.number > 1;
+        let calls = case(class, bad).calls().into_iter().filter(writes);
+        for made in calls.step_by(3) {
+            let killed_at = made.number;
+            let world = world_at(class, bad, killed_at);
+            let kept = Kept {
+                class,
+                bad,
+                killed_at,
+                plan: fixture(class).plan.clone(),
+                material: world.materials[RUN].to_string(),
+                entries: world.log,
+            };
+            let way = if bad { "back" } else { "forward" };
+            let path = folder
+                .join(format!("{class:?}-{way}-{:02}.json", kept.entries.len()).to_lowercase());
+            if !path.exists() {
+                fs::write(path, serde_json::to_string_pretty(&kept).unwrap() + "\n").unwrap();
+            }
+        }
+    }
+}
+
+#[test]
+fn journals_of_every_format_load_and_are_carried_to_an_end() {
+    if std::env::var("WRITE_JOURNALS").is_ok() {
+        write();
+    }
+    let mut n_read = 0;
+    for format in fs::read_dir(folder()).unwrap() {
+        for file in fs::read_dir(format.unwrap().path()).unwrap() {
+            let path = file.unwrap().path();
+            let kept: Kept = serde_json::from_str(&fs::read_to_string(&path).unwrap())
+                .unwrap_or_else(|err| panic!("{}: {err}", path.display()));
+            carries_on(&path, kept);
+            n_read += 1;
+        }
+    }
+    assert!(n_read > 20, "only {n_read} journals were found");
+}
+
+fn carries_on(path: &Path, kept: Kept) {
+    let name = path.display();
+    let state = RunState::fold(&kept.entries).unwrap_or_else(|err| panic!("{name}: {err}"));
+    Material::parse(&kept.material, &kept.plan).unwrap_or_else(|err| panic!("{name}: {err}"));
+    // The world of the moment, with what was kept in place of what this program would have written.
+    let mut world = world_at(kept.class, kept.bad, kept.killed_at);
+    assert_eq!(
+        world.log.len(),
+        kept.entries.len(),
+        "{name}: the simulated run is another by now"
+    );
+    world.log = kept.entries;
+    world.state = state;
+    world.begun = Some(kept.plan.clone().into());
+    world.materials.insert(RUN.to_owned(), kept.material.into());
+    world.schedule = std::sync::Arc::default();
+    let original = &fixture(kept.class).world;
+    let committed = world.state.is_committed();
+    let mut carried = carry_through(world, None);
+    let verdict = judge(&mut carried.world, original, &kept.plan)
+        .unwrap_or_else(|why| panic!("{name}: {why}"));
+    assert_eq!(verdict == Verdict::Committed, committed, "{name}");
+}

@@ -1,0 +1,28 @@
+//! Runs in a simulated world: interrupted everywhere, by everything, and looked at after every event.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::as_conversions,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    clippy::wildcard_enum_match_arm,
+    clippy::needless_for_each,
+    clippy::struct_excessive_bools,
+    clippy::match_same_arms,
+    clippy::too_many_lines,
+    clippy::format_push_string,
+    reason = "tests may fail loudly and say how it went"
+)]
+
+#[path = "../sim/mod.rs"]
+mod sim;
+
+mod case;
+mod journals;
+mod kinds;
+mod known;
+mod plain;
+mod random;
+mod table;

@@ -1,0 +1,93 @@
+//! Runs by chance: a seed makes a schedule of several faults; the same seed makes the same run on every machine.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use mastopatch::domain::event::MigrationClass;
+
+use crate::case::{Case, Tally};
+use crate::sim::fault::{Dice, Fault, Schedule};
+use crate::sim::stranger::Deed;
+use crate::sim::world::Target;
+
+/// Runs by chance in `cargo test`, unless `RUNS` says otherwise.
+const RUNS: u64 = 20_000;
+/// Seeds that one thread takes at a time.
+const BATCH: u64 = 500;
+/// Calls of a run without a fault, and its way back, at the most.
+const CALLS: u32 = 420;
+
+/// The run of a seed.
+pub(crate) fn case(seed: u64) -> Case {
+    let mut dice = Dice::new(seed);
+    let class = dice.pick(&[MigrationClass::M0, MigrationClass::M1, MigrationClass::M2]);
+    let target = dice.pick(&[
+        Target::Good,
+        Target::Good,
+        Target::Good,
+        Target::MigrationFails,
+        Target::MigrationHangs,
+        Target::Unhealthy,
+        Target::Dies,
+    ]);
+    let strangers = dice.below(4) == 0;
+    let mut schedule = Schedule::new();
+    for _ in 0..=dice.below(4) {
+        let at = 1 + dice.below(CALLS);
+        let fault = if strangers && dice.below(2) == 0 {
+            Fault::Stranger(dice.pick(&Deed::ALL))
+        } else {
+            dice.pick(&Fault::TABLE)
+        };
+        schedule.insert(at, fault);
+    }
+    Case {
+        class,
+        target,
+        schedule,
+    }
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+#[test]
+fn a_run_interrupted_by_chance_ends_all_old_all_new_or_held() {
+    let (first, runs) = (number("FIRST").unwrap_or(0), number("RUNS").unwrap_or(RUNS));
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut tally = Tally::default();
+        loop {
+            let start = next.fetch_add(BATCH, Ordering::Relaxed);
+            if start >= runs {
+                return tally;
+            }
+            for seed in (start..runs.min(start + BATCH)).map(|n| first + n) {
+                let went = case(seed).run();
+                tally.count(&went, || {
+                    format!("SEED={seed} cargo test --test simulated replay -- --nocapture")
+                });
+            }
+        }
+    };
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            all.add(thread.join().unwrap());
+        }
+    });
+    println!(
+        "{} runs by chance, {} of them interrupted, {} restarts: {:?}",
+        all.runs, all.interrupted, all.restarts, all.verdicts
+    );
+    all.assert_right();
+}
+
+/// Tells one run of [`a_run_interrupted_by_chance_ends_all_old_all_new_or_held`], by its seed in `SEED`.
+#[test]
+fn replay() {
+    if let Some(seed) = number("SEED") {
+        println!("{}", case(seed).told());
+    }
+}

@@ -1,0 +1,271 @@
+//! Every step of a run, forward and back, x before, during and after its effect x every fault x the first time, on the
+//! way back, and in a recovery. A step that is not in [`expected`] does not compile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use mastopatch::domain::event::{MigrationClass, Step, UndoStep};
+
+use crate::case::{Case, Tally};
+use crate::sim::fault::{Fault, Schedule, When};
+use crate::sim::outcome::Verdict;
+use crate::sim::world::{Made, Phase, Place, Target};
+
+/// How a run may end that was interrupted once, in this step, and had a good target.
+fn expected(step: Step) -> &'static [Verdict] {
+    match step {
+        // Nothing of the new version was tried.
+        Step::Preflight | Step::Pull | Step::Fence | Step::Snapshot => {
+            &[Verdict::Aborted, Verdict::Committed]
+        }
+        // A lost intent is not acted upon, so the way back may find nothing to take; and an engine that goes away
+        // while a result is written is missed by the next step only.
+        Step::Prove | Step::Migrate => &[Verdict::Aborted, Verdict::RolledBack, Verdict::Committed],
+        // What was tried is taken back.
+        Step::Switch | Step::Verify => &[Verdict::RolledBack, Verdict::Committed],
+        // There is only forward.
+        Step::Open | Step::Finalise => &[Verdict::Committed],
+    }
+}
+
+/// The same for a way back that a bad target made necessary.
+fn expected_back(step: UndoStep) -> &'static [Verdict] {
+    match step {
+        UndoStep::RemoveNew
+        | UndoStep::RestoreData
+        | UndoStep::RestoreFiles
+        | UndoStep::StartOld
+        | UndoStep::VerifyOld
+        | UndoStep::CleanUp => &[Verdict::RolledBack],
+    }
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Row {
+    place: Place,
+    again: Again,
+}
+
+/// How often the run was interrupted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Again {
+    First,
+    OnTheWayBack,
+    InARecovery,
+}
+
+/// One run of the table.
+#[derive(Debug)]
+struct Cell {
+    row: Row,
+    column: &'static str,
+    case: Case,
+}
+
+fn bases() -> Vec<Case> {
+    let mut bases = Vec::new();
+    for class in [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2] {
+        for target in [Target::Good, Target::Unhealthy] {
+            bases.push(Case {
+                class,
+                target,
+                schedule: Schedule::new(),
+            });
+        }
+    }
+    bases
+}
+
+/// Every fault at every call of a run without a fault. The way forward of a bad target is that of a good one.
+fn firsts(base: &Case) -> Vec<Cell> {
+    let calls = base.calls().into_iter();
+    let counts = |made: &Made| match made.place {
+        Place::Between => true,
+        Place::Step(_) => base.target == Target::Good,
+        Place::Undo(_) => true,
+    };
+    let mut cells = Vec::new();
+    for made in calls.filter(counts) {
+        for fault in Fault::TABLE {
+            let mut case = base.clone();
+            case.schedule.insert(made.number, fault);
+            cells.push(Cell {
+                row: Row {
+                    place: made.place,
+                    again: Again::First,
+                },
+                column: fault.column(),
+                case,
+            });
+        }
+    }
+    cells
+}
+
+/// For each place and phase the first, the middle and the last call.
+fn spread(calls: &[Made]) -> Vec<Made> {
+    let mut groups: BTreeMap<(Place, Phase), Vec<Made>> = BTreeMap::new();
+    for made in calls {
+        groups
+            .entry((made.place, made.phase))
+            .or_default()
+            .push(*made);
+    }
+    let chosen = groups.values().flat_map(|group| {
+        let places: BTreeSet<usize> = [0, group.len() / 2, group.len() - 1].into();
+        places
+            .into_iter()
+            .map(|place| group[place])
+            .collect::<Vec<_>>()
+    });
+    chosen.collect()
+}
+
+/// A second fault at a spread of the calls that follow a first one: an error leads to the way back, a kill to a recovery.
+fn seconds(base: &Case) -> Vec<Cell> {
+    let first_faults = [
+        (Fault::Error, Again::OnTheWayBack),
+        (Fault::Kill(When::After), Again::InARecovery),
+    ];
+    let mut cells = Vec::new();
+    for first in spread(&base.calls()) {
+        for (fault, again) in first_faults {
+            let mut once = base.clone();
+            once.schedule.insert(first.number, fault);
+            let after: Vec<Made> = once
+                .calls()
+                .into_iter()
+                .filter(|made| made.number > first.number)
+                .collect();
+            for (turn, second) in spread(&after).into_iter().enumerate() {
+                // Every fault comes round at every place, spread over the first faults.
+                for which in 0..3 {
+                    let place = usize::try_from(first.number).unwrap() + turn + which * 4;
+                    let second_fault = Fault::TABLE[place % Fault::TABLE.len()];
+                    let mut case = once.clone();
+                    case.schedule.insert(second.number, second_fault);
+                    cells.push(Cell {
+                        row: Row {
+                            place: second.place,
+                            again,
+                        },
+                        column: second_fault.column(),
+                        case,
+                    });
+                }
+            }
+        }
+    }
+    cells
+}
+
+/// Whether a run that was interrupted once ended as its step says.
+fn as_expected(cell: &Cell, verdict: Verdict) -> bool {
+    match (cell.row.again, cell.row.place, cell.case.target) {
+        (Again::First, Place::Step(step), Target::Good) => expected(step).contains(&verdict),
+        (Again::First, Place::Undo(step), _) => expected_back(step).contains(&verdict),
+        _ => true,
+    }
+}
+
+fn run_all(cells: &[Cell]) -> (BTreeMap<Row, BTreeMap<&'static str, u64>>, Tally) {
+    let next = AtomicUsize::new(0);
+    let counts: Mutex<BTreeMap<Row, BTreeMap<&'static str, u64>>> = Mutex::default();
+    let work = || {
+        let mut tally = Tally::default();
+        while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let mut went = cell.case.run();
+            if let Ok(verdict) = went.verdict
+                && !as_expected(cell, verdict)
+            {
+                went.verdict = Err(format!("{:?} ends {verdict:?}", cell.row.place));
+            }
+            tally.count(&went, || format!("{:?}", cell.case));
+            *counts
+                .lock()
+                .unwrap()
+                .entry(cell.row)
+                .or_default()
+                .entry(cell.column)
+                .or_default() += 1;
+        }
+        tally
+    };
+    let mut all = Tally::default();
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
+        for thread in threads {
+            all.add(thread.join().unwrap());
+        }
+    });
+    (counts.into_inner().unwrap(), all)
+}
+
+fn name(place: Place) -> &'static str {
+    match place {
+        Place::Between => "(between steps)",
+        Place::Step(step) => step.name(),
+        Place::Undo(step) => step.name(),
+    }
+}
+
+#[test]
+fn every_step_survives_every_fault_the_first_time_on_the_way_back_and_in_a_recovery() {
+    let mut cells: Vec<Cell> = Vec::new();
+    for base in bases() {
+        cells.extend(firsts(&base));
+        cells.extend(seconds(&base));
+    }
+    let (counts, tally) = run_all(&cells);
+    let columns: BTreeSet<&str> = Fault::TABLE.iter().map(|fault| fault.column()).collect();
+    print!("{:16} {:14}", "step", "");
+    columns.iter().for_each(|column| print!("{column:>15}"));
+    println!();
+    for (row, line) in &counts {
+        let again = match row.again {
+            Again::First => "first",
+            Again::OnTheWayBack => "on the way back",
+            Again::InARecovery => "in a recovery",
+        };
+        print!("{:16} {again:14}", name(row.place));
+        columns
+            .iter()
+            .for_each(|column| print!("{:>15}", line.get(column).unwrap_or(&0)));
+        println!();
+    }
+    println!(
+        "{} runs, {} restarts: {:?}",
+        tally.runs, tally.restarts, tally.verdicts
+    );
+    let seen: BTreeSet<Place> = counts.keys().map(|row| row.place).collect();
+    for step in Step::ALL {
+        assert!(
+            seen.contains(&Place::Step(step)),
+            "{step} was never interrupted"
+        );
+    }
+    for step in UndoStep::ALL {
+        assert!(
+            seen.contains(&Place::Undo(step)),
+            "{step} was never interrupted"
+        );
+    }
+    tally.assert_right();
+}
+
+/// Tells one run of the table: `CALL` and `FAULT` (its place in `Fault::TABLE`) in `CLASS` (0, 1, 2), and `BAD` for a bad target.
+#[test]
+fn retell() {
+    let number = |name: &str| -> Option<u32> { std::env::var(name).ok()?.parse().ok() };
+    let (Some(call), Some(fault)) = (number("CALL"), number("FAULT")) else {
+        return;
+    };
+    let mut base = bases().swap_remove(
+        usize::try_from(number("CLASS").unwrap_or(2) * 2 + number("BAD").unwrap_or(0)).unwrap(),
+    );
+    base.schedule
+        .insert(call, Fault::TABLE[usize::try_from(fault).unwrap()]);
+    println!("{}", base.told());
+}
