@@ -89,9 +89,7 @@ impl<P: Ports> Ctx<'_, P> {
         {
             return Ok(finding);
         }
-        if !state.accepts_loss() {
-            self.nobody_opened_the_old_version(state).await?;
-        }
+        self.nobody_opened_the_old_version(state).await?;
         // The damaged database stands aside only after the switch by name has begun.
         if !database.exists(&plan.database, &password, &damaged).await? {
             let rows = database
@@ -117,11 +115,14 @@ impl<P: Ports> Ctx<'_, P> {
             }
             .into());
         }
+        // A restore takes long, and what follows cannot be taken back.
+        self.nobody_opened_the_old_version(state).await?;
         let redis_password = self.material.redis_password();
         self.ports
             .redis()
             .restore(&plan.redis, &redis_password, &on_behalf, &dir, limit)
             .await?;
+        self.nobody_opened_the_old_version(state).await?;
         // The remark goes live with the database, in one renaming.
         database
             .remark(&plan.database, &password, &restored, &remark)
@@ -165,6 +166,9 @@ impl<P: Ports> Ctx<'_, P> {
     /// Whoever started an old container behind the fence may have let people write after the snapshot; only
     /// a person can decide whether that may be lost.
     async fn nobody_opened_the_old_version(&self, state: &RunState) -> Result<(), StepError> {
+        if state.accepts_loss() {
+            return Ok(());
+        }
         let started = match self.old_container_started_since(state).await? {
             Some(name) => Some(name),
             None => {

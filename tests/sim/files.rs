@@ -74,6 +74,27 @@ impl RunFiles for SimPorts {
         })
     }
 
+    fn save_plan(&self, run: &str, text: &str) -> FilesResult<()> {
+        self.file(call("save plan", true), Path::new(run), |world, _| {
+            world.plans.insert(run.to_owned(), text.into());
+        })
+    }
+
+    fn open_plans(&self) -> FilesResult<Vec<(String, String)>> {
+        self.file(call("read plans", false), Path::new("runs"), |world, _| {
+            let plans = world.plans.iter();
+            plans
+                .map(|(run, text)| (run.clone(), text.to_string()))
+                .collect()
+        })
+    }
+
+    fn close_plan(&self, run: &str) -> FilesResult<()> {
+        self.file(call("close plan", false), Path::new(run), |world, _| {
+            world.plans.remove(run);
+        })
+    }
+
     fn begin_snapshot(&self, run: &str) -> FilesResult<PathBuf> {
         let dir = partial(run);
         self.file(call("begin snapshot", true), &dir, |world, _| {

@@ -134,6 +134,7 @@ fn empty(class: MigrationClass) -> World {
         in_full: false,
         redis: Vec::new(),
         edited: false,
+        plans: BTreeMap::new(),
         materials: BTreeMap::new(),
         partial: BTreeMap::new(),
         sealed: BTreeMap::new(),

@@ -68,6 +68,7 @@ pub(crate) fn event(world: &mut World) {
             world.seen.target_failed |= *blame == Blame::Target && !world.state.is_committed();
         }
         Event::Finished { .. } => world.seen.ends += 1,
+        Event::Rebuilt(_) | Event::Ordered { .. } => {}
         Event::Planned { .. }
         | Event::Resumed { .. }
         | Event::Committed

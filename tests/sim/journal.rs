@@ -82,9 +82,11 @@ impl Journal for SimPorts {
             | Event::UndoDone { .. }
             | Event::UndoFailed { .. } => "journal: result",
             Event::Committed => "journal: commit",
-            Event::Planned { .. } | Event::Resumed { .. } | Event::RollbackBegun { .. } => {
-                "journal"
-            }
+            Event::Planned { .. }
+            | Event::Resumed { .. }
+            | Event::Rebuilt(_)
+            | Event::RollbackBegun { .. } => "journal",
+            Event::Ordered { .. } => return Err(refused("order without opening again in")),
             Event::Finished { .. } => return Err(refused("end a run without its mails in")),
         };
         self.write(call(name, true), |world| {
@@ -92,6 +94,17 @@ impl Journal for SimPorts {
                 return Err(StoreError::NoSuchRun {
                     run: run.to_owned(),
                 });
+            }
+            world
+                .write_down(at, event)
+                .map_err(|_why| refused("write to"))
+        })
+    }
+
+    fn reopen(&self, _run: &str, at: Timestamp, event: &Event) -> Result<Entry, StoreError> {
+        self.write(call("journal: order", true), |world| {
+            if !world.state.is_held() {
+                return Err(refused("open again a run that is not held in"));
             }
             world
                 .write_down(at, event)

@@ -30,6 +30,7 @@ pub(crate) fn judge(world: &mut World, original: &World, plan: &Plan) -> Result<
         Some((Outcome::RolledBack, _)) => Verdict::RolledBack,
         Some((Outcome::Committed, _)) => Verdict::Committed,
         Some((Outcome::Held, _)) => Verdict::Held,
+        Some((Outcome::Released, _)) => return Err("nobody released it".to_owned()),
     };
     // What was stopped by the last fault boots; what would still happen behind everybody's back happens.
     for _ in 0..20 {

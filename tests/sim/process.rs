@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 
 use mastopatch::domain::plan::Plan;
 use mastopatch::engine::drive::{self, DriveError, Ended};
+use mastopatch::engine::recovery;
 use mastopatch::engine::{Progress, StopFlag};
-use mastopatch::ports::store::{Journal, StoreError};
 
 use super::world::{Killed, SimPorts, World};
 
@@ -27,8 +27,6 @@ pub(crate) enum Exit {
     Ended(Box<Ended>),
     /// It could not carry it on.
     Failed(DriveError),
-    /// It could not even read what there is to do.
-    Unreadable(StoreError),
     /// There was nothing to do.
     Idle,
 }
@@ -45,11 +43,20 @@ async fn process(ports: &SimPorts, plan: Option<Plan>, stop: &StopFlag) -> Exit 
     };
     let result = match plan {
         Some(plan) => drive::begin(ports, plan, &progress, stop).await,
-        None => match ports.unfinished("social.example") {
-            Ok(Some(run)) => drive::resume(ports, run, "the process ended", &progress, stop).await,
-            Ok(None) => return Exit::Idle,
-            Err(err) => return Exit::Unreadable(err),
-        },
+        None => {
+            let found = recovery::recover(
+                ports,
+                "social.example",
+                "the process ended",
+                &progress,
+                stop,
+            );
+            match found.await {
+                Ok(Some(ended)) => Ok(ended),
+                Ok(None) => return Exit::Idle,
+                Err(err) => Err(err),
+            }
+        }
     };
     result.map_or_else(Exit::Failed, |ended| Exit::Ended(Box::new(ended)))
 }
@@ -104,7 +111,6 @@ pub(crate) fn carry_through(world: World, mut plan: Option<Plan>) -> Carried {
                 format!("ended: {:?}, trouble {:?}", ended.outcome, ended.trouble)
             }
             Exit::Failed(err) => format!("the process ends: {err:?}"),
-            Exit::Unreadable(err) => format!("the process ends: {err:?}"),
             Exit::Idle => "idle".to_owned(),
         });
         let over = matches!(exit, Exit::Idle) || world.state.outcome().is_some();

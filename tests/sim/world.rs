@@ -204,6 +204,8 @@ pub(crate) struct World {
     pub(crate) files: BTreeMap<&'static str, Arc<str>>,
     pub(crate) edited: bool,
     pub(crate) materials: BTreeMap<String, Arc<str>>,
+    /// Plan files of open runs.
+    pub(crate) plans: BTreeMap<String, Arc<str>>,
     pub(crate) partial: BTreeMap<PathBuf, Copies>,
     pub(crate) sealed: BTreeMap<PathBuf, Copies>,
 

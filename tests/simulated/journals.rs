@@ -20,7 +20,7 @@ use crate::sim::process::carry_through;
 use crate::sim::world::{Made, Target, World};
 
 /// Of the store's file when these journals were written.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// One journal, with all that its run needs.
 #[derive(Serialize, Deserialize)]
@@ -29,8 +29,6 @@ struct Kept {
     class: MigrationClass,
     /// Whether the target was bad.
     bad: bool,
-    /// The call at which its process was killed; the world of that moment is made by the same run.
-    killed_at: u32,
     plan: Plan,
     material: String,
     entries: Vec<Entry>,
@@ -48,10 +46,23 @@ fn case(class: MigrationClass, bad: bool) -> Case {
     }
 }
 
-/// The world at the moment at which a run's process is killed.
-fn world_at(class: MigrationClass, bad: bool, call: u32) -> World {
+/// The calls of a run that write its journal, but for the first, in order.
+fn writes(class: MigrationClass, bad: bool) -> impl Iterator<Item = Made> {
+    let writes = |made: &Made| {
+        made.call.mutating
+            && made.call.name.starts_with("journal")
+            && made.call.name != "journal: begin"
+    };
+    case(class, bad).calls().into_iter().filter(writes)
+}
+
+/// The world of a run whose process is killed as soon as its journal has so many entries.
+fn world_at(class: MigrationClass, bad: bool, n_entries: usize) -> World {
+    let next = writes(class, bad)
+        .nth(n_entries - 1)
+        .expect("a longer journal");
     let mut case = case(class, bad);
-    case.schedule.insert(call, Fault::Kill(When::Before));
+    case.schedule.insert(next.number, Fault::Kill(When::Before));
     case.run_until_killed()
 }
 
@@ -65,15 +76,11 @@ fn write() {
         (MigrationClass::M0, true),
         (MigrationClass::M2, true),
     ] {
-        let writes = |made: &Made| made.call.name.starts_with("journal") && made.number > 1;
-        let calls = case(class, bad).calls().into_iter().filter(writes);
-        for made in calls.step_by(3) {
-            let killed_at = made.number;
-            let world = world_at(class, bad, killed_at);
+        for n_entries in (1..=writes(class, bad).count()).step_by(3) {
+            let world = world_at(class, bad, n_entries);
             let kept = Kept {
                 class,
                 bad,
-                killed_at,
                 plan: fixture(class).plan.clone(),
                 material: world.materials[RUN].to_string(),
                 entries: world.log,
@@ -111,7 +118,7 @@ fn carries_on(path: &Path, kept: Kept) {
     let state = RunState::fold(&kept.entries).unwrap_or_else(|err| panic!("{name}: {err}"));
     Material::parse(&kept.material, &kept.plan).unwrap_or_else(|err| panic!("{name}: {err}"));
     // The world of the moment, with what was kept in place of what this program would have written.
-    let mut world = world_at(kept.class, kept.bad, kept.killed_at);
+    let mut world = world_at(kept.class, kept.bad, kept.entries.len());
     assert_eq!(
         world.log.len(),
         kept.entries.len(),

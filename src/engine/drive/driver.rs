@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{DriveError, Ended, engine_answers, look};
-use crate::domain::event::{Entry, Event, Finding, Outcome, Step, UndoStep};
+use crate::domain::event::{Blame, Entry, Event, Finding, Outcome, Step, UndoStep};
 use crate::domain::recovery;
 use crate::domain::run::{Next, RunState};
 use crate::engine::deadline::Deadline;
@@ -206,14 +206,20 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         let at = self.ctx.ports.clock().now();
         match self.ctx.ports.journal().append(run, at, &Event::Committed) {
             Ok(entry) => self.take(entry),
-            Err(err) => match self.ctx.ports.journal().run(run) {
-                Ok(stored) if stored.journal.len() > self.journal.len() => {
-                    let last = stored.journal.into_iter().next_back();
-                    last.map_or(Ok(()), |entry| self.take(entry))
-                }
-                _ => self.without_journal(err),
+            Err(err) => match self.read_back(&Event::Committed) {
+                Some(entry) => self.take(entry),
+                None => self.without_journal(err),
             },
         }
+    }
+
+    /// The entry of an event that the store refused, and has all the same.
+    fn read_back(&self, event: &Event) -> Option<Entry> {
+        let stored = self.ctx.ports.journal().run(&self.ctx.plan.run).ok()?;
+        let next = self.journal.len();
+        let last = (stored.journal.len() == next.saturating_add(1))
+            .then(|| stored.journal.into_iter().next_back());
+        last.flatten().filter(|entry| entry.event == *event)
     }
 
     /// Makes an event durable, then lets the state know it.
@@ -230,6 +236,10 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         {
             Ok(entry) => self.take(entry),
             Err(err) => {
+                // It may be there although the store said no.
+                if let Some(entry) = self.read_back(&event) {
+                    return self.take(entry);
+                }
                 // A result that happened is true, whether it could be written or not.
                 if matches!(event, Event::Done { .. } | Event::Failed { .. })
                     || self.state.is_committed()
@@ -324,7 +334,27 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         let stored = journal.run(run)?.journal;
         // The last entry is the end, which is written with the mails.
         let memory = self.journal.split_last().map_or(&[][..], |(_, rest)| rest);
-        let Some((known, missing)) = memory.split_at_checked(stored.len()) else {
+        // An intent that was refused, could not be read back, and is there all the same: nothing of it was done.
+        let same = stored
+            .iter()
+            .zip(memory)
+            .take_while(|(a, b)| a.event == b.event)
+            .count();
+        let mut n_known = stored.len();
+        if let (Some(surplus), true) = (stored.get(same), stored.len() == same.saturating_add(1))
+            && let Event::Intent { step } = surplus.event
+        {
+            let failed = Event::Failed {
+                step,
+                elapsed_ms: 0,
+                error: "its announcement could not be written".to_owned(),
+                blame: Blame::Host,
+                not_begun: true,
+            };
+            journal.append(run, surplus.at, &failed)?;
+            n_known = same;
+        }
+        let Some((known, missing)) = memory.split_at_checked(n_known) else {
             return Err(err);
         };
         if known.iter().zip(&stored).any(|(a, b)| a.event != b.event) {

@@ -13,7 +13,6 @@ use crate::domain::run::RunState;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
 use crate::engine::strangers::{SERVICE, is_old};
 use crate::engine::{Ctx, Ports, StepError, chain};
-use crate::ports::Retry;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::files::RunFiles;
@@ -279,11 +278,13 @@ impl<P: Ports> Ctx<'_, P> {
                 };
                 // Where somebody pruned its own tag, ours is its last name, and the engine does not take that from an
                 // image that runs.
-                if !own.contains('@') && runtime.image(own).await?.is_none() {
+                let has_own = runtime.image(own).await?.is_some();
+                let can_be_tagged = !own.contains('@');
+                if !has_own && can_be_tagged {
                     runtime.ensure_tag(&kept.id, own).await?;
                 }
                 match runtime.ensure_no_tag(&keep).await {
-                    Err(err) if err.retry() == Retry::Permanent => {
+                    Err(err) if !has_own && !can_be_tagged => {
                         self.note(format!("`{keep}` stays: {}", chain(&err)));
                     }
                     done => done?,
