@@ -21,9 +21,9 @@ pub struct Evidence {
     pub opened: bool,
     /// There are containers that are to serve the new version.
     pub new_containers: bool,
-    /// An old container is gone, or does not have its own name.
+    /// An old container has the name that a switch gives it.
     pub old_aside: bool,
-    /// An old container does not run, or is not to be started by the engine as its owner wished.
+    /// An old container is gone or renamed, does not run, or is not to be started by the engine as its owner wished.
     pub fenced: bool,
     /// There is a container that migrates.
     pub migrating: bool,

@@ -4,6 +4,7 @@
 //! snapshot's manifest. Looking changes nothing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -15,11 +16,17 @@ use crate::domain::event::{MigrationClass, Outcome, Step};
 use crate::domain::plan::{ImageKind, Plan, PlannedService, Role};
 use crate::domain::recovery::{Evidence, SnapshotSeen};
 use crate::domain::run::{RunState, class_of};
+use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::Database;
 use crate::ports::files::RunFiles;
 use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
-use crate::ports::store::{Journal, StoreError};
+use crate::ports::store::{Journal, StoreError, StoredRun};
+
+/// Times a journal is read before it counts as unreadable.
+const READS: u32 = 5;
+/// Between them: another process may be writing, and SQLite itself waits some seconds for that.
+const BETWEEN_READS: Duration = Duration::from_secs(1);
 
 /// Takes up whatever run of an instance an earlier process left: one that the journal knows, or one whose journal is
 /// lost and whose plan is still beside its material.
@@ -33,13 +40,25 @@ pub async fn recover<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, DriveError> {
-    match ports.journal().unfinished(instance) {
+    match unfinished(ports, instance).await {
         Ok(Some(run)) => {
             let ended = drive::resume(ports, run, because, progress, stop).await?;
             Ok(Some(ended))
         }
         Ok(None) => lost(ports, instance, None, progress, stop).await,
         Err(err) => lost(ports, instance, Some(err), progress, stop).await,
+    }
+}
+
+/// The open run that the journal knows. A journal that cannot be read is asked again: to do without it is the last resort.
+async fn unfinished<P: Ports>(ports: &P, instance: &str) -> Result<Option<StoredRun>, StoreError> {
+    let mut tries_left = READS;
+    loop {
+        tries_left = tries_left.saturating_sub(1);
+        match ports.journal().unfinished(instance) {
+            Err(_) if tries_left > 0 => ports.clock().pause(BETWEEN_READS).await,
+            found => return found,
+        }
     }
 }
 
@@ -132,11 +151,12 @@ impl<P: Ports> Ctx<'_, P> {
         };
         for service in &self.plan.services {
             let Some(found) = runtime.container(&service.id).await? else {
-                seen.old_aside = true;
+                seen.fenced = true;
                 continue;
             };
-            seen.old_aside |= found.name != service.container;
-            seen.fenced |= self.is_fenced(service, &found)?;
+            // A name that somebody else gave it is no sign of ours, and is taken away like the fence.
+            seen.old_aside |= found.name == self.plan.kept_name(service);
+            seen.fenced |= found.name != service.container || self.is_fenced(service, &found)?;
             let started = &found.state.started_at;
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
             let known = if is_older { started.as_str() } else { "" };

@@ -324,7 +324,7 @@ impl World {
             state: ContainerState {
                 running: container.running,
                 exit_code: container.exit_code,
-                started_at: format!("{}@{}", container.starts, container.started_ms),
+                started_at: started_at(container),
                 restarts: 0,
             },
             networks,
@@ -919,4 +919,16 @@ impl ContainerRuntime for SimPorts {
             None => Err(missing("container", id)),
         })?
     }
+}
+
+/// As Docker writes it; two starts never have the same instant.
+fn started_at(container: &SimContainer) -> String {
+    if container.starts == 0 {
+        return "0001-01-01T00:00:00Z".to_owned();
+    }
+    let at = i64::try_from(container.started_ms).unwrap() + super::world::EPOCH_S * 1_000;
+    let start = i64::from(container.starts);
+    let at =
+        jiff::Timestamp::from_millisecond(at).unwrap() + jiff::SignedDuration::from_nanos(start);
+    at.to_string()
 }

@@ -85,7 +85,10 @@ fn no_post_is_lost(world: &World) -> Result<(), String> {
 
 fn all_old(world: &World, original: &World) -> Result<(), String> {
     for old in &original.containers {
-        let Some(now) = world.containers.iter().find(|c| c.id == old.id) else {
+        // One that somebody removed was made anew, the same in everything but its id.
+        let may_be_anew = meddled(world, &[Deed::RemovesOld, Deed::PrunesContainers]);
+        let is_it = |c: &&SimContainer| c.id == old.id || (may_be_anew && c.name == old.name);
+        let Some(now) = world.containers.iter().find(is_it) else {
             return Err(format!("all old: `{}` is gone", old.name));
         };
         same(world, old, now)?;
@@ -193,10 +196,10 @@ fn serves(world: &World, version: Version) -> Result<(), String> {
 /// No container, database, tag or folder of the run but what is to stay.
 fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     let serving = matches!(world.state.outcome(), Some((Outcome::Committed, _)));
-    let helper = world
-        .containers
-        .iter()
-        .find(|c| c.run_label() == Some(&plan.run) && !(serving && c.serves()));
+    let helper = world.containers.iter().find(|c| {
+        c.run_label() == Some(&plan.run)
+            && !(c.serves() && (serving || c.version == Some(Version::A)))
+    });
     if let Some(helper) = helper {
         return Err(format!("left over: container `{}`", helper.name));
     }
