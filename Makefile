@@ -13,6 +13,9 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 FUZZ_SECONDS := 600
 FUZZ_TARGETS := release_body range version feed_json config policy calendar
 FUZZ_FLAGS :=
+# How long `make soak` goes on.
+SOAK_RUNS := 10000000
+SOAK_MINUTES := 600
 # SQLite is linked, not fuzzed, and takes minutes to optimise under the address sanitizer.
 FUZZ = CFLAGS=-O0 PATH="$(CURDIR)/target/tools/bin:$$PATH" CARGO_TARGET_DIR="$(abspath $(TARGET_DIR))/fuzz" cargo +nightly fuzz
 
@@ -27,7 +30,7 @@ export CARGO_TARGET_$(host)_RUNNER := sudo -E
 endif
 endif
 
-.PHONY: help check test demo bench fuzz package clean
+.PHONY: help check test soak demo bench fuzz package clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET'
@@ -65,6 +68,17 @@ test: ## every test, on a real engine in the lab; starts what it needs and takes
 	@echo 'test: starting the lab; the first time its images are built, which takes some minutes'
 	$(LAB) run cargo test --locked --no-fail-fast
 	@echo 'test: all good'
+
+soak: ## interruptions without end: SOAK_RUNS (10,000,000) in the simulated world, then SOAK_MINUTES (600) on a real engine
+	@$(PREPARE) cargo cc root
+	@echo 'soak: building'
+	cargo test --locked --release --no-run --test simulated
+	cargo test --locked --no-run --test interrupted
+	@echo 'soak: $(SOAK_RUNS) runs by chance in the simulated world'
+	RUNS=$(SOAK_RUNS) cargo test --locked --release --test simulated -- by_chance --nocapture
+	@echo 'soak: $(SOAK_MINUTES) minutes of interruptions on a real engine'
+	SOAK=1 SOAK_MINUTES=$(SOAK_MINUTES) $(LAB) run cargo test --locked --test interrupted
+	@echo 'soak: all good'
 
 demo: ## three updates of a practice Mastodon, told as they happen: a patch, a minor, and one that is rolled back
 	@$(PREPARE) cargo cc root

@@ -146,7 +146,7 @@ fn ended(product: &Product, restarts: u32) -> Ended {
     match outcome(product) {
         Some(Outcome::Committed) => Ended::AllNew,
         Some(Outcome::RolledBack | Outcome::Aborted) => Ended::AllOld,
-        Some(Outcome::Held) => Ended::Held,
+        Some(Outcome::Held | Outcome::Released) => Ended::Held,
         None => panic!(
             "the run is not over after {restarts} restarts:\n{}",
             told(&the_one_run(product))
@@ -207,10 +207,13 @@ fn told(run: &StoredRun) -> String {
         Event::UndoIntent { step, attempt } => format!("undo-intent {step}, attempt {attempt}"),
         Event::Done { step, .. } => format!("done {step}"),
         Event::UndoDone { step, .. } => format!("undo-done {step}"),
-        Event::Planned { .. } | Event::Resumed { .. } | Event::Committed => {
-            format!("{:?}", entry.event)
-        }
-        Event::RollbackBegun { .. } | Event::Finished { .. } => format!("{:?}", entry.event),
+        Event::Planned { .. }
+        | Event::Resumed { .. }
+        | Event::Rebuilt(_)
+        | Event::Ordered { .. }
+        | Event::Committed
+        | Event::RollbackBegun { .. }
+        | Event::Finished { .. } => format!("{:?}", entry.event),
     };
     let lines = run
         .journal
