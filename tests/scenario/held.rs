@@ -102,43 +102,43 @@ fn held_at_its_opening(site: &Site, product: &Product, to: &str) -> TcpListener 
     let port =
         TcpListener::bind(("127.0.0.1", site.instance.web_port)).expect("a closed site's port");
     let ended = apply.finish(UNTIL_HELD).expect_code(21);
-    world::assert_clear(&ended, &["mastopatch resume"]);
+    assert!(ended.stdout.contains("mastopatch resume"), "{ended}");
     port
 }
 
 fn a_run_that_is_held_behind_its_commit_goes_on_or_back_as_a_person_says(
     stage: &mut Stage,
 ) -> Verdict {
-    let site = stage.site(&InstanceOptions::at("v4.5.8"));
-    site.github.show(&["v4.5.8", "v4.6.0", "v4.6.9"]);
+    let site = stage.site(&InstanceOptions::at("v4.5.6"));
+    site.github.show(&["v4.5.6", "v4.5.8"]);
     let product = apart(site, "held");
     let before = World::of(&site.instance);
-    let port = held_at_its_opening(site, &product, "v4.6.9");
+    let port = held_at_its_opening(site, &product, "v4.5.8");
     // Nothing moves until a person decides.
     let refused = product.run(&["apply", "--yes"]).expect_code(21);
     world::assert_clear(&refused, &["held", "rollback"]);
     let status = product.run(&["status"]);
     assert!(status.stdout.contains("HELD"), "{status}");
-    // The old version runs on the new schema: nothing is lost by going back.
+    // No migration, no data to take back.
     drop(port);
     let back = product.run(&["rollback", "--yes"]).expect_code(20);
     for words in ["start the old containers", "no data are taken back"] {
         assert!(back.stdout.contains(words), "`{words}`\n{back}");
     }
-    site.instance.wait_healthy("v4.5.8");
-    world::assert_one_version(&site.instance, "v4.5.8");
+    site.instance.wait_healthy("v4.5.6");
+    world::assert_one_version(&site.instance, "v4.5.6");
     world::assert_no_leftovers(&site.instance, &product);
     assert_eq!(World::of(&site.instance).compose, before.compose);
-    world::assert_quarantined(&product, "v4.6.9");
+    world::assert_quarantined(&product, "v4.5.8");
     product.run(&["rollback", "--yes"]).expect_code(22);
 
-    // Once more, and this time forward. The schema is there already.
+    // Once more, and this time forward.
     let product = apart(site, "resumed");
-    let port = held_at_its_opening(site, &product, "v4.6.9");
+    let port = held_at_its_opening(site, &product, "v4.5.8");
     drop(port);
     let mails = product.mailbox.all().len();
     product.run(&["resume", "--yes"]).expect_code(0);
-    world::assert_committed(&site.instance, &product, mails, "v4.5.8", "v4.6.9");
+    world::assert_committed(&site.instance, &product, mails, "v4.5.6", "v4.5.8");
     Ok(())
 }
 

@@ -14,6 +14,13 @@ pub fn run(report: &Report) -> String {
             "Why it did not wait for a maintenance window: {why}"
         ));
     }
+    if report.outcome == Some(Outcome::Held) {
+        parts.push(
+            "Nothing moves until you decide: `mastopatch resume`, `rollback` or `release`. Each first shows what it \
+             would do, and what would be lost."
+                .to_owned(),
+        );
+    }
     if !report.notes.is_empty() {
         let notes: Vec<String> = report
             .notes

@@ -95,13 +95,15 @@ impl<P: Ports> Ctx<'_, P> {
             }
         }
         match connected {
-            Ok(()) => {
-                runtime.ensure_running(&id).await?;
-                if self.is_published(service).await? {
-                    return Ok(());
-                }
-                self.note(format!("{} is not published yet", service.service));
-            }
+            Ok(()) => match runtime.ensure_running(&id).await {
+                Ok(()) if self.is_published(service).await? => return Ok(()),
+                Ok(()) => self.note(format!("{} is not published yet", service.service)),
+                Err(err) => self.note(format!(
+                    "{} does not start: {}",
+                    service.service,
+                    chain(&err)
+                )),
+            },
             Err(err) => self.note(format!(
                 "{} cannot be let in: {}",
                 service.service,
