@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::disk::{Disk, HostDisk};
 use crate::ports::files::{
-    FileMark, FilesError, FilesResult, MANIFEST, MANIFEST_FORMAT, Manifest, Room, RunFiles,
+    FileMark, FilesError, FilesResult, MANIFEST, MANIFEST_FORMAT, Manifest, Mark, Room, RunFiles,
 };
 
 /// Bytes read at a time while a checksum is made.
@@ -60,6 +60,10 @@ impl<D: Disk> StateDir<D> {
 
     fn material(&self, run: &str) -> PathBuf {
         self.runs.join(format!("{run}.json"))
+    }
+
+    fn mark_path(&self, run: &str, mark: Mark) -> PathBuf {
+        self.runs.join(format!("{run}.{}", mark.name()))
     }
 
     fn plan(&self, run: &str) -> PathBuf {
@@ -255,6 +259,23 @@ impl<D: Disk> RunFiles for StateDir<D> {
         self.write_durably(&self.plan(run), text.as_bytes())
     }
 
+    fn set_mark(&self, run: &str, mark: Mark) -> FilesResult<()> {
+        self.write_durably(&self.mark_path(run, mark), b"")
+    }
+
+    fn has_mark(&self, run: &str, mark: Mark) -> FilesResult<bool> {
+        let path = self.mark_path(run, mark);
+        match self.disk.read(&path) {
+            Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(false),
+            found => found.map(|_| true).map_err(at("read", &path)),
+        }
+    }
+
+    fn take_mark(&self, run: &str, mark: Mark) -> FilesResult<()> {
+        self.ensure_no_file(&self.mark_path(run, mark))?;
+        self.sync(&self.runs)
+    }
+
     fn open_plans(&self) -> FilesResult<Vec<(String, String)>> {
         let mut plans = Vec::new();
         for (name, _) in self.list(&self.runs)? {
@@ -277,6 +298,10 @@ impl<D: Disk> RunFiles for StateDir<D> {
         let path = self.plan(run);
         self.ensure_no_file(&path)?;
         self.ensure_no_file(&temporary(&path))?;
+        // After the plan: a mark without one means nothing.
+        for mark in Mark::ALL {
+            self.ensure_no_file(&self.mark_path(run, mark))?;
+        }
         // Also if it was not there: one that removed it may have been cut off before this.
         self.sync(&self.runs)
     }

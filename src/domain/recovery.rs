@@ -19,11 +19,13 @@ pub struct Evidence {
     /// A new container was started with a way out: the public may have written to the new version. Only a commit allows
     /// that.
     pub opened: bool,
+    /// The commit was about to be written: people may have written to the new version, though it does not show.
+    pub may_be_committed: bool,
     /// There are containers that are to serve the new version.
     pub new_containers: bool,
     /// An old container has the name that a switch gives it.
     pub old_aside: bool,
-    /// An old container is gone or renamed, does not run, or is not to be started by the engine as its owner wished.
+    /// An old container is not to be started by the engine as its owner wished, or does not run though he wished nothing.
     pub fenced: bool,
     /// There is a container that migrates.
     pub migrating: bool,
@@ -74,7 +76,7 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
             "the new version was already let in",
         ));
     }
-    let held = nothing_to_go_back_with(seen);
+    let held = nothing_to_go_back_with(seen).or_else(|| may_have_served(seen));
     match (known, reached) {
         (None, Some(reached)) => Some(rebuilt(seen, reached, held, "the journal was lost")),
         (Some(_), Some(reached)) if furthest.is_none_or(|known| known < reached) => Some(rebuilt(
@@ -109,6 +111,14 @@ fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
 fn nothing_to_go_back_with(seen: &Evidence) -> Option<String> {
     (seen.schema_moved == Some(true) && seen.snapshot != SnapshotSeen::Whole).then(|| {
         "the new version's migrations are applied, and the snapshot from before them is gone or damaged".to_owned()
+    })
+}
+
+/// Why nobody but a person may take the data back, if that is so.
+fn may_have_served(seen: &Evidence) -> Option<String> {
+    seen.may_be_committed.then(|| {
+        "the new version may have been committed and have served: what people wrote then would be lost on the way back"
+            .to_owned()
     })
 }
 

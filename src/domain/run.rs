@@ -305,7 +305,7 @@ impl RunState {
         self.hold = None;
         self.transitions = 0;
         self.forward_failures = 0;
-        self.accept_loss |= accept_loss;
+        self.accept_loss = accept_loss;
         let reason = self.rollback.take().map(|rollback| rollback.because);
         let back = order == Order::Rollback || (order == Order::Resume && reason.is_some());
         if back {
@@ -490,7 +490,13 @@ impl RunState {
 
     /// Whether carrying out an order would lose what was written since the snapshot, so that a person has to agree.
     pub fn would_lose(&self, order: Order) -> bool {
-        order == Order::Rollback && self.committed && !self.restored && self.data_may_have_changed()
+        let back = order == Order::Rollback || (order == Order::Resume && self.rollback.is_some());
+        back && self.committed && !self.restored && self.data_may_have_changed()
+    }
+
+    /// Whether the data came back from the snapshot already.
+    pub fn is_restored(&self) -> bool {
+        self.restored
     }
 
     /// Whether a person agreed that what was written since the snapshot is lost.

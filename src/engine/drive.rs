@@ -10,7 +10,7 @@ use crate::domain::recovery::{self, Evidence};
 use crate::domain::run::{Illegal, RunState};
 use crate::ports::Retry;
 use crate::ports::clock::Clock;
-use crate::ports::files::{FilesError, RunFiles};
+use crate::ports::files::{FilesError, Mark, RunFiles};
 use crate::ports::runtime::{ContainerRuntime, RuntimeError};
 use crate::ports::store::{Journal, StoreError, StoredRun};
 
@@ -121,7 +121,11 @@ pub async fn begin<P: Ports>(
             run: plan.run.clone(),
             source,
         })?;
-    let entry = ports.journal().begin(&plan, at).map_err(journal)?;
+    let entry = ports.journal().begin(&plan, at).map_err(|source| {
+        // There is no run, so nothing must be taken up later.
+        drop(ports.files().close_plan(&plan.run));
+        journal(source)
+    })?;
     let run = StoredRun {
         plan,
         journal: vec![entry],
@@ -164,9 +168,16 @@ pub(super) async fn rebuild<P: Ports>(
         began: ports.clock().reading(),
     };
     let seen = look(&ctx, None, true).await?;
-    let Some(rebuilt) = recovery::judge(None, &seen) else {
+    let Some(mut rebuilt) = recovery::judge(None, &seen) else {
         return Ok(None);
     };
+    if ports
+        .files()
+        .has_mark(&plan.run, Mark::Held)
+        .unwrap_or(true)
+    {
+        rebuilt.held = Some("it was held, and then its journal was lost".to_owned());
+    }
     let planned = Event::Planned {
         plan_hash: plan.hash().unwrap_or_default(),
     };
@@ -210,6 +221,11 @@ pub async fn order<P: Ports>(
 ) -> Result<Ended, DriveError> {
     let mut state = fold(&run)?;
     state.apply(&event).map_err(|source| DriveError::Illegal {
+        run: run.plan.run.clone(),
+        source,
+    })?;
+    let taken = ports.files().take_mark(&run.plan.run, Mark::Held);
+    taken.map_err(|source| DriveError::Material {
         run: run.plan.run.clone(),
         source,
     })?;
@@ -271,12 +287,16 @@ async fn look<P: Ports>(
     furthest: Option<Step>,
     closed: bool,
 ) -> Result<Evidence, DriveError> {
+    let start = ctx.ports.clock().monotonic();
     loop {
         engine_answers(ctx, closed).await?;
+        let lasted = ctx.ports.clock().monotonic().saturating_sub(start);
         match ctx.evidence(furthest).await {
             Ok(seen) => return Ok(seen),
             // It went away between the two questions.
-            Err(StepError::Runtime(err)) if err.retry() != Retry::Permanent => {
+            Err(StepError::Runtime(err))
+                if err.retry() != Retry::Permanent && lasted < OPEN_PATIENCE =>
+            {
                 ctx.ports.clock().pause(BETWEEN_QUESTIONS).await;
             }
             Err(source) => {

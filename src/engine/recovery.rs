@@ -19,7 +19,7 @@ use crate::domain::run::{RunState, class_of};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::Database;
-use crate::ports::files::RunFiles;
+use crate::ports::files::{Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
 use crate::ports::store::{Journal, StoreError, StoredRun};
 
@@ -95,6 +95,11 @@ async fn lost<P: Ports>(
             }
         }
         let is_readable = unreadable.is_none();
+        // Held means that nothing moves, whether or not its journal can be read.
+        let is_held = ports.files().has_mark(&run, Mark::Held).unwrap_or(true);
+        if !is_readable && is_held {
+            continue;
+        }
         if let Some(ended) = drive::rebuild(ports, plan, unreadable.take(), progress, stop).await? {
             return Ok(Some(ended));
         }
@@ -124,7 +129,15 @@ impl<P: Ports> Ctx<'_, P> {
         let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
         let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
         let mut seen = Evidence {
-            opened: self.was_let_in(&new) || self.files_were_edited()?,
+            opened: self.was_let_in(&new)
+                // The owner may have written the same.
+                || (!new.is_empty() && self.files_were_edited()?),
+            may_be_committed: furthest.is_none()
+                && self
+                    .ports
+                    .files()
+                    .has_mark(&self.plan.run, Mark::Committing)
+                    .unwrap_or(true),
             new_containers: !new.is_empty(),
             migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
             leftovers: !others.is_empty() || self.any_image_is_kept().await?,
@@ -150,13 +163,12 @@ impl<P: Ports> Ctx<'_, P> {
             }
         };
         for service in &self.plan.services {
+            // That it is gone, or has some other name, is no sign of ours: its owner may have made it anew since.
             let Some(found) = runtime.container(&service.id).await? else {
-                seen.fenced = true;
                 continue;
             };
-            // A name that somebody else gave it is no sign of ours, and is taken away like the fence.
             seen.old_aside |= found.name == self.plan.kept_name(service);
-            seen.fenced |= found.name != service.container || self.is_fenced(service, &found)?;
+            seen.fenced |= self.is_fenced(service, &found)?;
             let started = &found.state.started_at;
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
             let known = if is_older { started.as_str() } else { "" };

@@ -40,6 +40,10 @@ impl<P: Ports> Ctx<'_, P> {
 
     async fn remove_new(&self, state: &RunState) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
+        if state.data_may_have_changed() && !state.is_restored() && !self.was_restored().await {
+            // Before anything is stopped: a site that serves is not closed for a refusal.
+            self.nobody_opened_the_old_version(state).await?;
+        }
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
             // An old container that was made anew carries this run's label; it is stopped below.
             if is_old(&container) {
@@ -81,7 +85,7 @@ impl<P: Ports> Ctx<'_, P> {
         };
         self.data_answer().await?;
         // The journal may have lost that the data are back already, and people may have written since.
-        let remark = format!("restored by mastopatch, run {}", plan.run);
+        let remark = self.remark();
         if database
             .remark_on(&plan.database, &password, &plan.database.name)
             .await?
@@ -131,6 +135,18 @@ impl<P: Ports> Ctx<'_, P> {
             .swap(&plan.database, &password, &restored, &damaged)
             .await?;
         Ok(finding)
+    }
+
+    /// Whether the remark of this run's restore is on the live database; no, if the database cannot be asked.
+    async fn was_restored(&self) -> bool {
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let live = &self.plan.database;
+        let remark = database.remark_on(live, &password, &live.name).await;
+        remark.is_ok_and(|found| found == self.remark())
+    }
+
+    fn remark(&self) -> String {
+        format!("restored by mastopatch, run {}", self.plan.run)
     }
 
     /// Waits for PostgreSQL and Redis, and starts them if somebody stopped them: their absence must not use
@@ -196,7 +212,8 @@ impl<P: Ports> Ctx<'_, P> {
             let Some(before) = state.started_before_fence(&service.id) else {
                 continue;
             };
-            let now = self.ports.runtime().container(&service.id).await?;
+            let now = self.old_container(service).await?;
+            let now = now.filter(|found| found.state.started());
             if now.is_some_and(|found| found.state.started_at != before) {
                 return Ok(Some(service.container.clone()));
             }
@@ -254,20 +271,23 @@ impl<P: Ports> Ctx<'_, P> {
     /// Makes sure the old container of a service is there. Where somebody removed it, it is made anew from what was
     /// recorded of it: what it kept outside of volumes is gone, and Mastodon keeps nothing there.
     async fn ensure_old(&self, service: &PlannedService) -> Result<String, StepError> {
-        if let Some(found) = self.old_container(service).await? {
+        let runtime = self.ports.runtime();
+        if let Some(found) = runtime.container(&service.id).await? {
             return Ok(found.id);
         }
-        self.note(format!(
-            "`{}` of the old version is gone and is made anew",
-            service.container
-        ));
+        if self.old_container(service).await?.is_none() {
+            self.note(format!(
+                "`{}` of the old version is gone and is made anew",
+                service.container
+            ));
+        }
         let (old, image) = self.recorded(service)?;
         let wanted = Replacement {
             image: old.image.clone(),
             labels: self.labels(role::OLD),
             one_off: None,
         };
-        let runtime = self.ports.runtime();
+        // Also where one is there: it may have been interrupted before it was in all its networks.
         let spec = runtime.replacement(old, image, image, &wanted)?;
         Ok(runtime.ensure_created(&service.container, &spec).await?)
     }

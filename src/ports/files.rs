@@ -86,6 +86,28 @@ pub enum FilesError {
     },
 }
 
+/// What is marked beside a run's plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Mark {
+    /// The commit was about to be written: from here on people may have written to the new version.
+    Committing,
+    /// The run is held.
+    Held,
+}
+
+impl Mark {
+    /// Every mark.
+    pub const ALL: [Self; 2] = [Self::Committing, Self::Held];
+
+    /// The word in its file's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Committing => "committing",
+            Self::Held => "held",
+        }
+    }
+}
+
 impl FilesError {
     /// A value that cannot be written down.
     pub(crate) fn json(err: &serde_json::Error) -> Self {
@@ -113,10 +135,20 @@ pub trait RunFiles: Send + Sync {
     /// rebuilt.
     fn save_plan(&self, run: &str, text: &str) -> FilesResult<()>;
 
+    /// Sets a mark beside the run's plan, durable when this returns. It is the second witness of what else only the state
+    /// file knows.
+    fn set_mark(&self, run: &str, mark: Mark) -> FilesResult<()>;
+
+    /// Whether the run has the mark.
+    fn has_mark(&self, run: &str, mark: Mark) -> FilesResult<bool>;
+
+    /// Makes sure the run does not have the mark, durably.
+    fn take_mark(&self, run: &str, mark: Mark) -> FilesResult<()>;
+
     /// Run and text of every plan file, sorted by run: the runs that are open or held.
     fn open_plans(&self) -> FilesResult<Vec<(String, String)>>;
 
-    /// Makes sure the run has no plan file, because it is over; durable when this returns.
+    /// Makes sure the run has no plan file and no mark, because it is over; durable when this returns.
     fn close_plan(&self, run: &str) -> FilesResult<()>;
 
     /// Makes a fresh folder for the run's snapshot, mode 0700; what an earlier attempt left is removed.

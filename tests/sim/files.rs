@@ -11,7 +11,7 @@ use mastopatch::ports::clock::{Clock, Woke};
 use mastopatch::ports::compose::{
     ComposeError, ComposeProject, FileEdit, FileState, Generation, ProjectFiles,
 };
-use mastopatch::ports::files::{FileMark, FilesError, FilesResult, Manifest, Room, RunFiles};
+use mastopatch::ports::files::{FileMark, FilesError, FilesResult, Manifest, Mark, Room, RunFiles};
 
 use super::fault::When;
 use super::world::{COMPOSE_FILE, Call, Copies, EPOCH_S, Port, SimPorts, World};
@@ -80,6 +80,24 @@ impl RunFiles for SimPorts {
         })
     }
 
+    fn set_mark(&self, run: &str, mark: Mark) -> FilesResult<()> {
+        self.file(call("set mark", false), Path::new(run), |world, _| {
+            world.marks.insert((run.to_owned(), mark));
+        })
+    }
+
+    fn has_mark(&self, run: &str, mark: Mark) -> FilesResult<bool> {
+        self.file(call("has mark", false), Path::new(run), |world, _| {
+            world.marks.contains(&(run.to_owned(), mark))
+        })
+    }
+
+    fn take_mark(&self, run: &str, mark: Mark) -> FilesResult<()> {
+        self.file(call("take mark", false), Path::new(run), |world, _| {
+            world.marks.remove(&(run.to_owned(), mark));
+        })
+    }
+
     fn open_plans(&self) -> FilesResult<Vec<(String, String)>> {
         self.file(call("read plans", false), Path::new("runs"), |world, _| {
             let plans = world.plans.iter();
@@ -92,6 +110,7 @@ impl RunFiles for SimPorts {
     fn close_plan(&self, run: &str) -> FilesResult<()> {
         self.file(call("close plan", false), Path::new(run), |world, _| {
             world.plans.remove(run);
+            world.marks.retain(|(of, _)| of != run);
         })
     }
 

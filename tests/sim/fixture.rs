@@ -135,6 +135,7 @@ fn empty(class: MigrationClass) -> World {
         redis: Vec::new(),
         edited: false,
         plans: BTreeMap::new(),
+        marks: BTreeSet::new(),
         materials: BTreeMap::new(),
         partial: BTreeMap::new(),
         sealed: BTreeMap::new(),

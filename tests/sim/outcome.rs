@@ -87,7 +87,11 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     for old in &original.containers {
         // One that somebody removed was made anew, the same in everything but its id.
         let may_be_anew = meddled(world, &[Deed::RemovesOld, Deed::PrunesContainers]);
-        let is_it = |c: &&SimContainer| c.id == old.id || (may_be_anew && c.name == old.name);
+        let may_be_renamed = meddled(world, &[Deed::RenamesOld, Deed::RenamesNew]);
+        let is_it = |c: &&SimContainer| {
+            let alike = c.program == old.program && c.version == old.version && c.serves();
+            c.id == old.id || (may_be_anew && (c.name == old.name || (may_be_renamed && alike)))
+        };
         let Some(now) = world.containers.iter().find(is_it) else {
             return Err(format!("all old: `{}` is gone", old.name));
         };

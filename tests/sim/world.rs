@@ -204,6 +204,8 @@ pub(crate) struct World {
     pub(crate) files: BTreeMap<&'static str, Arc<str>>,
     pub(crate) edited: bool,
     pub(crate) materials: BTreeMap<String, Arc<str>>,
+    /// Marks beside plan files.
+    pub(crate) marks: BTreeSet<(String, mastopatch::ports::files::Mark)>,
     /// Plan files of open runs.
     pub(crate) plans: BTreeMap<String, Arc<str>>,
     pub(crate) partial: BTreeMap<PathBuf, Copies>,

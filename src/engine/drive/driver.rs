@@ -9,7 +9,7 @@ use crate::domain::run::{Next, RunState};
 use crate::engine::deadline::Deadline;
 use crate::engine::{Ctx, Ports, Progress, StepError, StopFlag, chain, millis, steps};
 use crate::ports::clock::Clock;
-use crate::ports::files::RunFiles;
+use crate::ports::files::{Mark, RunFiles};
 use crate::ports::reporter::Reporter;
 use crate::ports::store::{Journal, StoreError, StoredRun};
 
@@ -203,6 +203,11 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
     /// when nothing can be read, the way back is taken.
     fn commit(&mut self) -> Result<(), DriveError> {
         let run = &self.ctx.plan.run;
+        // First the second witness: a state file that is lost later must not make anybody take back what people wrote.
+        if let Err(err) = self.ctx.ports.files().set_mark(run, Mark::Committing) {
+            let because = format!("the commit cannot be marked: {}", chain(&err));
+            return self.record(Event::Resumed { because });
+        }
         let at = self.ctx.ports.clock().now();
         match self.ctx.ports.journal().append(run, at, &Event::Committed) {
             Ok(entry) => self.take(entry),
@@ -308,7 +313,9 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
                 .journal()
                 .finish(&self.ctx.plan.run, at, &event, &mails, quarantine)
         });
-        if written.is_ok() && outcome != Outcome::Held {
+        if outcome == Outcome::Held {
+            drop(ports.files().set_mark(&self.ctx.plan.run, Mark::Held));
+        } else if written.is_ok() {
             // One that stays is recognised by its journal.
             drop(ports.files().close_plan(&self.ctx.plan.run));
         }

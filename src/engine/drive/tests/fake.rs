@@ -13,7 +13,7 @@ use crate::ports::clock::Woke;
 use crate::ports::compose::{
     ComposeError, ComposeProject, FileEdit, FileState, Generation, ProjectFiles,
 };
-use crate::ports::files::{FilesResult, Manifest, Room};
+use crate::ports::files::{FilesResult, Manifest, Mark, Room};
 use crate::ports::store::NewMail;
 
 /// The world of one run.
@@ -331,6 +331,18 @@ impl ComposeProject for Fakes {
 }
 
 impl RunFiles for Fakes {
+    fn set_mark(&self, _run: &str, _mark: Mark) -> FilesResult<()> {
+        Ok(())
+    }
+
+    fn has_mark(&self, _run: &str, _mark: Mark) -> FilesResult<bool> {
+        Ok(false)
+    }
+
+    fn take_mark(&self, _run: &str, _mark: Mark) -> FilesResult<()> {
+        Ok(())
+    }
+
     fn close_plan(&self, _run: &str) -> FilesResult<()> {
         Ok(())
     }
