@@ -45,16 +45,10 @@ use table::Table;
 const SIDE_BY_SIDE: usize = 3;
 
 /// Known faults of the product: a case's name, and a sentence about what is wrong.
-const KNOWN: [(&str, &str); 2] = [
-    (
-        "container prune, good update, intent verify",
-        "an old container that somebody removed is missed on the way back, and the run is held",
-    ),
-    (
-        "image prune -a, good update, done migrate",
-        "the prune leaves our keep-tag as the old image's only name, which clean-up cannot take away, and the run is held",
-    ),
-];
+const KNOWN: [(&str, &str); 1] = [(
+    "image prune -a, good update, done migrate",
+    "the prune leaves our keep-tag as the old image's only name, which clean-up cannot take away, and the run is held",
+)];
 
 struct Orders {
     names: Vec<String>,

@@ -136,6 +136,10 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .rows_restored
             .map(|rows| format!("{} rows", human_count(rows))),
     );
+    if let (Some(by), Some(_)) = (&report.loss_accepted_by, report.rows_restored) {
+        let lost = format!("what was written after the snapshot; {by} agreed to that");
+        facts.push(("Lost", lost));
+    }
     if report.quarantined {
         facts.push((
             "Quarantine",
