@@ -87,6 +87,10 @@ impl<P: Ports> Ctx<'_, P> {
         let spec = self.new_spec(service, state).await?;
         // An interruption while it was made anew may have left none.
         let id = runtime.ensure_created(&service.container, &spec).await?;
+        if self.is_let_in(service).await? {
+            // Making it anew would leave none for a moment, and the old containers may be gone already.
+            return Ok(());
+        }
         let mut connected = Ok(());
         for network in &service.public_networks {
             if connected.is_ok() {
@@ -139,6 +143,15 @@ impl<P: Ports> Ctx<'_, P> {
             }
             clock.pause(BETWEEN_TRIES).await;
         }
+    }
+
+    /// Whether the new container of a service runs in every network that leads outside, and is published.
+    async fn is_let_in(&self, service: &PlannedService) -> Result<bool, StepError> {
+        let found = self.new_container(service).await?;
+        let mut outward = service.public_networks.iter();
+        Ok(found.state.running
+            && outward.all(|network| found.networks.contains_key(network))
+            && self.is_published(service).await?)
     }
 
     /// Whether the engine publishes the service's port now, where it is to be published.
