@@ -19,6 +19,9 @@ pub struct Evidence {
     /// A new container was started with a way out: the public may have written to the new version. Only a commit allows
     /// that.
     pub opened: bool,
+    /// The way back was taken: the live database carries its remark, or the old containers have their names back and
+    /// there are no new ones. Looked at only where the commit is the journal's last word.
+    pub taken_back: bool,
     /// The commit was about to be written: people may have written to the new version, though it does not show.
     pub may_be_committed: bool,
     /// There are containers that are to serve the new version.
@@ -63,6 +66,10 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
     let (is_committed, is_going_back) = known.map_or((false, false), |state| {
         (state.is_committed(), state.is_going_back())
     });
+    if known.is_some_and(RunState::only_committed) && seen.taken_back {
+        let because = "the commit was refused when it was written, and the way back was taken";
+        return Some(rebuilt(seen, Step::Verify, None, because));
+    }
     // A way back moves the world towards the old version, and a commit is the last word: both go on as they are.
     if is_committed || is_going_back {
         return None;
@@ -120,6 +127,12 @@ fn may_have_served(seen: &Evidence) -> Option<String> {
         "the new version may have been committed and have served: what people wrote then would be lost on the way back"
             .to_owned()
     })
+}
+
+/// What takes a commit back that the store refused, has all the same, and nobody acted upon.
+pub fn not_committed() -> Rebuilt {
+    let because = "the commit was refused when it was written";
+    rebuilt(&Evidence::default(), Step::Verify, None, because)
 }
 
 fn rebuilt(seen: &Evidence, reached: Step, held: Option<String>, because: &str) -> Rebuilt {
@@ -297,5 +310,50 @@ mod tests {
             ..seen
         };
         assert_eq!(judge(Some(&state), &open), None);
+    }
+
+    /// A run whose last word is the commit.
+    fn committed() -> RunState {
+        let mut state = RunState::default();
+        let planned = Event::Planned {
+            plan_hash: String::new(),
+        };
+        state.apply(&planned).unwrap();
+        while let Next::Step(step) = state.next() {
+            state.apply(&Event::Intent { step }).unwrap();
+            let done = Event::Done {
+                step,
+                elapsed_ms: 0,
+                finding: crate::domain::event::Finding::Nothing,
+            };
+            state.apply(&done).unwrap();
+        }
+        state.apply(&Event::Committed).unwrap();
+        state
+    }
+
+    #[test]
+    fn a_commit_after_which_the_way_back_was_taken_is_none_and_one_that_was_acted_upon_is_the_last_word()
+     {
+        let back = Evidence {
+            taken_back: true,
+            ..Evidence::default()
+        };
+        let mut state = committed();
+        assert_eq!(judge(Some(&state), &Evidence::default()), None);
+        let learnt = judge(Some(&state), &back).unwrap();
+        let mut refused = state.clone();
+        refused.apply(&Event::Rebuilt(learnt)).unwrap();
+        assert!(!refused.is_committed() && refused.data_may_have_changed());
+        assert!(matches!(refused.next(), Next::BeginRollback { .. }));
+
+        state.apply(&Event::Intent { step: Step::Open }).unwrap();
+        let again = Event::Resumed {
+            because: "killed".to_owned(),
+        };
+        state.apply(&again).unwrap();
+        assert_eq!(judge(Some(&state), &back), None);
+        let refused = state.apply(&Event::Rebuilt(not_committed()));
+        assert!(refused.is_err() && state.is_committed());
     }
 }

@@ -22,7 +22,7 @@ pub const MAX_FORWARD: u32 = 3;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a fact of the journal that is true or not yet, and never becomes false again"
+    reason = "each is a fact of the journal that is true or not"
 )]
 pub struct RunState {
     planned: bool,
@@ -117,11 +117,11 @@ impl RunState {
         let legal = match event {
             Event::Planned { .. } => !self.planned,
             Event::Resumed { .. } => self.planned && self.outcome.is_none(),
-            Event::Rebuilt(_) => {
+            Event::Rebuilt(rebuilt) => {
                 self.planned
                     && self.outcome.is_none()
                     && self.open_intent.is_none()
-                    && !self.committed
+                    && (!self.committed || (self.only_committed() && !rebuilt.committed))
                     && self.rollback.is_none()
             }
             Event::Ordered {
@@ -290,7 +290,12 @@ impl RunState {
             let before = Step::ALL.into_iter().filter(|step| *step < Step::Open);
             self.done.extend(before);
             self.done.retain(|step| *step < Step::Open);
-        } else if self.failure.is_none() {
+            self.hold.clone_from(&rebuilt.held);
+            return;
+        }
+        // A commit that was refused when it was written, and is there all the same.
+        self.committed = false;
+        if self.failure.is_none() {
             self.failure = Some(Failure {
                 step: rebuilt.reached,
                 because: rebuilt.because.clone(),
@@ -549,6 +554,11 @@ impl RunState {
     /// Whether the point of no return is passed.
     pub fn is_committed(&self) -> bool {
         self.committed
+    }
+
+    /// Whether the commit is the last word: nothing after it was begun.
+    pub fn only_committed(&self) -> bool {
+        self.committed && self.rollback.is_none() && !self.intended.contains(&Step::Open)
     }
 
     /// How the run ended, once it has.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::material::{Material, MaterialError};
 use super::{Ctx, Ports, ProgressSink, StepError, StopFlag, chain};
-use crate::domain::event::{Entry, Event, Outcome, Step};
+use crate::domain::event::{Entry, Event, Outcome};
 use crate::domain::plan::Plan;
 use crate::domain::recovery::{self, Evidence};
 use crate::domain::run::{Illegal, RunState};
@@ -284,14 +284,14 @@ pub(super) fn load_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material
 /// Looks at the world, and waits for the engine for as long as a closed site is worth it.
 async fn look<P: Ports>(
     ctx: &Ctx<'_, P>,
-    furthest: Option<Step>,
+    known: Option<&RunState>,
     closed: bool,
 ) -> Result<Evidence, DriveError> {
     let start = ctx.ports.clock().monotonic();
     loop {
         engine_answers(ctx, closed).await?;
         let lasted = ctx.ports.clock().monotonic().saturating_sub(start);
-        match ctx.evidence(furthest).await {
+        match ctx.evidence(known).await {
             Ok(seen) => return Ok(seen),
             // It went away between the two questions.
             Err(StepError::Runtime(err))

@@ -114,6 +114,14 @@ impl<P: Ports> Ctx<'_, P> {
                 does(found.state.running)
             ));
         }
+        for found in self.strangers().await? {
+            lines.push(format!(
+                "container `{}`, which somebody made since the plan, {}: `resume` and `rollback` stop it, and remove it \
+                 at the end; `release` leaves it",
+                found.name,
+                does(found.state.running)
+            ));
+        }
         for image in &self.plan.images {
             for new in [false, true] {
                 let reference = self.plan.keep_reference(image, new);

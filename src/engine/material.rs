@@ -3,7 +3,7 @@
 //! It holds container environments and the text of environment files: it lies in one file of mode 0600,
 //! is bound to the plan by its SHA-256, and is never logged, mailed or put into the journal.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -29,6 +29,10 @@ pub struct Material {
     pub project: ProjectFiles,
     /// The edits that make the files name the new version.
     pub edits: Vec<FileEdit>,
+    /// The project's other containers, by id: whatever is not among them later was made during the run. Clocks do not
+    /// tell, for somebody may set them.
+    #[serde(default)]
+    pub bystanders: BTreeSet<String>,
 }
 
 impl std::fmt::Debug for Material {

@@ -83,6 +83,7 @@ pub async fn make_plan<P: Ports>(
         images: survey.images.clone(),
         project: survey.project.clone(),
         edits,
+        bystanders: survey.bystanders.clone(),
     };
     let text = material
         .to_text()

@@ -122,9 +122,11 @@ fn forget<P: Ports>(ports: &P, run: &str) {
 }
 
 impl<P: Ports> Ctx<'_, P> {
-    /// What the world shows of this run. What takes long is looked at only where it can tell something: `furthest` is
-    /// the furthest step that the journal knows, `None` if the journal is lost.
-    pub(super) async fn evidence(&self, furthest: Option<Step>) -> Result<Evidence, StepError> {
+    /// What the world shows of this run. What takes long is looked at only where it can tell something beside `known`,
+    /// the folded journal; `None` if that is lost.
+    pub(super) async fn evidence(&self, known: Option<&RunState>) -> Result<Evidence, StepError> {
+        // A run that was interrupted before its first step has gone as far as preflight.
+        let furthest = known.map(|state| state.furthest().unwrap_or(Step::Preflight));
         let runtime = self.ports.runtime();
         let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
         let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
@@ -173,6 +175,11 @@ impl<P: Ports> Ctx<'_, P> {
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
             let known = if is_older { started.as_str() } else { "" };
             seen.started.insert(found.id, known.to_owned());
+        }
+        if known.is_some_and(RunState::only_committed) {
+            self.data_answer().await?;
+            let has_remark = self.was_restored().await;
+            seen.taken_back = has_remark || (!seen.new_containers && !seen.old_aside);
         }
         let is_moving = seen.fenced || seen.old_aside || seen.new_containers;
         let may_tell = furthest.is_none() || (is_moving && furthest < Some(Step::Migrate));

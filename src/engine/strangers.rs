@@ -3,7 +3,6 @@
 //! They hold the names that the run needs, and may have let people write. They are stopped and put aside, and removed once
 //! the site serves: Compose would do the same with them.
 
-use jiff::Timestamp;
 use serde_json::json;
 
 use super::steps::role;
@@ -43,7 +42,7 @@ impl<P: Ports> Ctx<'_, P> {
                         .labels
                         .get(ONE_OFF)
                         .is_none_or(|it| !it.eq_ignore_ascii_case("true"))
-                    && self.is_newer_than_the_plan(found)
+                    && !self.material.bystanders.contains(&found.id)
                     && self.plan.services.iter().any(is_planned)
                     && self
                         .plan
@@ -52,13 +51,6 @@ impl<P: Ports> Ctx<'_, P> {
                         .all(|service| service.id != found.id)
             })
             .collect())
-    }
-
-    fn is_newer_than_the_plan(&self, found: &Container) -> bool {
-        let created = found.raw.get("Created").and_then(serde_json::Value::as_str);
-        created
-            .and_then(|at| at.parse::<Timestamp>().ok())
-            .is_some_and(|at| at > self.plan.created_at)
     }
 
     /// Stops every stranger, keeps the engine from starting it again, and takes its name away from it.

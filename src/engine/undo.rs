@@ -40,9 +40,14 @@ impl<P: Ports> Ctx<'_, P> {
 
     async fn remove_new(&self, state: &RunState) -> Result<Finding, StepError> {
         let runtime = self.ports.runtime();
-        if state.data_may_have_changed() && !state.is_restored() && !self.was_restored().await {
-            // Before anything is stopped: a site that serves is not closed for a refusal.
+        let restores =
+            state.data_may_have_changed() && !state.is_restored() && !self.was_restored().await;
+        // Before anything is stopped: a site that serves is not closed for a refusal.
+        if restores {
             self.nobody_opened_the_old_version(state).await?;
+        }
+        if state.is_committed() {
+            self.way_back_exists(restores).await?;
         }
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
             // An old container that was made anew carries this run's label; it is stopped below.
@@ -65,6 +70,26 @@ impl<P: Ports> Ctx<'_, P> {
         }
         self.put_strangers_aside().await?;
         Ok(Finding::Nothing)
+    }
+
+    /// Whether everything of the old version that cannot be made anew is still there.
+    async fn way_back_exists(&self, restores: bool) -> Result<(), StepError> {
+        for image in &self.plan.images {
+            if self.ports.runtime().image(&image.from_id).await?.is_none() {
+                return Err(StepError::NeedsPerson(format!(
+                    "the image of the old version is gone, so nothing was stopped: `docker pull {}`, then \
+                     `mastopatch rollback` again",
+                    image.from_reference
+                )));
+            }
+        }
+        if restores && self.ports.files().open_snapshot(&self.plan.run)?.is_none() {
+            return Err(StepError::NeedsPerson(
+                "the snapshot of this run is gone, so nothing was stopped; `mastopatch resume` goes on with the new version"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 
     /// Restores the database beside the damaged one, compares it with the manifest, and only then switches
@@ -138,7 +163,7 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// Whether the remark of this run's restore is on the live database; no, if the database cannot be asked.
-    async fn was_restored(&self) -> bool {
+    pub(super) async fn was_restored(&self) -> bool {
         let (database, password) = (self.ports.database(), self.material.database_password());
         let live = &self.plan.database;
         let remark = database.remark_on(live, &password, &live.name).await;
@@ -151,7 +176,7 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Waits for PostgreSQL and Redis, and starts them if somebody stopped them: their absence must not use
     /// up the ways back.
-    async fn data_answer(&self) -> Result<(), StepError> {
+    pub(super) async fn data_answer(&self) -> Result<(), StepError> {
         let (runtime, clock) = (self.ports.runtime(), self.ports.clock());
         let (database, password) = (self.ports.database(), self.material.database_password());
         let redis_password = self.material.redis_password();

@@ -11,9 +11,10 @@ use crate::domain::event::{Event, Order};
 use crate::domain::outlook::outlook;
 use crate::domain::report::words::clean;
 use crate::domain::run::RunState;
-use crate::engine::Progress;
 use crate::engine::held::remains;
+use crate::engine::{Ports, Progress};
 use crate::exit::Exit;
+use crate::ports::store::Journal;
 
 /// Shows what an order would do and lose, asks, and carries it out.
 pub(super) async fn order(
@@ -27,11 +28,20 @@ pub(super) async fn order(
     let world = World::open(call.settings, call.clock).await?;
     let lock = act::lock(call.settings, instance)?;
     let Some(run) = act::held(&world, instance)? else {
-        let sentence = format!(
-            "the last run of {} is not held, so there is nothing to {}; `mastopatch history` lists the runs",
-            instance.name,
-            order.name()
-        );
+        let open = world.journal().unfinished(&instance.name);
+        let sentence = if open.is_ok_and(|run| run.is_some()) {
+            format!(
+                "the last run of {} was interrupted and is not held: the daemon, or `mastopatch apply`, carries it to its \
+                 end by itself",
+                instance.name
+            )
+        } else {
+            format!(
+                "the last run of {} is not held, so there is nothing to {}; `mastopatch history` lists the runs",
+                instance.name,
+                order.name()
+            )
+        };
         return Err(Failure::new(Exit::Refused, sentence));
     };
     let state = RunState::fold(&run.journal).map_err(|err| Failure::bug(err.into()))?;

@@ -172,7 +172,12 @@ impl Report {
                 self.reason = Some(words::cut(&clean(because), LONGEST_REASON));
                 self.finished_at = Some(entry.at);
             }
-            Event::Rebuilt(rebuilt) if rebuilt.committed => self.committed_at = Some(entry.at),
+            Event::Rebuilt(rebuilt) => {
+                self.committed_at = rebuilt
+                    .committed
+                    .then(|| self.committed_at.unwrap_or(entry.at));
+                self.exposure_s = self.exposure_s.filter(|_| rebuilt.committed);
+            }
             Event::Ordered {
                 by, accept_loss, ..
             } => {
@@ -182,7 +187,6 @@ impl Report {
             }
             Event::Done { finding, .. } | Event::UndoDone { finding, .. } => self.found(finding),
             Event::Resumed { .. }
-            | Event::Rebuilt(_)
             | Event::Intent { .. }
             | Event::Failed { .. }
             | Event::RollbackBegun { .. }

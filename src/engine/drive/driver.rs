@@ -61,14 +61,13 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
 
     /// Lets the journal learn what the world shows and it does not know.
     pub(super) async fn learn(&mut self) -> Result<(), DriveError> {
-        if self.state.is_committed() || self.state.is_going_back() {
+        let may_learn = !self.state.is_committed() || self.state.only_committed();
+        if !may_learn || self.state.is_going_back() {
             return Ok(());
         }
-        // A run that was interrupted before its first step has gone as far as preflight.
-        let furthest = self.state.furthest().or(Some(Step::Preflight));
-        let seen = match look(self.ctx, furthest, self.state.may_be_fenced()).await {
+        let seen = match look(self.ctx, Some(&self.state), self.state.may_be_fenced()).await {
             Ok(seen) => seen,
-            Err(err @ DriveError::Unseen { .. }) => {
+            Err(err @ DriveError::Unseen { .. }) if !self.state.is_committed() => {
                 self.ctx.note(chain(&err));
                 return Ok(());
             }
@@ -341,7 +340,7 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         let stored = journal.run(run)?.journal;
         // The last entry is the end, which is written with the mails.
         let memory = self.journal.split_last().map_or(&[][..], |(_, rest)| rest);
-        // An intent that was refused, could not be read back, and is there all the same: nothing of it was done.
+        // An entry that was refused, could not be read back, and is there all the same: nothing of it was done.
         let same = stored
             .iter()
             .zip(memory)
@@ -349,16 +348,9 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
             .count();
         let mut n_known = stored.len();
         if let (Some(surplus), true) = (stored.get(same), stored.len() == same.saturating_add(1))
-            && let Event::Intent { step } = surplus.event
+            && let Some(answer) = not_taken(&surplus.event)
         {
-            let failed = Event::Failed {
-                step,
-                elapsed_ms: 0,
-                error: "its announcement could not be written".to_owned(),
-                blame: Blame::Host,
-                not_begun: true,
-            };
-            journal.append(run, surplus.at, &failed)?;
+            journal.append(run, surplus.at, &answer)?;
             n_known = same;
         }
         let Some((known, missing)) = memory.split_at_checked(n_known) else {
@@ -389,5 +381,20 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
                 journal: self.journal,
             },
         }
+    }
+}
+
+/// What takes back an entry that the store refused and has all the same.
+fn not_taken(event: &Event) -> Option<Event> {
+    match event {
+        Event::Intent { step } => Some(Event::Failed {
+            step: *step,
+            elapsed_ms: 0,
+            error: "its announcement could not be written".to_owned(),
+            blame: Blame::Host,
+            not_begun: true,
+        }),
+        Event::Committed => Some(Event::Rebuilt(recovery::not_committed())),
+        _ => None,
     }
 }

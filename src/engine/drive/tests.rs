@@ -12,7 +12,7 @@ use jiff::SignedDuration;
 
 use super::driver::*;
 use super::*;
-use crate::domain::event::{Blame, Finding, UndoStep};
+use crate::domain::event::{Blame, Finding, Step, UndoStep};
 use crate::domain::plan::OnDeadline;
 use crate::domain::report::samples::{START, plan};
 use crate::engine::StepError;
@@ -179,6 +179,22 @@ async fn the_way_back_is_taken_even_if_the_journal_cannot_say_so() {
     );
     assert_eq!(ended.outcome, Outcome::RolledBack);
     assert_eq!(undone(&ended), UndoStep::ALL);
+}
+
+#[tokio::test]
+async fn a_commit_that_was_refused_and_is_there_all_the_same_is_taken_back_with_the_run() {
+    let fakes = minutes(&[]);
+    fakes.commit_is_refused_and_written();
+    let ended = run(&fakes, plan()).await;
+    assert_eq!(ended.outcome, Outcome::RolledBack);
+    assert_eq!(undone(&ended), UndoStep::ALL);
+    assert_eq!(ended.trouble, None);
+    // What the next process reads says the same.
+    let journal = fakes.stored();
+    assert!(journal.iter().any(|entry| entry.event == Event::Committed));
+    let state = RunState::fold(&journal).unwrap();
+    assert!(!state.is_committed());
+    assert!(matches!(state.outcome(), Some((Outcome::RolledBack, _))));
 }
 
 #[tokio::test]

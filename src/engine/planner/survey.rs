@@ -1,6 +1,6 @@
 //! What an instance is made of: its containers and their roles, its data, its files, its version.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{host, split_reference};
@@ -54,6 +54,8 @@ pub struct Survey {
     pub redis: RedisRef,
     /// The project's files.
     pub project: ProjectFiles,
+    /// The project's other containers, by id.
+    pub bystanders: BTreeSet<String>,
 }
 
 /// Looks at an instance. Read-only.
@@ -78,9 +80,14 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         domain: required(web, "LOCAL_DOMAIN")?.to_owned(),
     };
     let installed = installed_version(ports, &references, &services, web, &site).await?;
-    let containers = parts
+    let containers: BTreeMap<String, Container> = parts
         .iter()
         .map(|(container, _)| (container.id.clone(), (*container).clone()))
+        .collect();
+    let bystanders = members
+        .iter()
+        .filter(|container| !containers.contains_key(&container.id))
+        .map(|container| container.id.clone())
         .collect();
     Ok(Survey {
         installed,
@@ -92,6 +99,7 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         database,
         redis,
         project,
+        bystanders,
     })
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Fakes {
     taken: Mutex<Vec<Step>>,
     journal: Mutex<Vec<Entry>>,
     breaks_after: Mutex<Option<Step>>,
+    /// Whether the commit's record is refused though it is written, and cannot be read back at once.
+    refuses_commit: Mutex<bool>,
     quarantined: Mutex<Option<String>>,
 }
 
@@ -59,6 +61,7 @@ impl Fakes {
             taken: Mutex::default(),
             journal: Mutex::default(),
             breaks_after: Mutex::default(),
+            refuses_commit: Mutex::default(),
             quarantined: Mutex::default(),
         }
     }
@@ -81,6 +84,15 @@ impl Fakes {
     /// From this step's end on, nothing can be written.
     pub(super) fn journal_breaks_after(&self, step: Step) {
         *self.breaks_after.lock().unwrap() = Some(step);
+    }
+
+    /// The commit's record is refused though it is written, and cannot be read back at once.
+    pub(super) fn commit_is_refused_and_written(&self) {
+        *self.refuses_commit.lock().unwrap() = true;
+    }
+
+    pub(super) fn stored(&self) -> Vec<Entry> {
+        self.journal.lock().unwrap().clone()
     }
 
     /// The steps that were begun, in order.
@@ -137,6 +149,7 @@ fn material() -> Material {
             generation: Generation::V2,
         },
         edits: Vec::new(),
+        bystanders: BTreeSet::new(),
     }
 }
 
@@ -239,10 +252,7 @@ impl Fakes {
         let last = journal.last().map(|entry| &entry.event);
         let breaks_after = *self.breaks_after.lock().unwrap();
         if matches!(last, Some(Event::Done { step, .. }) if Some(*step) == breaks_after) {
-            return Err(StoreError::Damaged {
-                path: "/state.db".to_owned(),
-                what: "journal".to_owned(),
-            });
+            return Err(damaged());
         }
         let entry = Entry {
             seq: u64::try_from(journal.len()).unwrap() + 1,
@@ -250,7 +260,17 @@ impl Fakes {
             event: event.clone(),
         };
         journal.push(entry.clone());
+        if *event == Event::Committed && *self.refuses_commit.lock().unwrap() {
+            return Err(damaged());
+        }
         Ok(entry)
+    }
+}
+
+fn damaged() -> StoreError {
+    StoreError::Damaged {
+        path: "/state.db".to_owned(),
+        what: "journal".to_owned(),
     }
 }
 
@@ -281,8 +301,17 @@ impl Journal for Fakes {
     }
 
     fn run(&self, run: &str) -> Result<StoredRun, StoreError> {
-        Err(StoreError::NoSuchRun {
+        let mut refuses = self.refuses_commit.lock().unwrap();
+        if std::mem::take(&mut *refuses) {
+            return Err(damaged());
+        }
+        let plan = Plan {
             run: run.to_owned(),
+            ..plan()
+        };
+        Ok(StoredRun {
+            plan,
+            journal: self.stored(),
         })
     }
 
