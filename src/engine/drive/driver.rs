@@ -386,15 +386,14 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
 
 /// What takes back an entry that the store refused and has all the same.
 fn not_taken(event: &Event) -> Option<Event> {
-    match event {
-        Event::Intent { step } => Some(Event::Failed {
+    if let Event::Intent { step } = event {
+        return Some(Event::Failed {
             step: *step,
             elapsed_ms: 0,
             error: "its announcement could not be written".to_owned(),
             blame: Blame::Host,
             not_begun: true,
-        }),
-        Event::Committed => Some(Event::Rebuilt(recovery::not_committed())),
-        _ => None,
+        });
     }
+    (*event == Event::Committed).then(|| Event::Rebuilt(recovery::not_committed()))
 }
