@@ -46,6 +46,8 @@ pub struct RunState {
     /// The person who ordered the way back, or released the run.
     ordered: Option<(Order, String)>,
     accept_loss: bool,
+    /// Whether people may have written to the new version though no commit is known.
+    may_have_served: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -298,6 +300,7 @@ impl RunState {
             });
         }
         self.hold.clone_from(&rebuilt.held);
+        self.may_have_served |= rebuilt.may_have_served;
     }
 
     fn ordered(&mut self, order: Order, by: &str, accept_loss: bool) {
@@ -472,10 +475,10 @@ impl RunState {
     /// that looks unmoved is no proof, for a migration can change rows before it fails.
     ///
     /// From behind the commit a way back leaves the data alone where the old code runs on the new schema (M0, M1):
-    /// people have written since.
+    /// people have written since. The same where they may have, though no commit is known.
     pub fn data_may_have_changed(&self) -> bool {
         let class = self.class.unwrap_or(MigrationClass::M2);
-        let spared = if self.committed {
+        let spared = if self.committed || self.may_have_served {
             MigrationClass::M1
         } else {
             MigrationClass::M0
@@ -490,8 +493,11 @@ impl RunState {
 
     /// Whether carrying out an order would lose what was written since the snapshot, so that a person has to agree.
     pub fn would_lose(&self, order: Order) -> bool {
-        let back = order == Order::Rollback || (order == Order::Resume && self.rollback.is_some());
-        back && self.committed && !self.restored && self.data_may_have_changed()
+        // Without a commit the direction is back, whether or not the way back was begun.
+        let goes_back = self.rollback.is_some() || !self.committed;
+        let back = order == Order::Rollback || (order == Order::Resume && goes_back);
+        let served = self.committed || self.may_have_served;
+        back && served && !self.restored && self.data_may_have_changed()
     }
 
     /// Whether the data came back from the snapshot already.
