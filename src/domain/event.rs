@@ -281,6 +281,9 @@ pub struct Rebuilt {
     pub config_hashes: BTreeMap<String, String>,
     /// Why nothing may move without a person, if that is so.
     pub held: Option<String>,
+    /// Whether people may have written to the new version, though nothing shows it: then a way back may lose that.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub may_have_served: bool,
     /// What was seen, in one sentence.
     pub because: String,
 }

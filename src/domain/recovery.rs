@@ -143,6 +143,7 @@ fn rebuilt(seen: &Evidence, reached: Step, held: Option<String>, because: &str) 
         started: seen.started.clone(),
         config_hashes: seen.config_hashes.clone(),
         held,
+        may_have_served: seen.may_be_committed,
         because: format!("{because}; what is on the host counts"),
     }
 }

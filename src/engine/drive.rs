@@ -224,11 +224,6 @@ pub async fn order<P: Ports>(
         run: run.plan.run.clone(),
         source,
     })?;
-    let taken = ports.files().take_mark(&run.plan.run, Mark::Held);
-    taken.map_err(|source| DriveError::Material {
-        run: run.plan.run.clone(),
-        source,
-    })?;
     let at = ports.clock().now();
     let entry = ports
         .journal()
@@ -237,6 +232,8 @@ pub async fn order<P: Ports>(
             run: run.plan.run.clone(),
             source,
         })?;
+    // Only now: held is what must not be forgotten. A mark that stays counts only where the journal is lost.
+    drop(ports.files().take_mark(&run.plan.run, Mark::Held));
     run.journal.push(entry);
     Box::pin(drive(ports, run, None, progress, stop)).await
 }

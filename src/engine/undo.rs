@@ -48,6 +48,10 @@ impl<P: Ports> Ctx<'_, P> {
         }
         if state.is_committed() {
             self.way_back_exists(restores).await?;
+            // The old containers may be removed already: the new ones go only once there is something to go back to.
+            for service in &self.plan.services {
+                self.ensure_old(service).await?;
+            }
         }
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
             // An old container that was made anew carries this run's label; it is stopped below.
@@ -288,24 +292,37 @@ impl<P: Ports> Ctx<'_, P> {
         if let Some(found) = runtime.container(&service.id).await? {
             return Ok(Some(found));
         }
-        let named = runtime.container(&service.container).await?;
-        Ok(named
-            .filter(|found| found.labels.get(RUN_LABEL) == Some(&self.plan.run) && is_old(found)))
+        for name in [&service.container, &self.plan.kept_name(service)] {
+            let named = runtime.container(name).await?;
+            let is_ours = |found: &Container| {
+                found.labels.get(RUN_LABEL) == Some(&self.plan.run) && is_old(found)
+            };
+            if let Some(found) = named.filter(is_ours) {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
-    /// Makes sure the old container of a service is there. Where somebody removed it, it is made anew from what was
-    /// recorded of it: what it kept outside of volumes is gone, and Mastodon keeps nothing there.
+    /// Makes sure the old container of a service is there. Where it was removed, it is made anew from what was recorded of
+    /// it, aside, for the new one may have its name: what it kept outside of volumes is gone, and Mastodon keeps nothing
+    /// there.
     async fn ensure_old(&self, service: &PlannedService) -> Result<String, StepError> {
         let runtime = self.ports.runtime();
         if let Some(found) = runtime.container(&service.id).await? {
             return Ok(found.id);
         }
-        if self.old_container(service).await?.is_none() {
-            self.note(format!(
-                "`{}` of the old version is gone and is made anew",
-                service.container
-            ));
-        }
+        let found = self.old_container(service).await?;
+        let name = found.map_or_else(
+            || {
+                self.note(format!(
+                    "`{}` of the old version is gone and is made anew",
+                    service.container
+                ));
+                self.plan.kept_name(service)
+            },
+            |found| found.name,
+        );
         let (old, image) = self.recorded(service)?;
         let wanted = Replacement {
             image: old.image.clone(),
@@ -314,7 +331,7 @@ impl<P: Ports> Ctx<'_, P> {
         };
         // Also where one is there: it may have been interrupted before it was in all its networks.
         let spec = runtime.replacement(old, image, image, &wanted)?;
-        Ok(runtime.ensure_created(&service.container, &spec).await?)
+        Ok(runtime.ensure_created(&name, &spec).await?)
     }
 
     /// The old version has to answer as before, also on its published port.

@@ -62,6 +62,17 @@ impl World {
         self.server_answers(Program::Redis)
     }
 
+    /// The data are back from the snapshot: what a person agreed to lose is lost from here on, once.
+    fn agreed_loss(&mut self) {
+        let restored = &self.databases[LIVE].posts;
+        if self.state.accepts_loss()
+            && !self.state.is_restored()
+            && self.acknowledged.starts_with(restored)
+        {
+            self.acknowledged.clone_from(restored);
+        }
+    }
+
     /// Makes the helper container that a tool works in.
     fn helper(&mut self, server: Program, role: &str, on_behalf: &OnBehalf) -> Result<(), String> {
         let found = self.containers.iter().find(|c| c.program == server);
@@ -351,6 +362,7 @@ impl Database for SimPorts {
                     rename(world, live, aside);
                     if when == When::After {
                         rename(world, restored, live);
+                        world.agreed_loss();
                         invariants::i3_data_change_is_covered(world, "a restore");
                     }
                     Ok(())
@@ -358,6 +370,7 @@ impl Database for SimPorts {
                 (false, true, true) => {
                     if when == When::After {
                         rename(world, restored, live);
+                        world.agreed_loss();
                         invariants::i3_data_change_is_covered(world, "a restore");
                     }
                     Ok(())

@@ -2,7 +2,7 @@
 //!
 //! Whoever meddles with the host may break what only the program promises: where that counts, the function says so.
 
-use mastopatch::domain::event::{Blame, Event, Outcome, Step, UndoStep};
+use mastopatch::domain::event::{Blame, Entry, Event, Outcome, Step, UndoStep};
 use mastopatch::domain::run::{MAX_ROLLBACKS, MAX_TRANSITIONS};
 
 use super::engine::{Program, SimContainer};
@@ -26,6 +26,23 @@ pub(crate) struct Seen {
     pub(crate) faults_at_look: u32,
     /// The failure by the target's fault that came first.
     pub(crate) target_failed: bool,
+}
+
+impl Seen {
+    /// The journal knows only these entries from here on: what it does not know cannot be asked of the next process.
+    pub(crate) fn forgets(&mut self, log: &[Entry]) {
+        let ends = |entry: &&Entry| matches!(entry.event, Event::Finished { .. });
+        self.ends = u32::try_from(log.iter().filter(ends).count()).unwrap();
+        self.target_failed &= log.iter().any(|entry| {
+            matches!(
+                entry.event,
+                Event::Failed {
+                    blame: Blame::Target,
+                    ..
+                }
+            )
+        });
+    }
 }
 
 /// What holds at every instant.
@@ -68,8 +85,13 @@ pub(crate) fn event(world: &mut World) {
             world.seen.target_failed |= *blame == Blame::Target && !world.state.is_committed();
         }
         Event::Finished { .. } => world.seen.ends += 1,
-        Event::Rebuilt(_) | Event::Ordered { .. } => {}
-        Event::Planned { .. }
+        // The run is open once more, and has one more end.
+        Event::Ordered { .. } => {
+            world.seen.ends = 0;
+            world.mails.clear();
+        }
+        Event::Rebuilt(_)
+        | Event::Planned { .. }
         | Event::Resumed { .. }
         | Event::Committed
         | Event::RollbackBegun { .. }
@@ -123,7 +145,8 @@ fn i2_nothing_of_a_is_deleted(world: &mut World) {
     if !world.interfered.is_empty() {
         return;
     }
-    let may = world.state.is_committed() && (world.seen.finalises || world.ever_refused);
+    let may =
+        world.seen.finalises || world.garbled || (world.state.is_committed() && world.ever_refused);
     if !may && world.containers.iter().filter(of(Version::A)).count() < 3 {
         world.wrong(|| "I2: a container of the old version was deleted before the end".to_owned());
     }
@@ -152,9 +175,9 @@ pub(crate) fn i4_no_write_behind_the_fence(world: &mut World) {
     }
 }
 
-/// I5, at every restore.
+/// I5, at every restore. A person who was shown what would be lost may want it all the same.
 pub(crate) fn i5_no_restore_after_the_commit(world: &mut World, what: &str) {
-    if world.state.is_committed() {
+    if world.state.is_committed() && !world.state.accepts_loss() {
         world.wrong(|| format!("I5: {what} after the commit"));
     }
 }
@@ -218,7 +241,13 @@ fn i10_a_failed_target_is_quarantined(world: &mut World, event: &Event) {
     if *outcome == Outcome::Committed && world.quarantine.is_some() {
         world.wrong(|| "I10: a committed target is quarantined".to_owned());
     }
-    if world.seen.target_failed != wanted {
+    // What a person takes back from behind the commit is not tried again by itself.
+    let failed = if world.state.is_committed() {
+        world.state.is_going_back()
+    } else {
+        world.seen.target_failed
+    };
+    if failed != wanted {
         world.wrong(|| "I10: a target that failed is not quarantined".to_owned());
     }
 }

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use mastopatch::domain::event::{Entry, Event};
 use mastopatch::domain::plan::Plan;
+use mastopatch::domain::run::RunState;
 use mastopatch::engine::Ports;
 use mastopatch::ports::reporter::Reporter;
 use mastopatch::ports::store::{Journal, NewMail, StoreError, StoredRun};
@@ -27,6 +28,58 @@ fn refused(action: &'static str) -> StoreError {
     }
 }
 
+/// What can befall the journal while no process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Harm {
+    /// The state file is gone.
+    Lost,
+    /// It can be neither read nor written, until somebody puts it out of the way.
+    Garbled,
+    /// It came back from a backup: so many entries are missing at its end, though never the first.
+    RolledBack(u32),
+}
+
+impl World {
+    /// Does to the journal what is due, if anything.
+    pub(crate) fn harm_journal(&mut self) {
+        let Some(harm) = self.harm.take() else {
+            return;
+        };
+        self.n_faults += 1;
+        self.say(|| format!("the journal: {harm:?}"));
+        match harm {
+            Harm::Lost => self.journal_holds(0),
+            Harm::Garbled => {
+                self.garbled = true;
+                self.ever_refused = true;
+            }
+            Harm::RolledBack(entries) => {
+                let missing = usize::try_from(entries).unwrap();
+                self.journal_holds(self.log.len().saturating_sub(missing).max(1));
+            }
+        }
+    }
+
+    /// Somebody puts a state file that cannot be read out of the way.
+    pub(crate) fn put_journal_away(&mut self) {
+        self.say(|| "the damaged journal is put out of the way".to_owned());
+        self.garbled = false;
+        self.journal_holds(0);
+    }
+
+    fn journal_holds(&mut self, entries: usize) {
+        self.log.truncate(entries);
+        self.state = RunState::fold(&self.log).unwrap();
+        if self.log.is_empty() {
+            self.begun = None;
+        }
+        // Mails and quarantines lie in the same file.
+        self.mails.clear();
+        self.quarantine = None;
+        self.seen.forgets(&self.log);
+    }
+}
+
 impl SimPorts {
     fn write<T>(
         &self,
@@ -35,7 +88,7 @@ impl SimPorts {
     ) -> Result<T, StoreError> {
         // A transaction is there whole or not at all.
         let written = self.call(call, |world, when| {
-            if when == When::After {
+            if when == When::After && !world.garbled {
                 effect(world)
             } else {
                 Err(refused("write to"))
@@ -50,12 +103,18 @@ impl SimPorts {
         written
     }
 
-    fn stored(world: &World) -> Option<StoredRun> {
-        let plan = world.begun.as_ref()?;
-        Some(StoredRun {
-            plan: (**plan).clone(),
-            journal: world.log.clone(),
-        })
+    /// The run that the journal has.
+    fn stored(&self) -> Result<Option<StoredRun>, StoreError> {
+        let found = self.call(call("journal: read", false), |world, _| {
+            if world.garbled {
+                return Err(refused("read"));
+            }
+            Ok(world.begun.as_ref().map(|plan| StoredRun {
+                plan: (**plan).clone(),
+                journal: world.log.clone(),
+            }))
+        });
+        found.map_err(|_upset| refused("read"))?
     }
 }
 
@@ -132,28 +191,18 @@ impl Journal for SimPorts {
     }
 
     fn run(&self, run: &str) -> Result<StoredRun, StoreError> {
-        let found = self.call(call("journal: read", false), |world, _| Self::stored(world));
-        found
-            .map_err(|_upset| refused("read"))?
-            .ok_or_else(|| StoreError::NoSuchRun {
-                run: run.to_owned(),
-            })
+        self.stored()?.ok_or_else(|| StoreError::NoSuchRun {
+            run: run.to_owned(),
+        })
     }
 
     fn runs(&self, _instance: &str, _limit: u32) -> Result<Vec<StoredRun>, StoreError> {
-        let found = self.call(call("journal: read", false), |world, _| Self::stored(world));
-        Ok(found
-            .map_err(|_upset| refused("read"))?
-            .into_iter()
-            .collect())
+        Ok(self.stored()?.into_iter().collect())
     }
 
     fn unfinished(&self, _instance: &str) -> Result<Option<StoredRun>, StoreError> {
-        let found = self.call(call("journal: read", false), |world, _| {
-            let open = world.state.outcome().is_none();
-            Self::stored(world).filter(|_| open)
-        });
-        found.map_err(|_upset| refused("read"))
+        let is_open = |run: &StoredRun| RunState::fold(&run.journal).unwrap().outcome().is_none();
+        Ok(self.stored()?.filter(is_open))
     }
 }
 

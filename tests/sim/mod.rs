@@ -9,6 +9,7 @@ pub(crate) mod engine;
 pub(crate) mod fault;
 pub(crate) mod files;
 pub(crate) mod fixture;
+pub(crate) mod held;
 pub(crate) mod invariants;
 pub(crate) mod journal;
 pub(crate) mod outcome;

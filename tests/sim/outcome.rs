@@ -1,6 +1,6 @@
 //! All old, all new, or held: how a run's world has to be at its end.
 
-use mastopatch::domain::event::Outcome;
+use mastopatch::domain::event::{Event, Order, Outcome};
 use mastopatch::domain::plan::Plan;
 
 use super::engine::{Program, SimContainer};
@@ -16,6 +16,7 @@ pub(crate) enum Verdict {
     RolledBack,
     Committed,
     Held,
+    Released,
 }
 
 /// Judges the world after a run of `plan` that started from `original`. An error says what is wrong.
@@ -24,13 +25,20 @@ pub(crate) fn judge(world: &mut World, original: &World, plan: &Plan) -> Result<
         return Err(wrong.clone());
     }
     let verdict = match world.state.outcome() {
-        None if world.begun.is_none() => Verdict::NotBegun,
+        // The journal was gone when there was nothing left to do; then what the process said counts.
+        None if world.begun.is_none() => match world.ended_unwritten {
+            None | Some(Outcome::Aborted) => Verdict::NotBegun,
+            Some(Outcome::RolledBack) => Verdict::RolledBack,
+            Some(Outcome::Committed) => Verdict::Committed,
+            Some(Outcome::Held) => return Err("what was held is forgotten".to_owned()),
+            Some(Outcome::Released) => Verdict::Released,
+        },
         None => return Err("the run has no end".to_owned()),
         Some((Outcome::Aborted, _)) => Verdict::Aborted,
         Some((Outcome::RolledBack, _)) => Verdict::RolledBack,
         Some((Outcome::Committed, _)) => Verdict::Committed,
         Some((Outcome::Held, _)) => Verdict::Held,
-        Some((Outcome::Released, _)) => return Err("nobody released it".to_owned()),
+        Some((Outcome::Released, _)) => Verdict::Released,
     };
     // What was stopped by the last fault boots; what would still happen behind everybody's back happens.
     for _ in 0..20 {
@@ -43,10 +51,13 @@ pub(crate) fn judge(world: &mut World, original: &World, plan: &Plan) -> Result<
     }
     no_post_is_lost(world)?;
     match verdict {
-        Verdict::Held if world.n_faults < 2 && world.interfered.is_empty() => {
+        Verdict::Held
+            if world.n_faults < 2 && world.interfered.is_empty() && !world.order_refused =>
+        {
             Err("held after a single fault".to_owned())
         }
-        Verdict::Held => Ok(verdict),
+        Verdict::Released if !was_released(world) => Err("nobody released it".to_owned()),
+        Verdict::Held | Verdict::Released => Ok(verdict),
         Verdict::NotBegun | Verdict::Aborted | Verdict::RolledBack => {
             all_old(world, original)?;
             nothing_is_left(world, plan)?;
@@ -60,9 +71,21 @@ pub(crate) fn judge(world: &mut World, original: &World, plan: &Plan) -> Result<
     }
 }
 
+/// Whether a person said so.
+fn was_released(world: &World) -> bool {
+    let ordered = world.log.iter().rev().find_map(|entry| match entry.event {
+        Event::Ordered { order, .. } => Some(order),
+        _ => None,
+    });
+    ordered == Some(Order::Release)
+}
+
 fn no_post_is_lost(world: &World) -> Result<(), String> {
     // While it is held, the live database may stand aside; then every post has to be in one of them.
-    let held = matches!(world.state.outcome(), Some((Outcome::Held, _)));
+    let held = matches!(
+        world.state.outcome(),
+        Some((Outcome::Held | Outcome::Released, _))
+    );
     let has = |post: &u32| {
         world
             .databases
@@ -85,8 +108,9 @@ fn no_post_is_lost(world: &World) -> Result<(), String> {
 
 fn all_old(world: &World, original: &World) -> Result<(), String> {
     for old in &original.containers {
-        // One that somebody removed was made anew, the same in everything but its id.
-        let may_be_anew = meddled(world, &[Deed::RemovesOld, Deed::PrunesContainers]);
+        // One that was removed, by somebody or in the end, was made anew, the same in everything but its id.
+        let may_be_anew =
+            meddled(world, &[Deed::RemovesOld, Deed::PrunesContainers]) || world.seen.finalises;
         let may_be_renamed = meddled(world, &[Deed::RenamesOld, Deed::RenamesNew]);
         let is_it = |c: &&SimContainer| {
             let alike = c.program == old.program && c.version == old.version && c.serves();
@@ -107,7 +131,14 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
         return Err("all old: the Compose file is not as before".to_owned());
     }
     let live = &world.databases[LIVE];
-    if live.schema != original.databases[LIVE].schema {
+    // From behind the commit, the old code runs on the new schema, or the data came back.
+    let may_have_served = world.log.iter().any(|entry| match &entry.event {
+        Event::Rebuilt(rebuilt) => rebuilt.may_have_served,
+        _ => false,
+    });
+    let served = world.state.is_committed() || may_have_served;
+    let spared = served && !world.state.data_may_have_changed();
+    if !spared && live.schema != original.databases[LIVE].schema {
         return Err("all old: the schema is not as before".to_owned());
     }
     serves(world, Version::A)

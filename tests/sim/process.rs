@@ -4,10 +4,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
+use mastopatch::domain::event::Event;
 use mastopatch::domain::plan::Plan;
 use mastopatch::engine::drive::{self, DriveError, Ended};
 use mastopatch::engine::recovery;
 use mastopatch::engine::{Progress, StopFlag};
+use mastopatch::ports::store::Journal;
 
 use super::world::{Killed, SimPorts, World};
 
@@ -17,6 +19,9 @@ const PROCESSES_MAX: u32 = 40;
 pub(crate) const RESTARTS_MAX: u32 = 2;
 /// From the end of a process until the next one starts.
 const DOWN_MS: u64 = 3_000;
+/// Times a person says an order again that was not taken.
+const ORDERS_MAX: u32 = 5;
+const INSTANCE: &str = "social.example";
 
 /// How a process ended.
 #[derive(Debug)]
@@ -31,9 +36,18 @@ pub(crate) enum Exit {
     Idle,
 }
 
-/// A process starts: it begins the run of `plan`, or looks for what an earlier one left. Everything that a start of the
-/// daemon does before it is idle belongs here.
-async fn process(ports: &SimPorts, plan: Option<Plan>, stop: &StopFlag) -> Exit {
+/// What a process is started for.
+#[derive(Debug, Clone)]
+enum Start {
+    /// To begin the run of a plan.
+    Run(Box<Plan>),
+    /// To carry out what a person decided about the held run.
+    Order(Event),
+    /// To look for what an earlier one left: everything that a start of the daemon does before it is idle.
+    Recovery,
+}
+
+async fn process(ports: &SimPorts, start: Start, stop: &StopFlag) -> Exit {
     let progress = |progress: Progress| match progress {
         Progress::Note(note) => ports.world().say(|| format!("note: {note}")),
         Progress::Ended {
@@ -41,16 +55,18 @@ async fn process(ports: &SimPorts, plan: Option<Plan>, stop: &StopFlag) -> Exit 
         } => ports.world().say(|| format!("failed: {error}")),
         Progress::Began { .. } | Progress::Ended { .. } | Progress::Pull { .. } => {}
     };
-    let result = match plan {
-        Some(plan) => drive::begin(ports, plan, &progress, stop).await,
-        None => {
-            let found = recovery::recover(
-                ports,
-                "social.example",
-                "the process ended",
-                &progress,
-                stop,
-            );
+    let result = match start {
+        Start::Run(plan) => drive::begin(ports, *plan, &progress, stop).await,
+        Start::Order(event) => {
+            let held = ports.runs(INSTANCE, 1).unwrap_or_default();
+            let Some(run) = held.into_iter().next() else {
+                return Exit::Idle;
+            };
+            drive::order(ports, run, event, &progress, stop).await
+        }
+        Start::Recovery => {
+            let because = "the process ended";
+            let found = recovery::recover(ports, INSTANCE, because, &progress, stop);
             match found.await {
                 Ok(Some(ended)) => Ok(ended),
                 Ok(None) => return Exit::Idle,
@@ -88,31 +104,86 @@ pub(crate) struct Carried {
 
 /// The world as the first process of a run leaves it.
 pub(crate) fn first_process(world: World, plan: Plan) -> World {
-    let ports = SimPorts::new(world);
-    let _exit = run_to_end(process(&ports, Some(plan), &ports.stop));
+    let mut ports = SimPorts::new(world);
+    let _exit = run_process(&mut ports, Start::Run(Box::new(plan)));
     ports.into_world()
 }
 
 /// Carries a run through: the process of `plan` starts, or the one that finds what is in the journal; whenever one ends
 /// before the run is over, the next starts.
-pub(crate) fn carry_through(world: World, mut plan: Option<Plan>) -> Carried {
+pub(crate) fn carry_through(world: World, plan: Option<Plan>) -> Carried {
+    let start = plan.map_or(Start::Recovery, |plan| Start::Run(Box::new(plan)));
+    carry(world, start, 0)
+}
+
+/// Carries through what a person decided about a held run. The person says it again until it is in the journal, and the
+/// daemon starts in between; a refusal is an answer.
+pub(crate) fn carry_order(world: World, order: &Event) -> Carried {
+    let taken = |world: &World| {
+        let orders = world.log.iter();
+        orders.filter(|entry| entry.event == *order).count()
+    };
+    let before = taken(&world);
+    let mut carried = Carried { world, restarts: 0 };
+    for _ in 0..=ORDERS_MAX {
+        let is_held = carried.world.state.is_held();
+        if taken(&carried.world) > before || !is_held || carried.world.violation.is_some() {
+            return carried;
+        }
+        let faults_before = carried.world.n_faults;
+        carried = carry(carried.world, Start::Order(order.clone()), carried.restarts);
+        if taken(&carried.world) > before {
+            return carried;
+        }
+        if carried.world.n_faults == faults_before {
+            carried.world.order_refused = true;
+            return carried;
+        }
+        carried.world.pass(DOWN_MS);
+        // Somebody makes room before the order is said again.
+        carried.world.full_until = carried.world.full_until.min(carried.world.calls);
+        carried = carry(carried.world, Start::Recovery, carried.restarts + 1);
+    }
+    carried
+}
+
+fn run_process(ports: &mut SimPorts, start: Start) -> Exit {
+    ports.stop = StopFlag::default();
+    {
+        let mut world = ports.world();
+        world.refused = world.garbled;
+    }
+    let exit = run_to_end(process(ports, start, &ports.stop)).unwrap_or(Exit::Killed);
+    ports.world().say(|| match &exit {
+        Exit::Killed => "the process is dead".to_owned(),
+        Exit::Ended(ended) => {
+            format!("ended: {:?}, trouble {:?}", ended.outcome, ended.trouble)
+        }
+        Exit::Failed(err) => format!("the process ends: {err:?}"),
+        Exit::Idle => "idle".to_owned(),
+    });
+    exit
+}
+
+fn carry(world: World, start: Start, mut restarts: u32) -> Carried {
     let mut ports = SimPorts::new(world);
-    let mut restarts = 0;
+    let mut start = Some(start);
     let mut since_last_fault = 0;
     loop {
         let faults_before = ports.world().n_faults;
-        ports.stop = StopFlag::default();
-        ports.world().refused = false;
-        let exit = run_to_end(process(&ports, plan.take(), &ports.stop)).unwrap_or(Exit::Killed);
+        let exit = run_process(&mut ports, start.take().unwrap_or(Start::Recovery));
         let mut world = ports.world();
-        world.say(|| match &exit {
-            Exit::Killed => "the process is dead".to_owned(),
-            Exit::Ended(ended) => {
-                format!("ended: {:?}, trouble {:?}", ended.outcome, ended.trouble)
+        if world.garbled && world.violation.is_none() {
+            if let Exit::Ended(ended) = &exit {
+                world.ended_unwritten = Some(ended.outcome);
             }
-            Exit::Failed(err) => format!("the process ends: {err:?}"),
-            Exit::Idle => "idle".to_owned(),
-        });
+            let gave_up = matches!(exit, Exit::Failed(DriveError::Journal { .. }));
+            if gave_up || matches!(exit, Exit::Ended(_) | Exit::Idle) {
+                world.put_journal_away();
+                world.pass(DOWN_MS);
+                continue;
+            }
+        }
         let over = matches!(exit, Exit::Idle) || world.state.outcome().is_some();
         if over || world.violation.is_some() {
             break;
@@ -134,6 +205,7 @@ pub(crate) fn carry_through(world: World, mut plan: Option<Plan>) -> Carried {
             break;
         }
         world.pass(DOWN_MS);
+        world.harm_journal();
         if still_full {
             // Somebody makes room while nothing runs.
             world.full_until = world.calls;

@@ -223,6 +223,14 @@ pub(crate) struct World {
     pub(crate) refused: bool,
     /// Whether any process was told so: the journal may then lack what happened.
     pub(crate) ever_refused: bool,
+    /// What is to befall the journal before the next process starts.
+    pub(crate) harm: Option<super::journal::Harm>,
+    /// Whether the journal can be neither read nor written.
+    pub(crate) garbled: bool,
+    /// Whether a person's order was refused: what was held stays so.
+    pub(crate) order_refused: bool,
+    /// How a run ended that could not be written down.
+    pub(crate) ended_unwritten: Option<mastopatch::domain::event::Outcome>,
 
     pub(crate) acknowledged: Vec<u32>,
     pub(crate) next_post: u32,

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use mastopatch::domain::event::MigrationClass;
+use mastopatch::domain::event::{Event, MigrationClass, Order};
 
 use crate::known;
 use crate::sim::fault::Schedule;
 use crate::sim::fixture::fixture;
+use crate::sim::held::{HeldAt, held};
+use crate::sim::journal::Harm;
 use crate::sim::outcome::{Verdict, judge};
-use crate::sim::process::{carry_through, first_process};
+use crate::sim::process::{Carried, carry_order, carry_through, first_process};
 use crate::sim::world::{Made, Target, World};
 
 /// What a run is made of.
@@ -17,6 +19,12 @@ pub(crate) struct Case {
     pub(crate) class: MigrationClass,
     pub(crate) target: Target,
     pub(crate) schedule: Schedule,
+    /// What befalls the journal after the first process that ends before the run is over.
+    pub(crate) harm: Option<Harm>,
+    /// Where it is held at its beginning; `None` begins an update.
+    pub(crate) held: Option<HeldAt>,
+    /// What a person decides if it is held, and whether they agree to a loss.
+    pub(crate) order: Option<(Order, bool)>,
 }
 
 /// How it went.
@@ -28,6 +36,33 @@ pub(crate) struct Went {
 }
 
 impl Case {
+    /// An update without a fault.
+    pub(crate) fn update(class: MigrationClass, target: Target) -> Self {
+        Self {
+            class,
+            target,
+            schedule: Schedule::new(),
+            harm: None,
+            held: None,
+            order: None,
+        }
+    }
+
+    /// An order on a held run, without a fault; `None` where a run of this class is not held there.
+    pub(crate) fn order(
+        class: MigrationClass,
+        at: HeldAt,
+        order: Order,
+        accept_loss: bool,
+    ) -> Option<Self> {
+        held(at, class)?;
+        Some(Self {
+            held: Some(at),
+            order: Some((order, accept_loss)),
+            ..Self::update(class, Target::Good)
+        })
+    }
+
     pub(crate) fn run(&self) -> Went {
         self.run_with(false, false)
     }
@@ -46,14 +81,41 @@ impl Case {
         first_process(world, fixture.plan.clone())
     }
 
+    /// Its world before anything is done, for a comparison.
+    pub(crate) fn begins(&self) -> World {
+        let begins = self.held.map(|at| held(at, self.class));
+        let never = || panic!("{self:?} is never held there");
+        begins.map_or_else(
+            || fixture(self.class).world.clone(),
+            |world| world.unwrap_or_else(never).clone(),
+        )
+    }
+
     fn run_with(&self, made: bool, trace: bool) -> Went {
         let fixture = fixture(self.class);
-        let mut world = fixture.world.clone();
+        let mut world = self.begins();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());
+        world.harm = self.harm;
         world.made = made.then(Vec::new);
         world.trace = trace.then(Vec::new);
-        let mut carried = carry_through(world, Some(fixture.plan.clone()));
+        let mut carried = match self.held {
+            None => carry_through(world, Some(fixture.plan.clone())),
+            Some(_) => Carried { world, restarts: 0 },
+        };
+        if let Some((order, accept_loss)) = self.order
+            && carried.world.state.is_held()
+        {
+            let by = "ada".to_owned();
+            let event = Event::Ordered {
+                order,
+                by,
+                accept_loss,
+            };
+            let before = carried.restarts;
+            carried = carry_order(carried.world, &event);
+            carried.restarts += before;
+        }
         let verdict = judge(&mut carried.world, &fixture.world, &fixture.plan);
         Went {
             verdict,

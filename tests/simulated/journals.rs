@@ -13,7 +13,7 @@ use mastopatch::engine::material::Material;
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
-use crate::sim::fault::{Fault, Schedule, When};
+use crate::sim::fault::{Fault, When};
 use crate::sim::fixture::{RUN, fixture};
 use crate::sim::outcome::{Verdict, judge};
 use crate::sim::process::carry_through;
@@ -39,11 +39,7 @@ fn folder() -> PathBuf {
 }
 
 fn case(class: MigrationClass, bad: bool) -> Case {
-    Case {
-        class,
-        target: if bad { Target::Unhealthy } else { Target::Good },
-        schedule: Schedule::new(),
-    }
+    Case::update(class, if bad { Target::Unhealthy } else { Target::Good })
 }
 
 /// The calls of a run that write its journal, but for the first, in order.

@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use mastopatch::domain::event::MigrationClass;
+use mastopatch::domain::event::{MigrationClass, Order};
 
 use crate::case::{Case, Tally};
 use crate::sim::fault::{Dice, Fault, Schedule};
+use crate::sim::journal::Harm;
 use crate::sim::stranger::Deed;
 use crate::sim::world::Target;
 
@@ -40,10 +41,22 @@ pub(crate) fn case(seed: u64) -> Case {
         };
         schedule.insert(at, fault);
     }
+    let harm = (dice.below(8) == 0).then(|| {
+        let missing = 1 + dice.below(12);
+        dice.pick(&[Harm::Lost, Harm::Garbled, Harm::RolledBack(missing)])
+    });
+    // What a person who was shown all of it may say.
+    let order = dice.pick(&[
+        None,
+        Some((Order::Resume, true)),
+        Some((Order::Rollback, true)),
+        Some((Order::Release, false)),
+    ]);
     Case {
-        class,
-        target,
         schedule,
+        harm,
+        order,
+        ..Case::update(class, target)
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use mastopatch::domain::event::{MigrationClass, Step, UndoStep};
 
 use crate::case::{Case, Tally};
-use crate::sim::fault::{Fault, Schedule, When};
+use crate::sim::fault::{Fault, When};
 use crate::sim::outcome::Verdict;
 use crate::sim::world::{Made, Phase, Place, Target};
 
@@ -68,11 +68,7 @@ fn bases() -> Vec<Case> {
     let mut bases = Vec::new();
     for class in [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2] {
         for target in [Target::Good, Target::Unhealthy] {
-            bases.push(Case {
-                class,
-                target,
-                schedule: Schedule::new(),
-            });
+            bases.push(Case::update(class, target));
         }
     }
     bases

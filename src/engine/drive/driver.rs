@@ -305,6 +305,10 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
             .journal
             .last()
             .map_or_else(|| ports.clock().now(), |entry| entry.at);
+        if outcome == Outcome::Held {
+            // Before it is written: a journal that says so and is lost then must not be the only witness.
+            drop(ports.files().set_mark(&self.ctx.plan.run, Mark::Held));
+        }
         let caught_up = self.catch_up();
         let quarantine = self.state.quarantine_reason();
         let written = caught_up.and_then(|()| {
@@ -312,9 +316,7 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
                 .journal()
                 .finish(&self.ctx.plan.run, at, &event, &mails, quarantine)
         });
-        if outcome == Outcome::Held {
-            drop(ports.files().set_mark(&self.ctx.plan.run, Mark::Held));
-        } else if written.is_ok() {
+        if outcome != Outcome::Held && written.is_ok() {
             // One that stays is recognised by its journal.
             drop(ports.files().close_plan(&self.ctx.plan.run));
         }

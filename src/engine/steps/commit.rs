@@ -247,6 +247,8 @@ impl<P: Ports> Ctx<'_, P> {
         // The way back by container ends here, so the new version has to be well in public first.
         for service in &self.plan.services {
             let id = self.new_container(service).await?.id;
+            // An engine that restarted while the site was opened left stopped what had no policy yet.
+            runtime.ensure_running(&id).await?;
             self.until_well(&id, service, &self.plan.to, false).await?;
             self.until_published(service).await?;
         }
