@@ -48,6 +48,7 @@ pub struct RunState {
     accept_loss: bool,
     /// Whether people may have written to the new version though no commit is known.
     may_have_served: bool,
+    rebuilt: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -301,6 +302,7 @@ impl RunState {
         }
         self.hold.clone_from(&rebuilt.held);
         self.may_have_served |= rebuilt.may_have_served;
+        self.rebuilt = true;
     }
 
     fn ordered(&mut self, order: Order, by: &str, accept_loss: bool) {
@@ -503,6 +505,11 @@ impl RunState {
     /// Whether the data came back from the snapshot already.
     pub fn is_restored(&self) -> bool {
         self.restored
+    }
+
+    /// Whether the journal lacked what the world showed: more may have been done than it says.
+    pub fn was_rebuilt(&self) -> bool {
+        self.rebuilt
     }
 
     /// Whether a person agreed that what was written since the snapshot is lost.
