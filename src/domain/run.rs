@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use super::event::class_of;
 use super::event::{
     Blame, Entry, Event, Finding, MigrationClass, Order, Outcome, Rebuilt, Step, UndoStep,
 };
@@ -591,17 +592,6 @@ impl RunState {
     /// Steps announced so far.
     pub fn transitions(&self) -> u32 {
         self.transitions
-    }
-}
-
-/// The class that pending migrations make.
-pub fn class_of(pending: &[String], pending_post: &[String]) -> MigrationClass {
-    if !pending_post.is_empty() {
-        MigrationClass::M2
-    } else if !pending.is_empty() {
-        MigrationClass::M1
-    } else {
-        MigrationClass::M0
     }
 }
 
