@@ -132,6 +132,17 @@ pub enum MigrationClass {
     M2,
 }
 
+/// The class that pending migrations make.
+pub fn class_of(pending: &[String], pending_post: &[String]) -> MigrationClass {
+    if !pending_post.is_empty() {
+        MigrationClass::M2
+    } else if !pending.is_empty() {
+        MigrationClass::M1
+    } else {
+        MigrationClass::M0
+    }
+}
+
 /// Whose fault a failure is; decides whether the target is quarantined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

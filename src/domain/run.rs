@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::event::{
-    Blame, Entry, Event, Finding, MigrationClass, Order, Outcome, Rebuilt, Step, UndoStep,
+    Blame, Entry, Event, Finding, MigrationClass, Order, Outcome, Rebuilt, Step, UndoStep, class_of,
 };
 
 mod questions;
@@ -48,6 +48,8 @@ pub struct RunState {
     /// The person who ordered the way back, or released the run.
     ordered: Option<(Order, String)>,
     accept_loss: bool,
+    /// Whether the journal lacked what the world showed.
+    rebuilt: bool,
     /// Whether people may have written to the new version though no commit is known.
     may_have_served: bool,
 }
@@ -304,6 +306,7 @@ impl RunState {
         }
         self.hold.clone_from(&rebuilt.held);
         self.may_have_served |= rebuilt.may_have_served;
+        self.rebuilt = true;
     }
 
     fn ordered(&mut self, order: Order, by: &str, accept_loss: bool) {
@@ -472,17 +475,6 @@ impl RunState {
         } else {
             Outcome::Aborted
         }
-    }
-}
-
-/// The class that pending migrations make.
-pub fn class_of(pending: &[String], pending_post: &[String]) -> MigrationClass {
-    if !pending_post.is_empty() {
-        MigrationClass::M2
-    } else if !pending.is_empty() {
-        MigrationClass::M1
-    } else {
-        MigrationClass::M0
     }
 }
 

@@ -12,10 +12,10 @@ use super::drive::{self, DriveError, Ended};
 use super::steps::check::CONFIG_HASH;
 use super::steps::role;
 use super::{Ctx, Ports, ProgressSink, StepError, StopFlag};
-use crate::domain::event::{MigrationClass, Outcome, Step};
+use crate::domain::event::{MigrationClass, Outcome, Step, class_of};
 use crate::domain::plan::{ImageKind, Plan, PlannedService, Role};
 use crate::domain::recovery::{Evidence, SnapshotSeen};
-use crate::domain::run::{RunState, class_of};
+use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::Database;
@@ -170,7 +170,10 @@ impl<P: Ports> Ctx<'_, P> {
                 continue;
             };
             seen.old_aside |= found.name == self.plan.kept_name(service);
-            seen.fenced |= self.is_fenced(service, &found)?;
+            // A way back that was cut off has given the policies back, and not started everything yet.
+            let is_stopped =
+                !found.state.running && (furthest.is_none() || seen.snapshot != SnapshotSeen::None);
+            seen.fenced |= is_stopped || self.is_fenced(service, &found)?;
             let started = &found.state.started_at;
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
             let known = if is_older { started.as_str() } else { "" };

@@ -305,24 +305,24 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// Makes sure the old container of a service is there. Where it was removed, it is made anew from what was recorded of
-    /// it, aside, for the new one may have its name: what it kept outside of volumes is gone, and Mastodon keeps nothing
+    /// it, aside where the new one has its name: what it kept outside of volumes is gone, and Mastodon keeps nothing
     /// there.
     async fn ensure_old(&self, service: &PlannedService) -> Result<String, StepError> {
         let runtime = self.ports.runtime();
         if let Some(found) = runtime.container(&service.id).await? {
             return Ok(found.id);
         }
-        let found = self.old_container(service).await?;
-        let name = found.map_or_else(
-            || {
-                self.note(format!(
-                    "`{}` of the old version is gone and is made anew",
-                    service.container
-                ));
-                self.plan.kept_name(service)
-            },
-            |found| found.name,
-        );
+        let name = if let Some(found) = self.old_container(service).await? {
+            found.name
+        } else {
+            self.note(format!(
+                "`{}` of the old version is gone and is made anew",
+                service.container
+            ));
+            let is_taken = runtime.container(&service.container).await?.is_some();
+            let aside = is_taken.then(|| self.plan.kept_name(service));
+            aside.unwrap_or_else(|| service.container.clone())
+        };
         let (old, image) = self.recorded(service)?;
         let wanted = Replacement {
             image: old.image.clone(),
@@ -377,7 +377,7 @@ impl<P: Ports> Ctx<'_, P> {
     async fn clean_up(&self, state: &RunState) -> Result<Finding, StepError> {
         self.remove_helpers().await?;
         self.remove_strangers().await?;
-        if state.data_may_have_changed() {
+        if state.data_may_have_changed() || state.was_rebuilt() {
             let password = self.material.database_password();
             for name in [self.plan.damaged_database(), self.plan.restored_database()] {
                 self.ports

@@ -150,6 +150,7 @@ fn empty(class: MigrationClass) -> World {
         refused: false,
         ever_refused: false,
         harm: None,
+        harmed: false,
         garbled: false,
         order_refused: false,
         ended_unwritten: None,

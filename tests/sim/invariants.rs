@@ -123,7 +123,7 @@ fn has_all(world: &World, version: Version) -> bool {
         })
 }
 
-fn has_copy(world: &World) -> bool {
+pub(crate) fn has_copy(world: &World) -> bool {
     world
         .sealed
         .values()

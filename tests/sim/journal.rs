@@ -1,7 +1,7 @@
 //! The journal, with the legality of the product's own store, and the writer of mails.
 
 use jiff::Timestamp;
-use mastopatch::domain::event::{Entry, Event};
+use mastopatch::domain::event::{Entry, Event, Outcome};
 use mastopatch::domain::plan::Plan;
 use mastopatch::domain::run::RunState;
 use mastopatch::engine::Ports;
@@ -46,6 +46,9 @@ impl World {
             return;
         };
         self.n_faults += 1;
+        self.harmed = true;
+        // A snapshot that is whole counts as proved where the journal cannot say.
+        self.seen.proved |= super::invariants::has_copy(self);
         self.say(|| format!("the journal: {harm:?}"));
         match harm {
             Harm::Lost => self.journal_holds(0),
@@ -64,6 +67,9 @@ impl World {
     pub(crate) fn put_journal_away(&mut self) {
         self.say(|| "the damaged journal is put out of the way".to_owned());
         self.garbled = false;
+        // What was done without a journal is not in it.
+        let went_on = [Some(Outcome::Committed), Some(Outcome::Held)];
+        self.seen.finalises |= went_on.contains(&self.ended_unwritten);
         self.journal_holds(0);
     }
 

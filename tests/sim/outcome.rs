@@ -197,7 +197,10 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
                 .find(|s| s.container == *old.name)
                 .unwrap();
             let hash = hash_of(&service.service, &world.files[COMPOSE_FILE]);
-            if now.labels.get("com.docker.compose.config-hash") != Some(&hash) {
+            // With the journal lost, the removed container was the last that knew it.
+            let forgotten =
+                world.harmed && meddled(world, &[Deed::RemovesNew, Deed::PrunesContainers]);
+            if !forgotten && now.labels.get("com.docker.compose.config-hash") != Some(&hash) {
                 return Err(format!("all new: Compose would replace `{}`", old.name));
             }
         }

@@ -225,6 +225,8 @@ pub(crate) struct World {
     pub(crate) ever_refused: bool,
     /// What is to befall the journal before the next process starts.
     pub(crate) harm: Option<super::journal::Harm>,
+    /// Whether something befell it.
+    pub(crate) harmed: bool,
     /// Whether the journal can be neither read nor written.
     pub(crate) garbled: bool,
     /// Whether a person's order was refused: what was held stays so.

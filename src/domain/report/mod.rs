@@ -201,7 +201,7 @@ impl Report {
                 pending,
                 pending_post,
                 ..
-            } => self.class = Some(super::run::class_of(pending, pending_post)),
+            } => self.class = Some(super::event::class_of(pending, pending_post)),
             Finding::Snapshotted { path, bytes } => {
                 self.snapshot = Some(SnapshotNote {
                     path: clean(path),

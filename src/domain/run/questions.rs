@@ -38,6 +38,11 @@ impl RunState {
         self.restored
     }
 
+    /// Whether the journal lacked what the world showed: more may have been done than it says.
+    pub fn was_rebuilt(&self) -> bool {
+        self.rebuilt
+    }
+
     /// Whether a person agreed that what was written since the snapshot is lost.
     pub fn accepts_loss(&self) -> bool {
         self.accept_loss
