@@ -199,7 +199,7 @@ fn every_fault(kind: &dyn Kind) -> Tally {
         }
     }
     // Of no common divisor with the faults, so that each comes round at every place.
-    let stride = (1..)
+    let stride = (1..=cells.len())
         .find(|stride| cells.len() / stride <= RUNS_MAX && (stride % 2 == 1 && stride % 3 != 0))
         .unwrap();
     let mut tally = Tally::default();
