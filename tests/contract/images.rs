@@ -159,7 +159,7 @@ pub(crate) async fn a_name_moves_from_one_image_to_another(bench: &impl Bench) {
         assert_eq!(engine.image(&name).await.unwrap().unwrap().id, image.id);
     }
     let found = engine.image(&second_name).await.unwrap().unwrap();
-    assert_eq!(found.repo_tags, [second_name.clone()]);
+    assert_eq!(found.repo_tags, [&*second_name]);
     // An image is named by any of its names, too.
     engine.ensure_tag(&second_name, &name).await.unwrap();
     assert_eq!(engine.image(&name).await.unwrap().unwrap().id, second.id);

@@ -243,7 +243,7 @@ async fn until(bench: &impl Bench, id: &str, what: &str, wanted: impl Fn(&Contai
         if wanted(&container) {
             return;
         }
-        let waited = bench.elapsed() - since;
+        let waited = bench.elapsed().saturating_sub(since);
         assert!(waited < MINUTE, "{what}: {:?}", container.state);
         bench.moment().await;
     }

@@ -437,8 +437,10 @@ impl ContainerRuntime for SimPorts {
             if container.script.is_none() && container.starts > 0 {
                 return Ok("simulated output\n".to_owned());
             }
-            let lines = container.said.iter().rev().take(max_lines).rev();
-            Ok(lines.map(|line| format!("{line}\n")).collect())
+            let lines: Vec<&str> = container.said.iter().map(String::as_str).collect();
+            let last = &lines[lines.len().saturating_sub(max_lines)..];
+            let end = if last.is_empty() { "" } else { "\n" };
+            Ok(last.join("\n") + end)
         })?
     }
 

@@ -96,10 +96,9 @@ impl Engine {
                     }
                     // Said of a folder that is not there, and of a container that is not there.
                     Err(err) if err.status() == Some(404) => {
-                        return match self.container_error("read a folder of", container, err) {
-                            gone @ RuntimeError::NotFound { .. } => Err(gone),
-                            _no_folder => Ok(()),
-                        };
+                        let gone = self.container_error("read a folder of", container, err);
+                        let is_gone = matches!(gone, RuntimeError::NotFound { .. });
+                        return if is_gone { Err(gone) } else { Ok(()) };
                     }
                     Err(err) => return Err(self.asking(action, err)),
                 }
