@@ -369,7 +369,7 @@ pub trait ContainerRuntime: Send + Sync {
     ) -> impl Future<Output = RuntimeResult<Vec<String>>> + Send;
 
     /// Names of the files directly in folder `path` of a container, running or not; changes nothing. A folder
-    /// that does not exist has no files.
+    /// that does not exist has no files; a container that does not exist is an error.
     fn files_in_container(
         &self,
         id: &str,
@@ -419,7 +419,8 @@ pub trait ContainerRuntime: Send + Sync {
     /// Makes sure it is gone (killed if it runs). Never removes volumes, not even anonymous ones.
     fn ensure_removed(&self, id: &str) -> impl Future<Output = RuntimeResult<()>> + Send;
 
-    /// Makes sure it is in the network, with this endpoint configuration.
+    /// Makes sure it is in the network, with this endpoint configuration. Where that fails while it runs (its published
+    /// port is held by another), it may look connected from then on and not be; only one made anew is.
     fn ensure_connected(
         &self,
         id: &str,

@@ -43,13 +43,14 @@ pub fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-/// Removes every container, network and volume with the label.
+/// Removes every container, network, volume and image with the label.
 pub fn sweep(label: &str) {
     let filter = format!("label={label}");
     for (list, remove) in [
         (&["ps", "-a"][..], &["rm", "-f", "-v"][..]),
         (&["network", "ls"], &["network", "rm"]),
         (&["volume", "ls"], &["volume", "rm"]),
+        (&["images"], &["rmi", "-f"]),
     ] {
         let ids = docker(&[list, &["-q", "--filter", &filter]].concat());
         for id in ids.split_whitespace() {

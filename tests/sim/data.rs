@@ -13,9 +13,10 @@ use mastopatch::ports::runtime::{ContainerSpec, INSTANCE_LABEL, ROLE_LABEL, RUN_
 use secrecy::SecretString;
 use serde_json::json;
 
-use super::engine::{Program, error};
+use super::engine::Program;
 use super::fault::When;
 use super::invariants;
+use super::runtime::error;
 use super::world::{Call, Db, LIVE, Port, SimPorts, World};
 
 /// From the start of a server until it answers.

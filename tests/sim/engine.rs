@@ -3,28 +3,29 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
-use std::time::Duration;
 
-use mastopatch::adapters::recreate::recreate;
+use jiff::{SignedDuration, Timestamp};
 use mastopatch::ports::runtime::{
-    Container, ContainerRuntime, ContainerSpec, ContainerState, Endpoint, EngineInfo, Exec,
-    ExecDone, Image, Network, PublishedPort, PullProgress, ROLE_LABEL, RUN_LABEL, RemoteImage,
-    Replacement, RuntimeError, RuntimeResult,
+    Container, ContainerSpec, ContainerState, Endpoint, PublishedPort, RUN_LABEL,
 };
 use serde_json::{Value, json};
 
-use super::fault::When;
-use super::world::{Call, Port, SimImage, SimPorts, Target, Upset, Version, World};
+use super::script::Script;
+use super::world::{Target, Version, World};
 
-/// API version of the simulated engine.
-const API: (u32, u32) = (1, 47);
 /// From the start of a Mastodon process until it answers.
 const BOOT_MS: u64 = 4_000;
 /// How long a web that dies lives.
 const DIES_AFTER_MS: u64 = 6_000;
 /// What one migration takes.
 const MIGRATION_MS: u64 = 2_000;
-const CALL_LIMIT_MS: u64 = 60_000;
+/// From the end of a process until the engine starts it again by its policy; doubles while it does not stay up.
+const RESTART_MS: u64 = 100;
+const RESTART_MAX_MS: u64 = 60_000;
+/// One that ran for so long counts as having stayed up.
+const STAYED_UP_MS: u64 = 10_000;
+/// Exit code of a process that was killed.
+pub(crate) const KILLED: i64 = 137;
 
 /// What a container's process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub(crate) enum Program {
     Postgres,
     Redis,
     Helper,
+    Scripted,
 }
 
 /// One container.
@@ -55,13 +57,26 @@ pub(crate) struct SimContainer {
     pub(crate) ports: Arc<Vec<PublishedPort>>,
     /// Networks it is in, with its aliases.
     pub(crate) networks: BTreeMap<String, Arc<Vec<String>>>,
+    /// One of them that it could not be connected to while it ran: it looks as if it were, until it is started again.
+    pub(crate) half: Option<String>,
     pub(crate) policy: Arc<str>,
     pub(crate) running: bool,
+    /// Whether it was stopped, or sent a signal, since it was started.
     pub(crate) stopped_by_hand: bool,
     pub(crate) exit_code: i64,
+    pub(crate) created_at: Timestamp,
     /// How often it was started; 0 means `created`.
     pub(crate) starts: u32,
     pub(crate) started_ms: u64,
+    pub(crate) started_at: Timestamp,
+    /// How often it was started again by its policy since somebody started it.
+    pub(crate) restarts: i64,
+    /// When it is started again by its policy, and how long it has to wait for that.
+    pub(crate) again_ms: Option<u64>,
+    pub(crate) wait_ms: u64,
+    pub(crate) script: Option<Arc<Script>>,
+    /// What it wrote.
+    pub(crate) said: Arc<Vec<String>>,
     pub(crate) migrated_ms: u64,
 }
 
@@ -71,6 +86,40 @@ impl SimContainer {
             self.program,
             Program::Web | Program::Streaming | Program::Sidekiq
         )
+    }
+
+    /// Its exit code after its stop signal; `None` when it does not listen.
+    pub(crate) fn code_when_asked(&self) -> Option<i64> {
+        self.script
+            .as_ref()
+            .map_or(Some(0), |script| script.on_term)
+    }
+
+    /// Its process starts.
+    fn begin(&mut self, now_ms: u64, wall: Timestamp) {
+        self.running = true;
+        self.exit_code = 0;
+        self.again_ms = None;
+        self.half = None;
+        self.starts += 1;
+        self.started_ms = now_ms;
+        // Two starts never have the same instant.
+        self.started_at = wall + SignedDuration::from_nanos(self.starts.into());
+        self.migrated_ms = now_ms;
+        if let Some(script) = self.script.clone() {
+            let lines = script.written(&self.env);
+            let lines: Vec<String> = lines.map(|(_is_error, line)| line.to_owned()).collect();
+            Arc::make_mut(&mut self.said).extend(lines);
+        }
+    }
+
+    /// Its process is gone, and is not started again.
+    pub(crate) fn end(&mut self, exit_code: i64) {
+        if self.running {
+            self.running = false;
+            self.again_ms = None;
+            self.exit_code = exit_code;
+        }
     }
 
     pub(crate) fn run_label(&self) -> Option<&String> {
@@ -84,18 +133,9 @@ impl World {
         all.find(|c| &*c.id == name || &*c.name == name)
     }
 
-    fn find_mut(&mut self, name: &str) -> Option<&mut SimContainer> {
+    pub(crate) fn find_mut(&mut self, name: &str) -> Option<&mut SimContainer> {
         let mut all = self.containers.iter_mut();
         all.find(|c| &*c.id == name || &*c.name == name)
-    }
-
-    pub(crate) fn image_named(&self, name: &str) -> Option<&SimImage> {
-        let mut all = self.images.iter();
-        all.find(|image| {
-            &*image.id == name
-                || image.tags.contains(name)
-                || image.image.repo_digests.iter().any(|digest| digest == name)
-        })
     }
 
     /// Whether something outside can reach it, or it would reach the outside.
@@ -104,11 +144,12 @@ impl World {
             && container
                 .networks
                 .keys()
+                .filter(|network| container.half.as_ref() != Some(network))
                 .any(|network| self.networks.get(network) == Some(&false))
     }
 
     /// Whether a port of the host is held by another container.
-    fn is_held(&self, container: &SimContainer) -> bool {
+    pub(crate) fn is_held(&self, container: &SimContainer) -> bool {
         container.ports.iter().any(|port| {
             self.containers.iter().any(|other| {
                 other.id != container.id
@@ -128,35 +169,29 @@ impl World {
         if container.running {
             return Ok(());
         }
-        if !self
-            .images
-            .iter()
-            .any(|image| image.id == container.image_id)
-        {
-            return Err("its image is gone".to_owned());
+        let mut networks = container.networks.keys();
+        if let Some(gone) = networks.find(|name| !self.networks.contains_key(*name)) {
+            return Err(format!("network {gone} not found"));
         }
         let mut will = container.clone();
         will.running = true;
         if self.is_public(&will) && self.is_held(&will) {
             return Err("the port is allocated".to_owned());
         }
-        let now = self.now_ms;
+        let (now, wall) = (self.now_ms, self.wall());
         if let Some(container) = self.find_mut(id) {
-            container.running = true;
             container.stopped_by_hand = false;
-            container.starts += 1;
-            container.started_ms = now;
-            container.migrated_ms = now;
+            container.restarts = 0;
+            container.wait_ms = 0;
+            container.begin(now, wall);
         }
         Ok(())
     }
 
+    /// Somebody stops it; what does not listen is killed.
     pub(crate) fn stop(&mut self, id: &str) {
         if let Some(container) = self.find_mut(id) {
-            if container.running {
-                container.running = false;
-                container.exit_code = 0;
-            }
+            container.end(container.code_when_asked().unwrap_or(KILLED));
             container.stopped_by_hand = true;
         }
     }
@@ -173,10 +208,14 @@ impl World {
 
     pub(crate) fn stop_everything(&mut self) {
         for container in &mut self.containers {
-            if container.running {
-                container.running = false;
-                container.exit_code = 137;
-            }
+            container.end(KILLED);
+        }
+    }
+
+    /// The engine ends, and stops every container before.
+    pub(crate) fn stop_everything_in_order(&mut self) {
+        for container in &mut self.containers {
+            container.end(container.code_when_asked().unwrap_or(KILLED));
         }
     }
 
@@ -188,6 +227,7 @@ impl World {
             .filter(|c| match &*c.policy {
                 "always" => true,
                 "unless-stopped" => !c.stopped_by_hand,
+                "on-failure" => c.exit_code != 0,
                 _ => false,
             })
             .map(|c| c.id.clone())
@@ -205,7 +245,24 @@ impl World {
             if !container.running {
                 continue;
             }
+            if let Some(again_ms) = container.again_ms {
+                if self.now_ms >= again_ms {
+                    let (now, wall) = (self.now_ms, self.wall());
+                    self.containers[index].begin(now, wall);
+                }
+                continue;
+            }
             match container.program {
+                Program::Scripted => {
+                    let script = container.script.as_ref();
+                    if let Some(script) = script
+                        && let Some(lasts_ms) = script.lasts_ms
+                        && self.now_ms >= container.started_ms + lasts_ms
+                    {
+                        let code = script.ends;
+                        self.ends(index, code);
+                    }
+                }
                 Program::Migrate => self.migrate(index),
                 Program::Web
                     if self.target == Target::Dies
@@ -219,9 +276,27 @@ impl World {
         }
     }
 
+    /// A process ends by itself. Where its policy says so, the engine starts it again after a while, and says until then
+    /// that it runs.
     fn ends(&mut self, index: usize, exit_code: i64) {
-        self.containers[index].running = false;
-        self.containers[index].exit_code = exit_code;
+        let now = self.now_ms;
+        let container = &mut self.containers[index];
+        let again = match &*container.policy {
+            "always" | "unless-stopped" => true,
+            "on-failure" => exit_code != 0,
+            _ => false,
+        };
+        if !again || container.stopped_by_hand {
+            return container.end(exit_code);
+        }
+        container.wait_ms = match container.wait_ms {
+            0 => RESTART_MS,
+            _ if now >= container.started_ms + STAYED_UP_MS => RESTART_MS,
+            before => (before * 2).min(RESTART_MAX_MS),
+        };
+        container.exit_code = exit_code;
+        container.restarts += 1;
+        container.again_ms = Some(now + container.wait_ms);
     }
 
     /// Applies the migrations whose time has come.
@@ -270,7 +345,9 @@ impl World {
     }
 
     pub(crate) fn answers(&self, container: &SimContainer) -> bool {
-        container.running && self.now_ms >= container.started_ms + BOOT_MS
+        container.running
+            && container.again_ms.is_none()
+            && self.now_ms >= container.started_ms + BOOT_MS
     }
 
     fn ip(&self, container: &SimContainer, network: &str) -> Option<IpAddr> {
@@ -325,12 +402,12 @@ impl World {
                 running: container.running,
                 exit_code: container.exit_code,
                 started_at: started_at(container),
-                restarts: 0,
+                restarts: container.restarts,
             },
             networks,
             ports: (*container.ports).clone(),
             restart_policy: container.policy.to_string(),
-            health_check: None,
+            health_check: health_check(&container.body),
             mounts: Vec::new(),
         }
     }
@@ -346,7 +423,9 @@ impl World {
             }
         }
         if !self.in_full {
-            return json!({"NetworkSettings": {"Ports": ports}});
+            return json!({
+                "Created": container.created_at.to_string(), "NetworkSettings": {"Ports": ports},
+            });
         }
         let mut config = container.body.as_object().cloned().unwrap_or_default();
         let mut host = config.remove("HostConfig").unwrap_or_else(|| json!({}));
@@ -387,7 +466,7 @@ impl World {
             })
             .collect();
         json!({
-            "Id": &*container.id, "Name": format!("/{}", container.name), "Image": &*container.image_id,
+            "Id": &*container.id, "Created": container.created_at.to_string(), "Name": format!("/{}", container.name), "Image": &*container.image_id,
             "State": {"Running": container.running}, "Config": config, "HostConfig": host,
             "NetworkSettings": {"Networks": networks, "Ports": ports}, "Mounts": [],
         })
@@ -436,16 +515,21 @@ impl World {
             })
         };
         let mut command = list("Entrypoint").unwrap_or_else(|| defaults("Entrypoint"));
-        command.extend(list("Cmd").unwrap_or_else(|| defaults("Cmd")));
+        // With an entry point of its own it does not get the image's command.
+        command.extend(list("Cmd").unwrap_or_else(|| {
+            if command.is_empty() || list("Entrypoint").is_none() {
+                defaults("Cmd")
+            } else {
+                Vec::new()
+            }
+        }));
+        let script = Script::of(&command).map(Arc::new);
         let mut networks = BTreeMap::new();
         let first = spec
             .body
             .pointer("/NetworkingConfig/EndpointsConfig")
             .and_then(Value::as_object);
         for (network, endpoint) in first.into_iter().flatten() {
-            networks.insert(network.clone(), aliases(endpoint));
-        }
-        for (network, endpoint) in spec.more_networks.iter().filter(|_| whole) {
             networks.insert(network.clone(), aliases(endpoint));
         }
         let mut ports = Vec::new();
@@ -470,13 +554,17 @@ impl World {
             image: wanted.into(),
             image_id: image.id.clone(),
             version: image.version,
-            program: program(&command.join(" ")),
+            program: match script {
+                Some(_) => Program::Scripted,
+                None => program(&command.join(" ")),
+            },
             body: Arc::new(spec.body.clone()),
             labels: Arc::new(labels),
             env: Arc::new(env),
             command: Arc::new(command),
             ports: Arc::new(ports),
             networks,
+            half: None,
             policy: if policy.is_empty() {
                 "no".into()
             } else {
@@ -485,20 +573,30 @@ impl World {
             running: false,
             stopped_by_hand: false,
             exit_code: 0,
+            created_at: self.wall(),
             starts: 0,
             started_ms: 0,
+            started_at: Timestamp::UNIX_EPOCH,
             migrated_ms: 0,
+            restarts: 0,
+            again_ms: None,
+            wait_ms: 0,
+            script,
+            said: Arc::default(),
         });
+        if whole {
+            self.connect_rest(&id, spec);
+        }
         Ok(id)
     }
 
-    fn connect_rest(&mut self, id: &str, spec: &ContainerSpec) {
-        if let Some(container) = self.find_mut(id)
-            && container.starts == 0
-        {
-            for (network, endpoint) in &spec.more_networks {
-                container
-                    .networks
+    /// Connects one that never ran to the networks that it lacks. Whether they are there shows when it is started.
+    pub(crate) fn connect_rest(&mut self, id: &str, spec: &ContainerSpec) {
+        let starts = self.find(id).map_or(1, |c| c.starts);
+        for (network, endpoint) in spec.more_networks.iter().filter(|_| starts == 0) {
+            if let Some(container) = self.find_mut(id) {
+                let networks = &mut container.networks;
+                networks
                     .entry(network.clone())
                     .or_insert_with(|| aliases(endpoint));
             }
@@ -506,7 +604,7 @@ impl World {
     }
 }
 
-fn aliases(endpoint: &Value) -> Arc<Vec<String>> {
+pub(crate) fn aliases(endpoint: &Value) -> Arc<Vec<String>> {
     let list = endpoint.get("Aliases").and_then(Value::as_array);
     let names = list.into_iter().flatten().filter_map(Value::as_str);
     Arc::new(names.map(str::to_owned).collect())
@@ -529,406 +627,16 @@ fn program(command: &str) -> Program {
     Program::Helper
 }
 
-const fn reads(name: &'static str) -> Call {
-    Call {
-        name,
-        port: Port::Engine,
-        mutating: false,
-        limit_ms: CALL_LIMIT_MS,
-    }
-}
-
-const fn changes(name: &'static str) -> Call {
-    Call {
-        name,
-        port: Port::Engine,
-        mutating: true,
-        limit_ms: CALL_LIMIT_MS,
-    }
-}
-
-pub(crate) fn error(upset: Upset, call: Call) -> RuntimeError {
-    let (action, source) = (call.name.to_owned(), "simulated".into());
-    match upset {
-        Upset::Failed => RuntimeError::Engine { action, source },
-        Upset::Lost => RuntimeError::Unknown { action, source },
-        Upset::Gone => RuntimeError::Unreachable {
-            socket: "/simulated.sock".to_owned(),
-            source,
-        },
-        Upset::TimedOut => RuntimeError::TimedOut {
-            action,
-            limit: Duration::from_millis(call.limit_ms),
-        },
-    }
-}
-
-fn refused(call: Call, why: String) -> RuntimeError {
-    RuntimeError::Engine {
-        action: call.name.to_owned(),
-        source: why.into(),
-    }
-}
-
-fn missing(what: &'static str, name: &str) -> RuntimeError {
-    RuntimeError::NotFound {
-        what,
-        name: name.to_owned(),
-    }
-}
-
-impl SimPorts {
-    fn ask<T>(&self, call: Call, effect: impl FnOnce(&mut World, When) -> T) -> RuntimeResult<T> {
-        self.call(call, effect).map_err(|upset| error(upset, call))
-    }
-
-    /// A change of a container that has to exist.
-    fn change(
-        &self,
-        call: Call,
-        id: &str,
-        effect: impl FnOnce(&mut World, &str) -> Result<(), String>,
-    ) -> RuntimeResult<()> {
-        self.ask(call, |world, _| {
-            match world.find(id).map(|c| c.id.clone()) {
-                Some(id) => effect(world, &id).map_err(|why| refused(call, why)),
-                None => Err(missing("container", id)),
-            }
-        })?
-    }
-}
-
-impl ContainerRuntime for SimPorts {
-    async fn info(&self) -> RuntimeResult<EngineInfo> {
-        self.ask(reads("info"), |_, _| EngineInfo {
-            version: "27.0.0".to_owned(),
-            api: "1.47".to_owned(),
-            data_root: "/var/lib/docker".into(),
-            platform: "linux/amd64".to_owned(),
-        })
-    }
-
-    async fn labelled(&self, key: &str, value: &str) -> RuntimeResult<Vec<Container>> {
-        self.ask(reads("labelled"), |world, _| {
-            let all = world.containers.iter();
-            let found = all.filter(|c| c.labels.get(key).is_some_and(|found| found == value));
-            let mut found: Vec<_> = found.map(|c| world.describe(c)).collect();
-            found.sort_by(|a, b| a.name.cmp(&b.name));
-            found
-        })
-    }
-
-    async fn container(&self, name: &str) -> RuntimeResult<Option<Container>> {
-        self.ask(reads("container"), |world, _| {
-            world.find(name).map(|c| world.describe(c))
-        })
-    }
-
-    async fn network(&self, name: &str) -> RuntimeResult<Option<Network>> {
-        self.ask(reads("network"), |world, _| {
-            world.networks.get(name).map(|internal| Network {
-                id: name.to_owned(),
-                name: name.to_owned(),
-                internal: *internal,
-            })
-        })
-    }
-
-    async fn image(&self, reference: &str) -> RuntimeResult<Option<Image>> {
-        self.ask(reads("image"), |world, _| {
-            world
-                .image_named(reference)
-                .map(|image| (*image.image).clone())
-        })
-    }
-
-    async fn resolve(&self, reference: &str) -> RuntimeResult<RemoteImage> {
-        let found = self.ask(reads("resolve"), |world, _| {
-            world.setting.digests.get(reference).cloned()
-        })?;
-        found
-            .map(|digest| RemoteImage {
-                digest,
-                platforms: vec!["linux/amd64".to_owned()],
-            })
-            .ok_or_else(|| missing("image", reference))
-    }
-
-    async fn ensure_image(
-        &self,
-        repository: &str,
-        digest: &str,
-        limit: Duration,
-        progress: &(dyn Fn(PullProgress) + Send + Sync),
-    ) -> RuntimeResult<Image> {
-        let call = Call {
-            limit_ms: u64::try_from(limit.as_millis()).unwrap(),
-            ..changes("pull")
-        };
-        let reference = format!("{repository}@{digest}");
-        let found = self.ask(call, |world, when| {
-            if when == When::Middle {
-                return None;
-            }
-            if world.image_named(&reference).is_none() {
-                let image = world.setting.registry.get(&reference)?.clone();
-                world.images.push(image);
-                world.pass(20_000);
-            }
-            world
-                .image_named(&reference)
-                .map(|image| (*image.image).clone())
-        })?;
-        progress(PullProgress { done: 1, total: 1 });
-        found.ok_or_else(|| missing("image", &reference))
-    }
-
-    async fn ensure_tag(&self, id: &str, reference: &str) -> RuntimeResult<()> {
-        self.ask(changes("tag"), |world, _| {
-            if world.image_named(id).is_none() {
-                return Err(missing("image", id));
-            }
-            for image in &mut world.images {
-                if &*image.id == id {
-                    image.tags.insert(reference.to_owned());
-                } else {
-                    image.tags.remove(reference);
-                }
-            }
-            Ok(())
-        })?
-    }
-
-    async fn ensure_no_tag(&self, reference: &str) -> RuntimeResult<()> {
-        self.ask(changes("untag"), |world, _| {
-            for image in &mut world.images {
-                image.tags.remove(reference);
-            }
-        })
-    }
-
-    async fn files_in_image(
-        &self,
-        id: &str,
-        path: &str,
-        _labels: &BTreeMap<String, String>,
-    ) -> RuntimeResult<Vec<String>> {
-        self.ask(reads("files in image"), |world, _| {
-            let Some(image) = world.image_named(id) else {
-                return Err(missing("image", id));
-            };
-            let setting = &world.setting;
-            let is_new = image.version == Some(Version::B);
-            let versions: Vec<&String> = if path.ends_with("db/post_migrate") {
-                setting.post.iter().filter(|_| is_new).collect()
-            } else {
-                setting
-                    .base
-                    .iter()
-                    .chain(setting.pre.iter().filter(|_| is_new))
-                    .collect()
-            };
-            Ok(versions
-                .into_iter()
-                .map(|version| format!("{version}_x.rb"))
-                .collect())
-        })?
-    }
-
-    async fn files_in_container(&self, _id: &str, _path: &str) -> RuntimeResult<Vec<String>> {
-        self.ask(reads("files in container"), |_, _| Vec::new())
-    }
-
-    fn replacement(
-        &self,
-        old: &Container,
-        old_image: &Image,
-        new_image: &Image,
-        wanted: &Replacement,
-    ) -> RuntimeResult<ContainerSpec> {
-        recreate(&old.raw, &old_image.raw, &new_image.raw, wanted, API).map_err(|err| {
-            RuntimeError::Unfaithful {
-                container: old.name.clone(),
-                reason: err.to_string(),
-            }
-        })
-    }
-
-    async fn ensure_created(&self, name: &str, spec: &ContainerSpec) -> RuntimeResult<String> {
-        let call = changes("create");
-        self.ask(call, |world, when| {
-            if let Some(found) = world.find(name).filter(|c| &*c.name == name) {
-                let is_ours = [RUN_LABEL, ROLE_LABEL].iter().all(|label| {
-                    let wanted = spec
-                        .body
-                        .pointer("/Labels")
-                        .and_then(|labels| labels.get(*label));
-                    found.labels.get(*label).map(String::as_str) == wanted.and_then(Value::as_str)
-                });
-                if !is_ours {
-                    return Err(refused(
-                        call,
-                        "the name is taken by a container that does not belong to this run"
-                            .to_owned(),
-                    ));
-                }
-                let id = found.id.clone();
-                world.connect_rest(&id, spec);
-                return Ok(id.to_string());
-            }
-            let made = world.create(name, spec, when == When::After);
-            made.map(|id| id.to_string())
-                .map_err(|why| refused(call, why))
-        })?
-    }
-
-    async fn ensure_running(&self, id: &str) -> RuntimeResult<()> {
-        self.change(changes("start"), id, World::start)
-    }
-
-    async fn ensure_stopped(&self, id: &str, grace: Duration) -> RuntimeResult<()> {
-        let call = Call {
-            limit_ms: u64::try_from(grace.as_millis()).unwrap() + 30_000,
-            ..changes("stop")
-        };
-        self.change(call, id, |world, id| {
-            // The engine says "stopped" of one that does not run without remembering that it was asked.
-            if world.find(id).is_some_and(|c| c.running) {
-                world.stop(id);
-                world.pass(500);
-            }
-            Ok(())
-        })
-    }
-
-    async fn signal(&self, id: &str, _signal: &str) -> RuntimeResult<()> {
-        self.change(changes("signal"), id, |_, _| Ok(()))
-    }
-
-    async fn ensure_name(&self, id: &str, name: &str) -> RuntimeResult<()> {
-        self.change(changes("rename"), id, |world, id| {
-            if world.find(name).is_some_and(|other| &*other.id != id) {
-                return Err("the name is taken".to_owned());
-            }
-            world.rename(id, name);
-            Ok(())
-        })
-    }
-
-    async fn ensure_restart_policy(&self, id: &str, wanted: &Value) -> RuntimeResult<()> {
-        let name = wanted
-            .get("Name")
-            .and_then(Value::as_str)
-            .unwrap_or("no")
-            .to_owned();
-        self.change(changes("restart policy"), id, |world, id| {
-            if let Some(container) = world.find_mut(id) {
-                container.policy = name.into();
-            }
-            Ok(())
-        })
-    }
-
-    async fn ensure_removed(&self, id: &str) -> RuntimeResult<()> {
-        self.ask(changes("remove"), |world, _| world.remove(id))
-    }
-
-    async fn ensure_connected(
-        &self,
-        id: &str,
-        network: &str,
-        endpoint: &Value,
-    ) -> RuntimeResult<()> {
-        let endpoint = aliases(endpoint);
-        self.change(changes("connect"), id, |world, id| {
-            let Some(container) = world.find(id) else {
-                return Ok(());
-            };
-            let mut will = container.clone();
-            will.networks.insert(network.to_owned(), endpoint.clone());
-            if world.is_public(&will) && world.is_held(&will) {
-                return Err("the port is allocated".to_owned());
-            }
-            if let Some(container) = world.find_mut(id) {
-                container
-                    .networks
-                    .entry(network.to_owned())
-                    .or_insert(endpoint);
-            }
-            Ok(())
-        })
-    }
-
-    async fn ensure_disconnected(&self, id: &str, network: &str) -> RuntimeResult<()> {
-        self.change(changes("disconnect"), id, |world, id| {
-            if let Some(container) = world.find_mut(id) {
-                container.networks.remove(network);
-            }
-            Ok(())
-        })
-    }
-
-    async fn wait(&self, id: &str, limit: Duration) -> RuntimeResult<i64> {
-        let limit_ms = u64::try_from(limit.as_millis()).unwrap();
-        let call = Call {
-            limit_ms,
-            ..reads("wait")
-        };
-        let ended = self.ask(call, |world, when| {
-            let end = world.now_ms
-                + if when == When::Middle {
-                    3_000
-                } else {
-                    limit_ms
-                };
-            loop {
-                let Some(container) = world.find(id) else {
-                    return Err(missing("container", id));
-                };
-                if container.starts == 0 {
-                    return Err(refused(call, "it was never started".to_owned()));
-                }
-                if !container.running {
-                    return Ok(Some(container.exit_code));
-                }
-                if world.now_ms >= end {
-                    return Ok(None);
-                }
-                world.pass(500.min(end - world.now_ms));
-            }
-        })??;
-        ended.ok_or_else(|| error(Upset::TimedOut, call))
-    }
-
-    async fn logs(&self, _id: &str, _max_lines: usize) -> RuntimeResult<String> {
-        self.ask(reads("logs"), |_, _| "simulated output".to_owned())
-    }
-
-    async fn exec(&self, id: &str, exec: Exec<'_>) -> RuntimeResult<ExecDone> {
-        let call = Call {
-            limit_ms: u64::try_from(exec.limit.as_millis()).unwrap(),
-            ..reads("exec")
-        };
-        self.ask(call, |world, _| match world.find(id) {
-            Some(container) if container.running => Ok(ExecDone {
-                exit: i64::from(!world.answers(container)),
-                stdout: String::new(),
-                stderr: String::new(),
-            }),
-            Some(_) => Err(refused(call, "it does not run".to_owned())),
-            None => Err(missing("container", id)),
-        })?
-    }
-}
-
-/// As Docker writes it; two starts never have the same instant.
+/// As Docker writes it.
 fn started_at(container: &SimContainer) -> String {
     if container.starts == 0 {
         return "0001-01-01T00:00:00Z".to_owned();
     }
-    let at = i64::try_from(container.started_ms).unwrap() + super::world::EPOCH_S * 1_000;
-    let start = i64::from(container.starts);
-    let at =
-        jiff::Timestamp::from_millisecond(at).unwrap() + jiff::SignedDuration::from_nanos(start);
-    at.to_string()
+    container.started_at.to_string()
+}
+
+fn health_check(body: &Value) -> Option<String> {
+    let test = body.pointer("/Healthcheck/Test")?.as_array()?;
+    let words: Vec<&str> = test.iter().skip(1).filter_map(Value::as_str).collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }

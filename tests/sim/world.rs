@@ -438,7 +438,7 @@ impl World {
     /// Everything stops, and what has the policy for it starts again.
     pub(crate) fn engine_restart(&mut self) {
         self.say(|| "the engine restarts".to_owned());
-        self.stop_everything();
+        self.stop_everything_in_order();
         self.engine_back_ms = self.now_ms + 4_000;
         self.now_ms += 1;
         self.start_by_policy();

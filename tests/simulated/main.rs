@@ -16,10 +16,13 @@
     reason = "tests may fail loudly and say how it went"
 )]
 
+#[path = "../contract/mod.rs"]
+mod clauses;
 #[path = "../sim/mod.rs"]
 mod sim;
 
 mod case;
+mod contract;
 mod journals;
 mod kinds;
 mod known;

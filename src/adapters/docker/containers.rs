@@ -229,7 +229,8 @@ impl Engine {
             Err(err) if err.is_open() && is_in(&self.existing(id).await?, network) => Ok(()),
             Err(err) => {
                 // A connection that failed, for instance because the published port is taken, leaves its
-                // half behind, which would look like a whole one the next time.
+                // half behind, which would look like a whole one the next time. Engine 20.10 knows nothing of the half
+                // and does not take it away: there only a container made anew is whole.
                 let path = format!("/networks/{}/disconnect", escaped(network));
                 let body = json!({"Container": container.id, "Force": true});
                 let undone = self.wire.post(&path, Some(&body), CALL_LIMIT).await;

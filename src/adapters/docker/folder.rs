@@ -94,7 +94,12 @@ impl Engine {
                         let err = WireError::Nonsense(format!("more than {FOLDER_MAX} bytes"));
                         return Err(self.asking(action, err));
                     }
-                    Err(err) if err.status() == Some(404) => return Ok(()),
+                    // Said of a folder that is not there, and of a container that is not there.
+                    Err(err) if err.status() == Some(404) => {
+                        let gone = self.container_error("read a folder of", container, err);
+                        let is_gone = matches!(gone, RuntimeError::NotFound { .. });
+                        return if is_gone { Err(gone) } else { Ok(()) };
+                    }
                     Err(err) => return Err(self.asking(action, err)),
                 }
             }
