@@ -13,6 +13,7 @@ use mastopatch::ports::runtime::{ContainerSpec, Image};
 use serde_json::{Value, json};
 
 use super::data::fresh;
+use super::platter::Platter;
 use super::process::run_to_end;
 use super::web::{A, B};
 use super::world::{COMPOSE_FILE, LIVE, Setting, SimImage, SimPorts, Target, Version, World};
@@ -48,6 +49,7 @@ fn make(class: MigrationClass) -> Fixture {
     world.pass(60_000);
     world.in_full = true;
     let ports = SimPorts::new(world);
+    ports.files.open().unwrap();
     let instance = InstanceRef {
         name: "social.example".to_owned(),
         project: "mastodon".to_owned(),
@@ -63,7 +65,8 @@ fn make(class: MigrationClass) -> Fixture {
     let (plan, material) = made.unwrap();
     let mut world = ports.into_world();
     world.in_full = false;
-    world.materials.insert(RUN.to_owned(), material.into());
+    world.material = material.into();
+    world.disk.sync_all();
     world.calls = 0;
     Fixture { world, plan }
 }
@@ -114,9 +117,18 @@ fn empty(class: MigrationClass) -> World {
     let text = [("web", MAIN), ("streaming", STREAMING), ("sidekiq", MAIN)]
         .map(|(service, image)| format!("  {service}:\n    image: {image}:v{A}\n"))
         .concat();
+    let mut disk = Platter::default();
+    let folders = ["/var/lib/docker/engine-id", "/srv/mastodon/.env.production"];
+    for path in folders {
+        disk.put(path.as_ref(), b"somebody's");
+    }
+    disk.put(
+        COMPOSE_FILE.as_ref(),
+        format!("services:\n{text}").as_bytes(),
+    );
+    disk.sync_all();
     World {
         databases: [(LIVE.to_owned(), fresh(&setting.base))].into(),
-        files: [(COMPOSE_FILE, format!("services:\n{text}").into())].into(),
         setting: Arc::new(setting),
         target: Target::Good,
         now_ms: 1_000,
@@ -134,11 +146,10 @@ fn empty(class: MigrationClass) -> World {
         in_full: false,
         redis: Vec::new(),
         edited: false,
-        plans: BTreeMap::new(),
-        marks: BTreeSet::new(),
-        materials: BTreeMap::new(),
-        partial: BTreeMap::new(),
-        sealed: BTreeMap::new(),
+        material: "".into(),
+        disk,
+        copied: Vec::new(),
+        has_copy: None,
         begun: None,
         log: Vec::new(),
         state: RunState::default(),

@@ -5,6 +5,7 @@
 //! looked at. A process that is killed there is dropped; [`process::carry_through`] starts the next one.
 
 pub(crate) mod data;
+pub(crate) mod disk;
 pub(crate) mod engine;
 pub(crate) mod fault;
 pub(crate) mod files;
@@ -12,6 +13,7 @@ pub(crate) mod fixture;
 pub(crate) mod invariants;
 pub(crate) mod journal;
 pub(crate) mod outcome;
+pub(crate) mod platter;
 pub(crate) mod process;
 pub(crate) mod stranger;
 pub(crate) mod web;

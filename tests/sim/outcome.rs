@@ -1,10 +1,12 @@
 //! All old, all new, or held: how a run's world has to be at its end.
 
+use std::path::Path;
+
 use mastopatch::domain::event::Outcome;
 use mastopatch::domain::plan::Plan;
 
 use super::engine::{Program, SimContainer};
-use super::files::hash_of;
+use super::files::{SNAPSHOTS, hash_of};
 use super::stranger::Deed;
 use super::world::{COMPOSE_FILE, LIVE, Version, World};
 
@@ -103,8 +105,8 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     if world.containers.len() != original.containers.len() {
         return Err("all old: there are more containers than before".to_owned());
     }
-    if !world.edited && world.files != original.files {
-        return Err("all old: the Compose file is not as before".to_owned());
+    if !world.edited && world.durable_compose_text() != Some(original.compose_text()) {
+        return Err("all old: the Compose file is not as before, for good".to_owned());
     }
     let live = &world.databases[LIVE];
     if live.schema != original.databases[LIVE].schema {
@@ -165,7 +167,7 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
                 .iter()
                 .find(|s| s.container == *old.name)
                 .unwrap();
-            let hash = hash_of(&service.service, &world.files[COMPOSE_FILE]);
+            let hash = hash_of(&service.service, &world.compose_text());
             if now.labels.get("com.docker.compose.config-hash") != Some(&hash) {
                 return Err(format!("all new: Compose would replace `{}`", old.name));
             }
@@ -175,8 +177,9 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
     if world.containers.len() != original.containers.len() && !fewer {
         return Err("all new: there are other containers than planned".to_owned());
     }
-    if !world.edited && !world.files[COMPOSE_FILE].contains(super::web::B) {
-        return Err("all new: the Compose file names the old version".to_owned());
+    let text = world.durable_compose_text();
+    if !world.edited && text.is_none_or(|text| !text.contains(super::web::B)) {
+        return Err("all new: the Compose file does not name the new version, for good".to_owned());
     }
     serves(world, Version::B)
 }
@@ -214,8 +217,14 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(tag) = tags.find(|tag| tag.starts_with("mastopatch-keep/")) {
         return Err(format!("left over: tag `{tag}`"));
     }
-    if !world.partial.is_empty() {
-        return Err("left over: an unfinished snapshot".to_owned());
+    let mut names = world.disk.possible_names(SNAPSHOTS.as_ref()).into_iter();
+    if let Some(name) = names.find(|name| name.ends_with(".partial")) {
+        return Err(format!("left over: unfinished snapshot `{name}`"));
+    }
+    let folder = Path::new(COMPOSE_FILE).parent().unwrap();
+    let mut names = world.disk.possible_names(folder).into_iter();
+    if let Some(name) = names.find(|name| name.ends_with(".mastopatch")) {
+        return Err(format!("left over: `{name}` beside the Compose file"));
     }
     Ok(())
 }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll, Waker};
 use mastopatch::domain::plan::Plan;
 use mastopatch::engine::drive::{self, DriveError, Ended};
 use mastopatch::engine::recovery;
-use mastopatch::engine::{Progress, StopFlag};
+use mastopatch::engine::{Ports as _, Progress, StopFlag};
+use mastopatch::ports::files::RunFiles as _;
 
 use super::world::{Killed, SimPorts, World};
 
@@ -41,8 +42,21 @@ async fn process(ports: &SimPorts, plan: Option<Plan>, stop: &StopFlag) -> Exit 
         } => ports.world().say(|| format!("failed: {error}")),
         Progress::Began { .. } | Progress::Ended { .. } | Progress::Pull { .. } => {}
     };
+    if let Err(source) = ports.files.open() {
+        let run = "none".to_owned();
+        return Exit::Failed(DriveError::Material { run, source });
+    }
     let result = match plan {
-        Some(plan) => drive::begin(ports, plan, &progress, stop).await,
+        Some(plan) => {
+            let material = ports.world().material.clone();
+            match ports.files().save_material(&plan.run, &material) {
+                Ok(()) => drive::begin(ports, plan, &progress, stop).await,
+                Err(source) => Err(DriveError::Material {
+                    run: plan.run,
+                    source,
+                }),
+            }
+        }
         None => {
             let found = recovery::recover(
                 ports,
@@ -101,8 +115,7 @@ pub(crate) fn carry_through(world: World, mut plan: Option<Plan>) -> Carried {
     let mut since_last_fault = 0;
     loop {
         let faults_before = ports.world().n_faults;
-        ports.stop = StopFlag::default();
-        ports.world().refused = false;
+        ports.restart();
         let exit = run_to_end(process(&ports, plan.take(), &ports.stop)).unwrap_or(Exit::Killed);
         let mut world = ports.world();
         world.say(|| match &exit {

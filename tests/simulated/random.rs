@@ -36,7 +36,10 @@ pub(crate) fn case(seed: u64) -> Case {
         let fault = if strangers && dice.below(2) == 0 {
             Fault::Stranger(dice.pick(&Deed::ALL))
         } else {
-            dice.pick(&Fault::TABLE)
+            match dice.pick(&Fault::TABLE) {
+                Fault::TornWrite(_) => Fault::TornWrite(dice.below(u32::MAX)),
+                fault => fault,
+            }
         };
         schedule.insert(at, fault);
     }

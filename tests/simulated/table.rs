@@ -10,7 +10,10 @@ use mastopatch::domain::event::{MigrationClass, Step, UndoStep};
 use crate::case::{Case, Tally};
 use crate::sim::fault::{Fault, Schedule, When};
 use crate::sim::outcome::Verdict;
-use crate::sim::world::{Made, Phase, Place, Target};
+use crate::sim::world::{Made, Phase, Place, Port, Target};
+
+/// Dice thrown for each write that is torn.
+const TORN: u32 = 6;
 
 /// How a run may end that was interrupted once, in this step, and had a good target.
 fn expected(step: Step) -> &'static [Verdict] {
@@ -88,7 +91,12 @@ fn firsts(base: &Case) -> Vec<Cell> {
     };
     let mut cells = Vec::new();
     for made in calls.filter(counts) {
-        for fault in Fault::TABLE {
+        // Only where something can be torn; the others would be one more power cut.
+        let is_written = made.unsynced || (made.call.port == Port::Journal && made.call.mutating);
+        let torn = (0..TORN).map(Fault::TornWrite).filter(|_| is_written);
+        let others = Fault::TABLE.into_iter();
+        let others = others.filter(|fault| !matches!(fault, Fault::TornWrite(_)));
+        for fault in others.chain(torn) {
             let mut case = base.clone();
             case.schedule.insert(made.number, fault);
             cells.push(Cell {
