@@ -39,7 +39,10 @@ impl Gate for Host {
         path: &Path,
         effect: impl Fn(&mut Platter, Part) -> io::Result<T>,
     ) -> io::Result<T> {
-        let call = call(name(op, Where::of(path)), !matches!(op, Op::Sync) && changes(op));
+        let call = call(
+            name(op, Where::of(path)),
+            !matches!(op, Op::Sync) && changes(op),
+        );
         let answer = self.call(call, |world, when| {
             let part = if when == When::Middle {
                 Part::Half

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use mastopatch::domain::event::Outcome;
 use mastopatch::domain::plan::Plan;
+use mastopatch::ports::files::MANIFEST;
 
 use super::engine::{Program, SimContainer};
 use super::files::{SNAPSHOTS, hash_of};
+use super::fixture::EARLIER;
 use super::stranger::Deed;
 use super::world::{COMPOSE_FILE, LIVE, Version, World};
 
@@ -217,9 +219,21 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(tag) = tags.find(|tag| tag.starts_with("mastopatch-keep/")) {
         return Err(format!("left over: tag `{tag}`"));
     }
-    let mut names = world.disk.possible_names(SNAPSHOTS.as_ref()).into_iter();
-    if let Some(name) = names.find(|name| name.ends_with(".partial")) {
+    let snapshots = world.disk.possible_names(SNAPSHOTS.as_ref());
+    if let Some(name) = snapshots.iter().find(|name| name.ends_with(".partial")) {
         return Err(format!("left over: unfinished snapshot `{name}`"));
+    }
+    let (too_many, to_keep) = (EARLIER[0].0, EARLIER[1].0);
+    for run in [too_many, to_keep] {
+        let dir = Path::new(SNAPSHOTS).join(run);
+        let is_whole = [MANIFEST, "database/1.dat"]
+            .iter()
+            .all(|file| world.disk.durable(&dir.join(file)).is_some());
+        // The older one may stay: it is kept where its manifest cannot be read.
+        let may_be_gone = run == too_many && !snapshots.iter().any(|name| name == run);
+        if !is_whole && !may_be_gone {
+            return Err(format!("the earlier snapshot `{run}` is damaged or gone"));
+        }
     }
     let folder = Path::new(COMPOSE_FILE).parent().unwrap();
     let mut names = world.disk.possible_names(folder).into_iter();

@@ -14,7 +14,7 @@ const RUNS: u64 = 60_000;
 /// Seeds that one thread takes at a time.
 const BATCH: u64 = 500;
 /// Calls of a run without a fault, and its way back, at the most.
-const CALLS: u32 = 420;
+const CALLS: u32 = 540;
 
 /// The run of a seed.
 pub(crate) fn case(seed: u64) -> Case {

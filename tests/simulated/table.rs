@@ -149,8 +149,8 @@ fn seconds(base: &Case) -> Vec<Cell> {
                 .collect();
             for (turn, second) in spread(&after).into_iter().enumerate() {
                 // Every fault comes round at every place, spread over the first faults.
-                for which in 0..3 {
-                    let place = usize::try_from(first.number).unwrap() + turn + which * 4;
+                for which in 0..2 {
+                    let place = usize::try_from(first.number).unwrap() + turn + which * 5;
                     let second_fault = Fault::TABLE[place % Fault::TABLE.len()];
                     let mut case = once.clone();
                     case.schedule.insert(second.number, second_fault);
