@@ -178,6 +178,11 @@ fn keys_in(world: &World, dir: &Path) -> DataResult<Vec<u32>> {
     }
 }
 
+/// What a file of a copy says: only which one it is, so it cannot be taken for another or for a part.
+fn text_of(name: &str, number: usize) -> Vec<u8> {
+    format!("{name} of copy {number}, to its end").into_bytes()
+}
+
 impl World {
     /// A tool writes a copy into a snapshot's folder; nothing of it is synchronised.
     fn put_copy(&mut self, dir: &Path, copy: Copied, when: When) -> DataResult<()> {
@@ -190,7 +195,7 @@ impl World {
         };
         self.copied.push(Arc::new(copy));
         for name in files {
-            let text = self.text_of(name, self.copied.len() - 1);
+            let text = text_of(name, self.copied.len() - 1);
             if when == When::Middle {
                 self.disk.put(&dir.join(name), &text[..text.len() / 2]);
                 break;
@@ -198,11 +203,6 @@ impl World {
             self.disk.put(&dir.join(name), &text);
         }
         Ok(())
-    }
-
-    /// What a file of a copy says: only which one it is, so it cannot be taken for another or for a part.
-    fn text_of(&self, name: &str, number: usize) -> Vec<u8> {
-        format!("{name} of copy {number}, to its end").into_bytes()
     }
 
     /// The copy that is whole in files, read by `read`.
@@ -215,7 +215,7 @@ impl World {
         let texts = files.map(|name| read(&dir.join(name)));
         let is_it = |number: usize| {
             let mut all = files.iter().zip(&texts);
-            all.all(|(name, text)| text.as_deref() == Some(&*self.text_of(name, number)))
+            all.all(|(name, text)| text.as_deref() == Some(&*text_of(name, number)))
         };
         let number = (0..self.copied.len()).rev().find(|number| is_it(*number))?;
         Some(&self.copied[number])

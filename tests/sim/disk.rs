@@ -120,9 +120,12 @@ impl<G: Gate> Disk for Gated<G> {
     fn remove_tree(&self, path: &Path) -> io::Result<()> {
         let all = self.whole(Op::List, path, |disk| disk.below(path))?;
         for (path, is_folder) in all {
-            self.whole(Op::Remove, &path, |disk| match is_folder {
-                true => disk.remove_folder(&path),
-                false => disk.remove_file(&path),
+            self.whole(Op::Remove, &path, |disk| {
+                if is_folder {
+                    disk.remove_folder(&path)
+                } else {
+                    disk.remove_file(&path)
+                }
             })?;
         }
         Ok(())
@@ -256,7 +259,7 @@ impl SimDisk {
 
     /// [`Platter::sync_all`].
     pub(crate) fn sync_all(&self) {
-        self.0.look(|disk| disk.sync_all());
+        self.0.look(Platter::sync_all);
     }
 
     /// What a file holds, if it is there.

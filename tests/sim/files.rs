@@ -72,8 +72,9 @@ impl Gate for Host {
     }
 }
 
+/// Whether an operation changes what is seen. A synchronisation only makes it last.
 fn changes(op: Op) -> bool {
-    !matches!(op, Op::Read | Op::List | Op::Look)
+    !matches!(op, Op::Sync | Op::Read | Op::List | Op::Look)
 }
 
 /// The name of a disk's operation: where, and what.
