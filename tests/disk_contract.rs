@@ -12,6 +12,8 @@
 
 #[path = "sim/disk.rs"]
 mod disk;
+#[path = "sim/platter.rs"]
+mod platter;
 
 use std::collections::BTreeMap;
 use std::fs;

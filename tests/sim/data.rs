@@ -17,8 +17,12 @@ use super::engine::Program;
 use super::fault::When;
 use super::invariants;
 use super::runtime::error;
-use super::world::{Call, Db, LIVE, Port, SimPorts, World};
+use super::world::{Call, Copied, Db, LIVE, Port, SimPorts, World};
 
+/// The files of a dump: the table of contents is written last.
+pub(crate) const DUMP: [&str; 2] = ["database/1.dat", "database/toc.dat"];
+/// The files of a copy of Redis.
+pub(crate) const REDIS: [&str; 2] = ["redis.rdb", "redis.done"];
 /// From the start of a server until it answers.
 const RECOVERY_MS: u64 = 2_000;
 
@@ -171,6 +175,65 @@ fn open<'a>(world: &'a World, name: &str) -> DataResult<&'a Db> {
     found.ok_or_else(|| tool(format!("cannot connect to {name}")))
 }
 
+/// The whole dump in a snapshot's folder, as a tool reads it.
+fn dump_in(world: &World, dir: &Path) -> DataResult<Db> {
+    match world.copy_in(dir, DUMP, &|path| world.disk.read(path).ok()) {
+        Some(Copied::Db(db)) => Ok(db.clone()),
+        _ => Err(tool("the dump is cut off")),
+    }
+}
+
+fn keys_in(world: &World, dir: &Path) -> DataResult<Vec<u32>> {
+    match world.copy_in(dir, REDIS, &|path| world.disk.read(path).ok()) {
+        Some(Copied::Redis(keys)) => Ok(keys.clone()),
+        _ => Err(tool("the copy is cut off")),
+    }
+}
+
+/// What a file of a copy says: only which one it is, so it cannot be taken for another or for a part.
+fn text_of(name: &str, number: usize) -> Vec<u8> {
+    format!("{name} of copy {number}, to its end").into_bytes()
+}
+
+impl World {
+    /// A tool writes a copy into a snapshot's folder; nothing of it is synchronised.
+    fn put_copy(&mut self, dir: &Path, copy: Copied, when: When) -> DataResult<()> {
+        self.disk
+            .exists(dir)
+            .map_err(|_gone| tool("no such folder"))?;
+        let files = match &copy {
+            Copied::Db(_) => DUMP,
+            Copied::Redis(_) => REDIS,
+        };
+        self.copied.push(Arc::new(copy));
+        for name in files {
+            let text = text_of(name, self.copied.len() - 1);
+            if when == When::Middle {
+                self.disk.put(&dir.join(name), &text[..text.len() / 2]);
+                break;
+            }
+            self.disk.put(&dir.join(name), &text);
+        }
+        Ok(())
+    }
+
+    /// The copy that is whole in files, read by `read`.
+    pub(crate) fn copy_in(
+        &self,
+        dir: &Path,
+        files: [&str; 2],
+        read: &dyn Fn(&Path) -> Option<Arc<[u8]>>,
+    ) -> Option<&Copied> {
+        let texts = files.map(|name| read(&dir.join(name)));
+        let is_it = |number: usize| {
+            let mut all = files.iter().zip(&texts);
+            all.all(|(name, text)| text.as_deref() == Some(&*text_of(name, number)))
+        };
+        let number = (0..self.copied.len()).rev().find(|number| is_it(*number))?;
+        Some(&self.copied[number])
+    }
+}
+
 impl Database for SimPorts {
     async fn facts(
         &self,
@@ -231,18 +294,8 @@ impl Database for SimPorts {
                 .helper(Program::Postgres, "toolbox", on_behalf)
                 .map_err(tool)?;
             let live = open(world, &database.name)?.clone();
-            let copy = if when == When::Middle {
-                live.half()
-            } else {
-                live
-            };
             world.pass(if when == When::Middle { 1_000 } else { 3_000 });
-            let folder = world
-                .partial
-                .get_mut(dir)
-                .ok_or_else(|| tool("no such folder"))?;
-            folder.db = Some(copy);
-            Ok(())
+            world.put_copy(dir, Copied::Db(live), when)
         })
     }
 
@@ -257,11 +310,7 @@ impl Database for SimPorts {
             world
                 .helper(Program::Postgres, "toolbox", on_behalf)
                 .map_err(tool)?;
-            let copy = world.sealed.get(dir).and_then(|folder| folder.db.as_ref());
-            match copy {
-                Some(copy) if copy.whole => Ok(copy.rows()),
-                _ => Err(tool("the dump is cut off")),
-            }
+            Ok(dump_in(world, dir)?.rows())
         })
     }
 
@@ -280,10 +329,7 @@ impl Database for SimPorts {
             world
                 .helper(Program::Postgres, "toolbox", on_behalf)
                 .map_err(tool)?;
-            let copy = world.sealed.get(dir).and_then(|folder| folder.db.clone());
-            let Some(copy) = copy.filter(|copy| copy.whole) else {
-                return Err(tool("the dump is cut off"));
-            };
+            let copy = dump_in(world, dir)?;
             let db = Db {
                 remark: String::new(),
                 shut: false,
@@ -422,12 +468,7 @@ impl Redis for SimPorts {
                 .helper(Program::Redis, "redis-tools", on_behalf)
                 .map_err(tool)?;
             let keys = world.redis.clone();
-            let folder = world
-                .partial
-                .get_mut(dir)
-                .ok_or_else(|| tool("no such folder"))?;
-            folder.redis = (when == When::After).then_some(keys);
-            Ok(())
+            world.put_copy(dir, Copied::Redis(keys), when)
         })
     }
 
@@ -442,12 +483,8 @@ impl Redis for SimPorts {
             world
                 .helper(Program::Redis, "redis-tools", on_behalf)
                 .map_err(tool)?;
-            let copy = world
-                .sealed
-                .get(dir)
-                .and_then(|folder| folder.redis.as_ref());
-            let keys = copy.ok_or_else(|| tool("the copy is cut off"))?;
-            Ok((count(keys), count(keys)))
+            let keys = keys_in(world, dir)?;
+            Ok((count(&keys), count(&keys)))
         })
     }
 
@@ -464,11 +501,7 @@ impl Redis for SimPorts {
             world
                 .helper(Program::Redis, "redis-tools", on_behalf)
                 .map_err(tool)?;
-            let copy = world
-                .sealed
-                .get(dir)
-                .and_then(|folder| folder.redis.clone());
-            let keys = copy.ok_or_else(|| tool("the copy is cut off"))?;
+            let keys = keys_in(world, dir)?;
             // Replication brings all of it or nothing.
             if when == When::After {
                 world.redis = keys;

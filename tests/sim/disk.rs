@@ -1,28 +1,167 @@
-//! A disk in memory that forgets at a power cut what a real one may forget.
-//!
-//! - A file's content and mode are durable once the file was synchronised. Until then a power cut leaves the
-//!   old content, the new one, a part of it, or blocks of both and of zeros.
-//! - A name that is made, renamed or removed is durable once its folder was synchronised. Until then each of
-//!   these survives or not, independently of the others; a rename survives as a whole.
-//! - After a failed synchronisation of a file its unwritten content is given up: a later one says that all is well.
-//! - The end of the process alone loses nothing.
+//! The product's [`Disk`] over a [`Platter`], operation by operation: at each of them it can go wrong.
 #![allow(dead_code, reason = "not every user needs all of it")]
 
-use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io::{self, ErrorKind, Read};
-use std::path::{Component, Path, PathBuf};
+use std::fmt::Debug;
+use std::io::{self, Cursor, ErrorKind, Read};
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use mastopatch::adapters::disk::Disk;
 use mastopatch::ports::files::Room;
 
-/// Bytes that are written or lost together; small, so that short texts are torn too.
-const BLOCK: usize = 8;
-const ROOT: usize = 0;
+use super::platter::{Chance, Cut, Platter};
 
-/// Gives a number below its argument; all chance comes in through it.
-pub(crate) type Chance<'a> = &'a mut dyn FnMut(usize) -> usize;
+/// One operation, as a kernel does it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Op {
+    MakeFolder,
+    Create,
+    Write,
+    SetMode,
+    Sync,
+    Rename,
+    Remove,
+    Read,
+    List,
+    Look,
+}
+
+impl Op {
+    /// Whether it needs room on the disk.
+    pub(crate) fn needs_room(self) -> bool {
+        matches!(
+            self,
+            Self::MakeFolder | Self::Create | Self::Write | Self::Rename
+        )
+    }
+}
+
+/// How much of an operation happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All of it.
+    Whole,
+    /// A part: of a write half of the bytes, of everything else nothing.
+    Half,
+    /// What it leaves behind when it fails: a part of a write, and nothing that a later synchronisation would mend.
+    Failed,
+}
+
+/// Lets operations happen, or go wrong.
+pub(crate) trait Gate: Debug + Send + Sync {
+    /// Does one operation at a path. The answer is the effect's, or that it went wrong.
+    fn pass<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        effect: impl Fn(&mut Platter, Part) -> io::Result<T>,
+    ) -> io::Result<T>;
+
+    /// The disk as it is.
+    fn look<T>(&self, at: impl FnOnce(&mut Platter) -> T) -> T;
+}
+
+/// A disk behind a gate.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Gated<G>(pub(crate) G);
+
+impl<G: Gate> Gated<G> {
+    /// An operation that happens or does not.
+    fn whole<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        effect: impl Fn(&mut Platter) -> io::Result<T>,
+    ) -> io::Result<T> {
+        self.0.pass(op, path, |disk, part| match part {
+            Part::Whole => effect(disk),
+            Part::Half | Part::Failed => Err(ErrorKind::Interrupted.into()),
+        })
+    }
+}
+
+impl<G: Gate> Disk for Gated<G> {
+    fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
+        self.whole(Op::MakeFolder, path, |disk| disk.make_folder(path, mode))
+    }
+
+    fn write_new(&self, path: &Path, bytes: &[u8], like: Option<&Path>) -> io::Result<()> {
+        self.whole(Op::Create, path, |disk| {
+            like.map_or(Ok(()), |like| disk.exists(like))?;
+            disk.create(path)
+        })?;
+        self.0.pass(Op::Write, path, |disk, part| match part {
+            Part::Whole => disk.write(path, bytes),
+            Part::Half | Part::Failed => disk.write(path, &bytes[..bytes.len() / 2]),
+        })?;
+        if let Some(like) = like {
+            self.whole(Op::SetMode, path, |disk| disk.copy_mode(path, like))?;
+        }
+        self.sync(path)
+    }
+
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        self.0.pass(Op::Sync, path, |disk, part| match part {
+            Part::Whole => disk.sync(path),
+            Part::Half => Ok(()),
+            Part::Failed => disk.give_up(path),
+        })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.whole(Op::Rename, to, |disk| disk.rename(from, to))
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.whole(Op::Remove, path, |disk| disk.remove_file(path))
+    }
+
+    fn remove_tree(&self, path: &Path) -> io::Result<()> {
+        let all = self.whole(Op::List, path, |disk| disk.below(path))?;
+        for (path, is_folder) in all {
+            self.whole(Op::Remove, &path, |disk| {
+                if is_folder {
+                    disk.remove_folder(&path)
+                } else {
+                    disk.remove_file(&path)
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + '_>> {
+        let bytes = self.whole(Op::Read, path, |disk| disk.read(path))?;
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
+        self.whole(Op::List, path, |disk| disk.list(path))
+    }
+
+    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
+        self.whole(Op::Look, path, |disk| {
+            disk.exists(path).map(|()| path.to_owned())
+        })
+    }
+
+    /// As on a real disk, one that gives errors has nothing.
+    fn exists(&self, path: &Path) -> bool {
+        self.whole(Op::Look, path, |disk| disk.exists(path)).is_ok()
+    }
+
+    fn room(&self, path: &Path) -> io::Result<Room> {
+        self.whole(Op::Look, path, |disk| disk.exists(path))?;
+        Ok(Room {
+            bytes: 1 << 40,
+            inodes: None,
+        })
+    }
+}
+
+/// A disk for itself. Clones are the same disk.
+pub(crate) type SimDisk = Gated<Alone>;
 
 /// What goes wrong at an operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,517 +174,112 @@ pub(crate) enum Trouble {
     Killed,
 }
 
-/// A disk. Clones are the same disk.
+/// A gate that counts.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct SimDisk(Arc<Mutex<Inner>>);
+pub(crate) struct Alone(Arc<Mutex<Inner>>);
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Default)]
 struct Inner {
-    nodes: Vec<Node>,
+    disk: Platter,
     /// Operations so far.
     n_done: u64,
     trouble: Option<(u64, Trouble)>,
 }
 
-#[derive(Debug, Clone)]
-struct Node {
-    body: Body,
-    mode: u32,
-    kept_mode: u32,
+impl Gate for Alone {
+    fn pass<T>(
+        &self,
+        op: Op,
+        _path: &Path,
+        effect: impl Fn(&mut Platter, Part) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut inner = self.inner();
+        let idx = inner.n_done;
+        inner.n_done += 1;
+        let (part, err) = match inner.trouble {
+            // Only the operation in which it ends is done in part.
+            Some((at, Trouble::Killed)) if idx > at => return Err(io::Error::other("killed")),
+            Some((at, Trouble::Killed)) if idx == at => (Part::Half, io::Error::other("killed")),
+            Some((at, Trouble::Full)) if idx >= at && op.needs_room() => {
+                (Part::Failed, ErrorKind::StorageFull.into())
+            }
+            Some((at, Trouble::Broken)) if idx == at => {
+                (Part::Failed, io::Error::from_raw_os_error(5))
+            }
+            _ => return effect(&mut inner.disk, Part::Whole),
+        };
+        drop(effect(&mut inner.disk, part));
+        Err(err)
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&mut Platter) -> T) -> T {
+        at(&mut self.inner().disk)
+    }
 }
 
-#[derive(Debug, Clone)]
-enum Body {
-    File {
-        now: Vec<u8>,
-        kept: Vec<u8>,
-        /// Whether `now` may be lost.
-        dirty: bool,
-        /// Whether `now` was given up after a failed synchronisation.
-        given_up: bool,
-    },
-    Folder {
-        now: BTreeMap<OsString, usize>,
-        kept: BTreeMap<OsString, usize>,
-        pending: Vec<NameOp>,
-    },
-}
-
-#[derive(Debug, Clone)]
-enum NameOp {
-    Made(OsString, usize),
-    Renamed(OsString, OsString, usize),
-    Removed(OsString, usize),
-}
-
-/// What an operation needs of the disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Need {
-    Room,
-    Nothing,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self {
-            nodes: vec![Node::folder(0o755)],
-            n_done: 0,
-            trouble: None,
-        }
+impl Alone {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap()
     }
 }
 
 impl SimDisk {
     /// A disk that is a copy of this one, for another future.
     pub(crate) fn fork(&self) -> Self {
-        let inner = self.inner();
-        Self(Arc::new(Mutex::new(Inner {
-            nodes: inner.nodes.clone(),
-            n_done: inner.n_done,
-            trouble: inner.trouble,
-        })))
+        let inner = self.0.inner().clone();
+        Self(Alone(Arc::new(Mutex::new(inner))))
     }
 
     /// Operations that were done or tried so far.
     pub(crate) fn n_done(&self) -> u64 {
-        self.inner().n_done
+        self.0.inner().n_done
     }
 
     /// Lets the operation after the next `n_more` go wrong.
     pub(crate) fn after(&self, n_more: u64, trouble: Trouble) {
-        let mut inner = self.inner();
+        let mut inner = self.0.inner();
         inner.trouble = Some((inner.n_done + n_more, trouble));
     }
 
     /// Ends the trouble: a new process, and room again. Nothing is lost by it.
     pub(crate) fn restart(&self) {
-        self.inner().trouble = None;
+        self.0.inner().trouble = None;
     }
 
-    /// The power is cut and comes back: what was not synchronised is lost, cut, torn or there.
+    /// [`Platter::power_cut`], after which there is no trouble any more.
     pub(crate) fn power_cut(&self, chance: Chance<'_>) {
-        let mut inner = self.inner();
-        inner.trouble = None;
-        for node in &mut inner.nodes {
-            node.power_cut(chance);
-        }
+        self.restart();
+        self.0.look(|disk| disk.power_cut(Cut::Any, chance));
     }
 
-    /// Somebody else writes a file, makes the folders above it, and synchronises nothing.
+    /// [`Platter::put`].
     pub(crate) fn write(&self, path: &Path, bytes: &[u8]) {
-        let mut inner = self.inner();
-        if let Some(folder) = path.parent() {
-            inner.make_all(folder);
-        }
-        let node = match inner.find(path) {
-            Ok(node) => node,
-            Err(_) => inner.make(path, Node::file(0o644)).unwrap(),
-        };
-        inner.nodes[node].write(bytes);
+        self.0.look(|disk| disk.put(path, bytes));
     }
 
-    /// All that is there now becomes durable.
+    /// [`Platter::sync_all`].
     pub(crate) fn sync_all(&self) {
-        for node in &mut self.inner().nodes {
-            node.sync();
-        }
+        self.0.look(Platter::sync_all);
     }
 
     /// What a file holds, if it is there.
     pub(crate) fn text(&self, path: &Path) -> Option<Vec<u8>> {
-        let inner = self.inner();
-        match &inner.nodes[inner.find(path).ok()?].body {
-            Body::File { now, .. } => Some(now.clone()),
-            Body::Folder { .. } => None,
-        }
+        let bytes = self.0.look(|disk| disk.read(path));
+        bytes.ok().map(|bytes| bytes.to_vec())
     }
 
-    /// The mode of what is there.
+    /// [`Platter::mode`].
     pub(crate) fn mode(&self, path: &Path) -> Option<u32> {
-        let inner = self.inner();
-        Some(inner.nodes[inner.find(path).ok()?].mode)
+        self.0.look(|disk| disk.mode(path))
     }
 
-    /// Gives it another mode, durably.
+    /// [`Platter::set_mode`].
     pub(crate) fn set_mode(&self, path: &Path, mode: u32) {
-        let mut inner = self.inner();
-        let node = inner.find(path).unwrap();
-        inner.nodes[node].mode = mode;
-        inner.nodes[node].kept_mode = mode;
+        self.0.look(|disk| disk.set_mode(path, mode));
     }
 
-    /// The names in a folder; none if it is not there.
+    /// [`Platter::names`].
     pub(crate) fn names(&self, path: &Path) -> Vec<String> {
-        let inner = self.inner();
-        let Ok(node) = inner.find(path) else {
-            return Vec::new();
-        };
-        let names = inner.nodes[node].names().into_iter().flatten();
-        names
-            .map(|(name, _)| name.to_string_lossy().into_owned())
-            .collect()
-    }
-
-    fn inner(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap()
-    }
-}
-
-impl Disk for SimDisk {
-    fn make_folder(&self, path: &Path, mode: u32) -> io::Result<()> {
-        let mut inner = self.inner();
-        inner.step(Need::Room)?;
-        inner.make(path, Node::folder(mode)).map(drop)
-    }
-
-    fn write_new(&self, path: &Path, bytes: &[u8], like: Option<&Path>) -> io::Result<()> {
-        let mut inner = self.inner();
-        inner.step(Need::Room)?;
-        let like = match like {
-            Some(like) => Some(inner.find(like)?),
-            None => None,
-        };
-        let node = inner.make(path, Node::file(0o600))?;
-        if let Err(err) = inner.step(Need::Room) {
-            inner.nodes[node].write(&bytes[..bytes.len() / 2]);
-            return Err(err);
-        }
-        inner.nodes[node].write(bytes);
-        if let Some(like) = like {
-            inner.step(Need::Nothing)?;
-            inner.nodes[node].mode = inner.nodes[like].mode;
-        }
-        inner.sync(node)
-    }
-
-    fn sync(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
-        let node = inner.find(path)?;
-        inner.sync(node)
-    }
-
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
-        inner.step(Need::Room)?;
-        let node = inner.find(from)?;
-        let (folder, from) = inner.place(from)?;
-        let (other, to_name) = inner.place(to)?;
-        if folder != other {
-            return Err(ErrorKind::CrossesDevices.into());
-        }
-        if let Ok(old) = inner.find(to) {
-            match (inner.nodes[node].names(), inner.nodes[old].names()) {
-                (Some(_), None) => return Err(ErrorKind::NotADirectory.into()),
-                (None, Some(_)) => return Err(ErrorKind::IsADirectory.into()),
-                (Some(_), Some(old)) if !old.is_empty() => {
-                    return Err(ErrorKind::DirectoryNotEmpty.into());
-                }
-                _ => {}
-            }
-        }
-        inner.nodes[folder].change(NameOp::Renamed(from, to_name, node));
-        Ok(())
-    }
-
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
-        inner.step(Need::Nothing)?;
-        let node = inner.find(path)?;
-        if inner.nodes[node].names().is_some() {
-            return Err(ErrorKind::IsADirectory.into());
-        }
-        let (folder, name) = inner.place(path)?;
-        inner.nodes[folder].change(NameOp::Removed(name, node));
-        Ok(())
-    }
-
-    fn remove_tree(&self, path: &Path) -> io::Result<()> {
-        let mut inner = self.inner();
-        let node = inner.find(path)?;
-        inner.remove_below(node)?;
-        inner.step(Need::Nothing)?;
-        let (folder, name) = inner.place(path)?;
-        inner.nodes[folder].change(NameOp::Removed(name, node));
-        Ok(())
-    }
-
-    fn open(&self, path: &Path) -> io::Result<Box<dyn Read + '_>> {
-        let mut inner = self.inner();
-        inner.step(Need::Nothing)?;
-        let node = inner.find(path)?;
-        match &inner.nodes[node].body {
-            Body::File { now, .. } => Ok(Box::new(io::Cursor::new(now.clone()))),
-            Body::Folder { .. } => Err(ErrorKind::IsADirectory.into()),
-        }
-    }
-
-    fn list(&self, path: &Path) -> io::Result<Vec<(OsString, bool)>> {
-        let mut inner = self.inner();
-        inner.step(Need::Nothing)?;
-        let node = inner.find(path)?;
-        let names = inner.nodes[node].names().ok_or(ErrorKind::NotADirectory)?;
-        let is_folder = |node: usize| inner.nodes[node].names().is_some();
-        Ok(names
-            .iter()
-            .map(|(name, node)| (name.clone(), is_folder(*node)))
-            .collect())
-    }
-
-    fn canonicalize(&self, path: &Path) -> io::Result<PathBuf> {
-        let mut inner = self.inner();
-        inner.step(Need::Nothing)?;
-        inner.find(path).map(|_| path.to_owned())
-    }
-
-    fn exists(&self, path: &Path) -> bool {
-        self.inner().find(path).is_ok()
-    }
-
-    fn room(&self, path: &Path) -> io::Result<Room> {
-        let mut inner = self.inner();
-        inner.step(Need::Nothing)?;
-        inner.find(path)?;
-        Ok(Room {
-            bytes: 1 << 40,
-            inodes: None,
-        })
-    }
-}
-
-impl Inner {
-    /// Counts one operation; an error if it goes wrong.
-    fn step(&mut self, need: Need) -> io::Result<()> {
-        let idx = self.n_done;
-        self.n_done += 1;
-        match self.trouble {
-            Some((at, Trouble::Killed)) if idx >= at => Err(io::Error::other("killed")),
-            Some((at, Trouble::Full)) if idx >= at && need == Need::Room => {
-                Err(ErrorKind::StorageFull.into())
-            }
-            Some((at, Trouble::Broken)) if idx == at => Err(io::Error::from_raw_os_error(5)),
-            _ => Ok(()),
-        }
-    }
-
-    fn sync(&mut self, node: usize) -> io::Result<()> {
-        let went = self.step(Need::Nothing);
-        let is_killed = matches!(self.trouble, Some((_, Trouble::Killed)));
-        match went {
-            Ok(()) => self.nodes[node].sync(),
-            Err(_) if !is_killed => self.nodes[node].give_up(),
-            Err(_) => {}
-        }
-        went
-    }
-
-    fn find(&self, path: &Path) -> io::Result<usize> {
-        let mut node = ROOT;
-        for part in path.components() {
-            if let Component::Normal(name) = part {
-                let names = self.nodes[node].names().ok_or(ErrorKind::NotADirectory)?;
-                node = *names.get(name).ok_or(ErrorKind::NotFound)?;
-            }
-        }
-        Ok(node)
-    }
-
-    /// The folder that holds, or would hold, a name.
-    fn place(&self, path: &Path) -> io::Result<(usize, OsString)> {
-        let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
-            return Err(ErrorKind::InvalidInput.into());
-        };
-        Ok((self.find(folder)?, name.to_owned()))
-    }
-
-    fn make(&mut self, path: &Path, new: Node) -> io::Result<usize> {
-        let (folder, name) = self.place(path)?;
-        let names = self.nodes[folder].names().ok_or(ErrorKind::NotADirectory)?;
-        if names.contains_key(&name) {
-            return Err(ErrorKind::AlreadyExists.into());
-        }
-        let node = self.nodes.len();
-        self.nodes.push(new);
-        self.nodes[folder].change(NameOp::Made(name, node));
-        Ok(node)
-    }
-
-    fn make_all(&mut self, path: &Path) {
-        if self.find(path).is_err() {
-            if let Some(parent) = path.parent() {
-                self.make_all(parent);
-            }
-            self.make(path, Node::folder(0o755)).unwrap();
-        }
-    }
-
-    fn remove_below(&mut self, folder: usize) -> io::Result<()> {
-        let names = self.nodes[folder].names().ok_or(ErrorKind::NotADirectory)?;
-        for (name, node) in names.clone() {
-            if self.nodes[node].names().is_some() {
-                self.remove_below(node)?;
-            }
-            self.step(Need::Nothing)?;
-            self.nodes[folder].change(NameOp::Removed(name, node));
-        }
-        Ok(())
-    }
-}
-
-impl Node {
-    fn file(mode: u32) -> Self {
-        let body = Body::File {
-            now: Vec::new(),
-            kept: Vec::new(),
-            dirty: false,
-            given_up: false,
-        };
-        Self {
-            body,
-            mode,
-            kept_mode: mode,
-        }
-    }
-
-    fn folder(mode: u32) -> Self {
-        let body = Body::Folder {
-            now: BTreeMap::new(),
-            kept: BTreeMap::new(),
-            pending: Vec::new(),
-        };
-        Self {
-            body,
-            mode,
-            kept_mode: mode,
-        }
-    }
-
-    fn names(&self) -> Option<&BTreeMap<OsString, usize>> {
-        match &self.body {
-            Body::Folder { now, .. } => Some(now),
-            Body::File { .. } => None,
-        }
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Body::File {
-            now,
-            dirty,
-            given_up,
-            ..
-        } = &mut self.body
-        {
-            *now = bytes.to_vec();
-            (*dirty, *given_up) = (true, false);
-        }
-    }
-
-    fn change(&mut self, op: NameOp) {
-        if let Body::Folder { now, pending, .. } = &mut self.body {
-            op.apply(now);
-            pending.push(op);
-        }
-    }
-
-    fn sync(&mut self) {
-        match &mut self.body {
-            Body::File {
-                now,
-                kept,
-                dirty,
-                given_up,
-            } => {
-                if *dirty && !*given_up {
-                    kept.clone_from(now);
-                    *dirty = false;
-                }
-            }
-            Body::Folder { now, kept, pending } => {
-                kept.clone_from(now);
-                pending.clear();
-            }
-        }
-        self.kept_mode = self.mode;
-    }
-
-    fn give_up(&mut self) {
-        if let Body::File { given_up, .. } = &mut self.body {
-            *given_up = true;
-        }
-    }
-
-    fn power_cut(&mut self, chance: Chance<'_>) {
-        match &mut self.body {
-            Body::File {
-                now,
-                kept,
-                dirty,
-                given_up,
-            } => {
-                if *dirty {
-                    *kept = survivor(kept, now, chance);
-                    now.clone_from(kept);
-                }
-                (*dirty, *given_up) = (false, false);
-            }
-            Body::Folder { now, kept, pending } => {
-                for op in pending.drain(..) {
-                    if chance(2) == 1 {
-                        op.apply(kept);
-                    }
-                }
-                now.clone_from(kept);
-            }
-        }
-        if self.mode != self.kept_mode && chance(2) == 1 {
-            self.kept_mode = self.mode;
-        }
-        self.mode = self.kept_mode;
-    }
-}
-
-impl NameOp {
-    /// Changes names, if what it is about is still there.
-    fn apply(&self, names: &mut BTreeMap<OsString, usize>) {
-        match self {
-            Self::Made(name, node) => {
-                names.insert(name.clone(), *node);
-            }
-            Self::Renamed(from, to, node) => {
-                if names.get(from) == Some(node) {
-                    names.remove(from);
-                    names.insert(to.clone(), *node);
-                }
-            }
-            Self::Removed(name, node) => {
-                if names.get(name) == Some(node) {
-                    names.remove(name);
-                }
-            }
-        }
-    }
-}
-
-/// What is left of a content that was not synchronised.
-fn survivor(old: &[u8], new: &[u8], chance: Chance<'_>) -> Vec<u8> {
-    match chance(4) {
-        0 => old.to_vec(),
-        1 => new.to_vec(),
-        2 => new[..chance(new.len() + 1)].to_vec(),
-        _ => {
-            let size = if chance(2) == 0 { old.len() } else { new.len() };
-            let mut torn = vec![0; size];
-            for start in (0..size).step_by(BLOCK) {
-                let from = match chance(3) {
-                    0 => old,
-                    1 => new,
-                    _ => continue,
-                };
-                let end = (start + BLOCK).min(size).min(from.len());
-                if start < end {
-                    torn[start..end].copy_from_slice(&from[start..end]);
-                }
-            }
-            torn
-        }
+        self.0.look(|disk| disk.names(path))
     }
 }

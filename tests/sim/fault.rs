@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Kill(When),
     /// The host loses power: the process dies, every container stops, what was not synchronised is torn.
     PowerCut(When),
+    /// The host loses power in the middle of the call, and what was not synchronised is cut off or torn: by these dice.
+    TornWrite(u32),
     /// The engine restarts: every container stops and starts again by its policy; the call fails.
     EngineRestart,
     /// The call fails, and nothing happened.
@@ -40,13 +42,15 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// The faults of the table. A stranger's deeds are in the random schedules.
-    pub(crate) const TABLE: [Self; 12] = [
+    pub(crate) const TABLE: [Self; 14] = [
         Self::Kill(When::Before),
         Self::Kill(When::Middle),
         Self::Kill(When::After),
         Self::PowerCut(When::Before),
         Self::PowerCut(When::Middle),
         Self::PowerCut(When::After),
+        Self::TornWrite(0),
+        Self::TornWrite(1),
         Self::EngineRestart,
         Self::Error,
         Self::Lost,
@@ -60,6 +64,7 @@ impl Fault {
         match self {
             Self::Kill(_) => "kill",
             Self::PowerCut(_) => "power cut",
+            Self::TornWrite(_) => "torn write",
             Self::EngineRestart => "engine restart",
             Self::Error => "error",
             Self::Lost | Self::LostAfter => "time-out",

@@ -1,23 +1,205 @@
-//! Files of runs, the owner's Compose file, and the clock.
+//! Files of runs, the owner's Compose file, and the clock. What is written to files, the product's own adapters write.
 
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mastopatch::adapters::compose::Compose;
+use mastopatch::adapters::files::StateDir;
 use mastopatch::domain::clock::ClockState;
 use mastopatch::ports::clock::{Clock, Woke};
 use mastopatch::ports::compose::{
     ComposeError, ComposeProject, FileEdit, FileState, Generation, ProjectFiles,
 };
-use mastopatch::ports::files::{FileMark, FilesError, FilesResult, Manifest, Mark, Room, RunFiles};
+use mastopatch::ports::files::FilesResult;
 
+use super::disk::{Gate, Gated, Op, Part};
 use super::fault::When;
-use super::world::{COMPOSE_FILE, Call, Copies, EPOCH_S, Port, SimPorts, World};
+use super::fixture::RUN;
+use super::platter::Platter;
+use super::world::{COMPOSE_FILE, Call, EPOCH_S, Host, Port, SimPorts, Upset, World};
 
+/// Our state folder.
+const STATE: &str = "/var/lib/mastopatch";
+/// Where plans, materials and marks lie.
+const RUNS: &str = "/var/lib/mastopatch/runs";
 /// Where snapshots lie.
-const SNAPSHOTS: &str = "/var/lib/mastopatch/snapshots";
+pub(crate) const SNAPSHOTS: &str = "/var/lib/mastopatch/snapshots";
+
+/// The disk of a simulated host: every operation on it is a call.
+pub(crate) type WorldDisk = Gated<Host>;
+
+impl Gate for Host {
+    fn pass<T>(
+        &self,
+        op: Op,
+        path: &Path,
+        effect: impl Fn(&mut Platter, Part) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let call = call(
+            name(op, Where::of(path)),
+            !matches!(op, Op::Sync) && changes(op),
+        );
+        let answer = self.call(call, |world, when| {
+            let part = if when == When::Middle {
+                Part::Half
+            } else {
+                Part::Whole
+            };
+            effect(&mut world.disk, part)
+        });
+        answer.unwrap_or_else(|upset| {
+            let mut world = self.world();
+            match upset {
+                Upset::Failed => drop(effect(&mut world.disk, Part::Failed)),
+                Upset::Lost | Upset::TimedOut | Upset::Gone => {}
+            }
+            Err(match upset {
+                Upset::Failed if world.calls <= world.full_until => {
+                    io::ErrorKind::StorageFull.into()
+                }
+                Upset::TimedOut => io::ErrorKind::TimedOut.into(),
+                Upset::Failed | Upset::Lost | Upset::Gone => io::Error::from_raw_os_error(5),
+            })
+        })
+    }
+
+    fn look<T>(&self, at: impl FnOnce(&mut Platter) -> T) -> T {
+        at(&mut self.world().disk)
+    }
+}
+
+/// Whether an operation changes what is seen. A synchronisation only makes it last.
+fn changes(op: Op) -> bool {
+    !matches!(op, Op::Sync | Op::Read | Op::List | Op::Look)
+}
+
+/// The name of a disk's operation: where, and what.
+const fn name(op: Op, place: Where) -> &'static str {
+    macro_rules! names {
+        ($place:literal) => {
+            match op {
+                Op::MakeFolder => concat!($place, ": make folder"),
+                Op::Create => concat!($place, ": create"),
+                Op::Write => concat!($place, ": write"),
+                Op::SetMode => concat!($place, ": set mode"),
+                Op::Sync => concat!($place, ": sync"),
+                Op::Rename => concat!($place, ": rename"),
+                Op::Remove => concat!($place, ": remove"),
+                Op::Read => concat!($place, ": read"),
+                Op::List => concat!($place, ": list"),
+                Op::Look => concat!($place, ": look"),
+            }
+        };
+    }
+    match place {
+        Where::Runs => names!("runs"),
+        Where::Snapshots => names!("snapshots"),
+        Where::Owners => names!("owner's files"),
+    }
+}
+
+/// Which files.
+#[derive(Debug, Clone, Copy)]
+enum Where {
+    Runs,
+    Snapshots,
+    Owners,
+}
+
+impl Where {
+    fn of(path: &Path) -> Self {
+        if path.starts_with(SNAPSHOTS) {
+            Self::Snapshots
+        } else if path.starts_with(STATE) || Path::new(STATE).starts_with(path) {
+            Self::Runs
+        } else {
+            Self::Owners
+        }
+    }
+}
+
+/// Whether a call writes only what we note of runs: plans, materials, marks.
+pub(crate) fn is_a_note(name: &str) -> bool {
+    name.starts_with("runs: ")
+}
+
+/// Whether an operation of a disk needs room.
+pub(crate) fn needs_room(name: &str) -> bool {
+    [": make folder", ": create", ": write", ": rename"]
+        .iter()
+        .any(|op| name.ends_with(op))
+}
+
+/// The product's adapters over the disk, as one process has them.
+#[derive(Debug)]
+pub(crate) struct Files {
+    disk: WorldDisk,
+    state_dir: OnceLock<StateDir<WorldDisk>>,
+    compose: Compose<WorldDisk>,
+}
+
+impl Files {
+    pub(crate) fn new(host: &Host) -> Self {
+        let disk = Gated(host.clone());
+        Self {
+            compose: Compose::on(disk.clone(), Path::new("/none")),
+            state_dir: OnceLock::new(),
+            disk,
+        }
+    }
+
+    /// What a process does with its state folder when it starts.
+    pub(crate) fn open(&self) -> FilesResult<()> {
+        let opened = StateDir::on(self.disk.clone(), Path::new(STATE))?;
+        self.state_dir.set(opened).expect("opened once");
+        Ok(())
+    }
+
+    pub(crate) fn state_dir(&self) -> &StateDir<WorldDisk> {
+        self.state_dir
+            .get()
+            .expect("a process opens it when it starts")
+    }
+}
+
+/// The run's sealed snapshot.
+pub(crate) fn sealed() -> PathBuf {
+    Path::new(SNAPSHOTS).join(RUN)
+}
+
+impl World {
+    /// What the owner's Compose file says.
+    pub(crate) fn compose_text(&self) -> String {
+        let bytes = self.disk.read(COMPOSE_FILE.as_ref()).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    /// What it says now and after any power cut.
+    pub(crate) fn durable_compose_text(&self) -> Option<String> {
+        let bytes = self.disk.durable(COMPOSE_FILE.as_ref())?;
+        Some(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The run's material, as it lies on the disk.
+    pub(crate) fn material_text(&self) -> Option<String> {
+        let bytes = self.disk.read(&material()).ok()?;
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+
+    /// Puts another material in its place, for good.
+    pub(crate) fn keep_material(&mut self, text: &str) {
+        self.disk.put(&material(), text.as_bytes());
+        self.disk.sync_all();
+    }
+}
+
+fn material() -> PathBuf {
+    Path::new(RUNS).join(format!("{RUN}.json"))
+}
 
 const fn call(name: &'static str, mutating: bool) -> Call {
     Call {
@@ -25,175 +207,6 @@ const fn call(name: &'static str, mutating: bool) -> Call {
         port: Port::Files,
         mutating,
         limit_ms: 30_000,
-    }
-}
-
-fn full(action: &'static str, path: &Path) -> FilesError {
-    FilesError::Io {
-        action,
-        path: path.to_owned(),
-        source: io::ErrorKind::StorageFull.into(),
-    }
-}
-
-fn partial(run: &str) -> PathBuf {
-    format!("{SNAPSHOTS}/.{run}.partial").into()
-}
-
-fn sealed(run: &str) -> PathBuf {
-    format!("{SNAPSHOTS}/{run}").into()
-}
-
-impl SimPorts {
-    fn file<T>(
-        &self,
-        call: Call,
-        path: &Path,
-        effect: impl FnOnce(&mut World, When) -> T,
-    ) -> FilesResult<T> {
-        self.call(call, effect)
-            .map_err(|_upset| full(call.name, path))
-    }
-}
-
-impl RunFiles for SimPorts {
-    fn save_material(&self, run: &str, text: &str) -> FilesResult<()> {
-        self.file(call("save material", true), Path::new(run), |world, _| {
-            world.materials.insert(run.to_owned(), text.into());
-        })
-    }
-
-    fn load_material(&self, run: &str) -> FilesResult<String> {
-        let found = self.file(call("load material", false), Path::new(run), |world, _| {
-            world.materials.get(run).map(ToString::to_string)
-        })?;
-        found.ok_or_else(|| FilesError::Io {
-            action: "read",
-            path: run.into(),
-            source: io::ErrorKind::NotFound.into(),
-        })
-    }
-
-    fn save_plan(&self, run: &str, text: &str) -> FilesResult<()> {
-        self.file(call("save plan", true), Path::new(run), |world, _| {
-            world.plans.insert(run.to_owned(), text.into());
-        })
-    }
-
-    fn set_mark(&self, run: &str, mark: Mark) -> FilesResult<()> {
-        self.file(call("set mark", false), Path::new(run), |world, _| {
-            world.marks.insert((run.to_owned(), mark));
-        })
-    }
-
-    fn has_mark(&self, run: &str, mark: Mark) -> FilesResult<bool> {
-        self.file(call("has mark", false), Path::new(run), |world, _| {
-            world.marks.contains(&(run.to_owned(), mark))
-        })
-    }
-
-    fn take_mark(&self, run: &str, mark: Mark) -> FilesResult<()> {
-        self.file(call("take mark", false), Path::new(run), |world, _| {
-            world.marks.remove(&(run.to_owned(), mark));
-        })
-    }
-
-    fn open_plans(&self) -> FilesResult<Vec<(String, String)>> {
-        self.file(call("read plans", false), Path::new("runs"), |world, _| {
-            let plans = world.plans.iter();
-            plans
-                .map(|(run, text)| (run.clone(), text.to_string()))
-                .collect()
-        })
-    }
-
-    fn close_plan(&self, run: &str) -> FilesResult<()> {
-        self.file(call("close plan", false), Path::new(run), |world, _| {
-            world.plans.remove(run);
-            world.marks.retain(|(of, _)| of != run);
-        })
-    }
-
-    fn begin_snapshot(&self, run: &str) -> FilesResult<PathBuf> {
-        let dir = partial(run);
-        self.file(call("begin snapshot", true), &dir, |world, _| {
-            world.sealed.remove(&sealed(run));
-            let copies = Copies {
-                run: run.to_owned(),
-                ..Copies::default()
-            };
-            world.partial.insert(dir.clone(), copies);
-        })?;
-        Ok(dir)
-    }
-
-    fn copy_into(&self, dir: &Path, _files: &[PathBuf]) -> FilesResult<()> {
-        self.file(call("copy files", true), dir, |_, _| ())
-    }
-
-    fn seal_snapshot(&self, dir: &Path, mut manifest: Manifest) -> FilesResult<(PathBuf, u64)> {
-        let into = sealed(&manifest.run);
-        let mark = FileMark {
-            bytes: 1,
-            sha256: "0".to_owned(),
-        };
-        manifest.files.insert("database/1.dat".to_owned(), mark);
-        let moved = self.file(call("seal snapshot", true), dir, |world, when| {
-            // Cut off in the middle, everything is written but the final name.
-            if when == When::Middle {
-                return true;
-            }
-            let Some(mut copies) = world.partial.remove(dir) else {
-                return false;
-            };
-            copies.manifest = Some(manifest);
-            world.sealed.insert(into.clone(), copies);
-            true
-        })?;
-        if moved {
-            Ok((into, 1))
-        } else {
-            Err(full("rename", dir))
-        }
-    }
-
-    fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>> {
-        let dir = sealed(run);
-        self.file(call("open snapshot", false), &dir, |world, _| {
-            let manifest = world.sealed.get(&dir)?.manifest.clone()?;
-            Some((dir.clone(), manifest))
-        })
-    }
-
-    fn ensure_no_partial(&self, run: &str) -> FilesResult<()> {
-        let dir = partial(run);
-        self.file(call("remove partial", true), &dir, |world, _| {
-            world.partial.remove(&dir);
-        })
-    }
-
-    fn prune_snapshots(
-        &self,
-        _instance: &str,
-        _keep: u32,
-        _run: &str,
-    ) -> FilesResult<Vec<PathBuf>> {
-        self.file(
-            call("prune snapshots", true),
-            Path::new(SNAPSHOTS),
-            |_, _| Vec::new(),
-        )
-    }
-
-    fn snapshot_root(&self) -> &Path {
-        Path::new(SNAPSHOTS)
-    }
-
-    fn room(&self, path: &Path) -> FilesResult<Room> {
-        self.file(call("room", false), path, |_, _| Room {
-            bytes: 1 << 40,
-            inodes: None,
-        })
     }
 }
 
@@ -213,25 +226,6 @@ impl SimPorts {
     ) -> Result<T, ComposeError> {
         self.call(call, |world, _| effect(world))
             .map_err(|_upset| refused(call))
-    }
-
-    fn replace(&self, call: Call, from: &str, to: &str) -> Result<FileState, ComposeError> {
-        let writes = *self.world().files[COMPOSE_FILE] == *from;
-        let call = Call {
-            mutating: writes,
-            ..call
-        };
-        self.compose_file(call, |world| {
-            let found = world.files[COMPOSE_FILE].clone();
-            if *found == *to {
-                FileState::After
-            } else if *found == *from {
-                world.files.insert(COMPOSE_FILE, to.into());
-                FileState::After
-            } else {
-                FileState::Other
-            }
-        })
     }
 }
 
@@ -265,7 +259,7 @@ impl ComposeProject for SimPorts {
         images: &BTreeMap<String, String>,
     ) -> Result<Vec<FileEdit>, ComposeError> {
         self.compose_file(call("edits", false), |world| {
-            let before = world.files[COMPOSE_FILE].to_string();
+            let before = world.compose_text();
             let tag = |text: &str| text.rsplit_once(':').map(|(_, tag)| tag.to_owned());
             let new = images
                 .values()
@@ -292,8 +286,8 @@ impl ComposeProject for SimPorts {
         services: &[String],
     ) -> Result<BTreeMap<String, String>, ComposeError> {
         self.compose_file(call("hashes", false), |world| {
-            let found = world.files[COMPOSE_FILE].clone();
-            let text = edits.first().map_or(&*found, |edit| &edit.after);
+            let found = world.compose_text();
+            let text = edits.first().map_or(&found, |edit| &edit.after);
             let hashes = services
                 .iter()
                 .map(|name| (name.clone(), hash_of(name, text)));
@@ -302,24 +296,15 @@ impl ComposeProject for SimPorts {
     }
 
     fn state(&self, edit: &FileEdit) -> Result<FileState, ComposeError> {
-        self.compose_file(call("file state", false), |world| {
-            let found = &*world.files[COMPOSE_FILE];
-            if found == edit.before {
-                FileState::Before
-            } else if found == edit.after {
-                FileState::After
-            } else {
-                FileState::Other
-            }
-        })
+        self.files.compose.state(edit)
     }
 
     fn ensure_edited(&self, edit: &FileEdit) -> Result<FileState, ComposeError> {
-        self.replace(call("edit file", true), &edit.before, &edit.after)
+        self.files.compose.ensure_edited(edit)
     }
 
     fn ensure_restored(&self, edit: &FileEdit) -> Result<FileState, ComposeError> {
-        self.replace(call("restore file", true), &edit.after, &edit.before)
+        self.files.compose.ensure_restored(edit)
     }
 }
 

@@ -9,10 +9,12 @@ use mastopatch::domain::plan::{Asked, Limits, OnDeadline, Plan, Why};
 use mastopatch::domain::run::RunState;
 use mastopatch::domain::version::UpdateKind;
 use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
+use mastopatch::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles as _};
 use mastopatch::ports::runtime::{ContainerSpec, Image};
 use serde_json::{Value, json};
 
 use super::data::fresh;
+use super::platter::Platter;
 use super::process::run_to_end;
 use super::web::{A, B};
 use super::world::{COMPOSE_FILE, LIVE, Setting, SimImage, SimPorts, Target, Version, World};
@@ -22,6 +24,18 @@ const STREAMING: &str = "ghcr.io/mastodon/mastodon-streaming";
 /// The run's id.
 pub(crate) const RUN: &str = "019aa000-0000-7000-8000-0000000000aa";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+
+/// Runs that left their snapshots, and when: the first one is one too many when this run is over.
+pub(crate) const EARLIER: [(&str, &str); 2] = [
+    (
+        "019a8000-0000-7000-8000-000000000001",
+        "2026-09-01T02:00:00Z",
+    ),
+    (
+        "019a9000-0000-7000-8000-000000000002",
+        "2026-10-01T02:00:00Z",
+    ),
+];
 
 /// A world before its run, and the run's plan.
 #[derive(Debug)]
@@ -48,6 +62,7 @@ fn make(class: MigrationClass) -> Fixture {
     world.pass(60_000);
     world.in_full = true;
     let ports = SimPorts::new(world);
+    ports.files.open().unwrap();
     let instance = InstanceRef {
         name: "social.example".to_owned(),
         project: "mastodon".to_owned(),
@@ -60,12 +75,41 @@ fn make(class: MigrationClass) -> Fixture {
             .await
             .unwrap()
     });
+    for (run, taken_at) in EARLIER {
+        earlier_snapshot(&ports, run, taken_at.parse().unwrap());
+    }
     let (plan, material) = made.unwrap();
     let mut world = ports.into_world();
     world.in_full = false;
-    world.materials.insert(RUN.to_owned(), material.into());
+    world.material = material.into();
+    world.disk.sync_all();
     world.calls = 0;
     Fixture { world, plan }
+}
+
+/// A snapshot of an earlier run.
+fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
+    let files = ports.files.state_dir();
+    let dir = files.begin_snapshot(run).unwrap();
+    ports
+        .world()
+        .disk
+        .put(&dir.join("database/1.dat"), b"what was then");
+    let manifest = Manifest {
+        format: MANIFEST_FORMAT,
+        run: run.to_owned(),
+        instance: "social.example".to_owned(),
+        version: "4.5.6".to_owned(),
+        taken_at,
+        images: BTreeMap::new(),
+        method: "simulated".to_owned(),
+        postgres: 150_000,
+        schema: BTreeSet::new(),
+        rows: BTreeMap::new(),
+        redis_keys: 0,
+        files: BTreeMap::new(),
+    };
+    files.seal_snapshot(&dir, manifest).unwrap();
 }
 
 fn goal(ports: &SimPorts) -> Goal {
@@ -114,9 +158,18 @@ fn empty(class: MigrationClass) -> World {
     let text = [("web", MAIN), ("streaming", STREAMING), ("sidekiq", MAIN)]
         .map(|(service, image)| format!("  {service}:\n    image: {image}:v{A}\n"))
         .concat();
+    let mut disk = Platter::default();
+    let folders = ["/var/lib/docker/engine-id", "/srv/mastodon/.env.production"];
+    for path in folders {
+        disk.put(path.as_ref(), b"somebody's");
+    }
+    disk.put(
+        COMPOSE_FILE.as_ref(),
+        format!("services:\n{text}").as_bytes(),
+    );
+    disk.sync_all();
     World {
         databases: [(LIVE.to_owned(), fresh(&setting.base))].into(),
-        files: [(COMPOSE_FILE, format!("services:\n{text}").into())].into(),
         setting: Arc::new(setting),
         target: Target::Good,
         now_ms: 1_000,
@@ -134,11 +187,10 @@ fn empty(class: MigrationClass) -> World {
         in_full: false,
         redis: Vec::new(),
         edited: false,
-        plans: BTreeMap::new(),
-        marks: BTreeSet::new(),
-        materials: BTreeMap::new(),
-        partial: BTreeMap::new(),
-        sealed: BTreeMap::new(),
+        material: "".into(),
+        disk,
+        copied: Vec::new(),
+        has_copy: None,
         begun: None,
         log: Vec::new(),
         state: RunState::default(),

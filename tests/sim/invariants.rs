@@ -2,10 +2,15 @@
 //!
 //! Whoever meddles with the host may break what only the program promises: where that counts, the function says so.
 
+use std::path::Path;
+
 use mastopatch::domain::event::{Blame, Entry, Event, Outcome, Step, UndoStep};
 use mastopatch::domain::run::{MAX_ROLLBACKS, MAX_TRANSITIONS};
+use mastopatch::ports::files::MANIFEST;
 
+use super::data::{DUMP, REDIS};
 use super::engine::{Program, SimContainer};
+use super::files;
 use super::stranger::Deed;
 use super::world::{Call, Place, Port, Version, World};
 
@@ -123,11 +128,21 @@ fn has_all(world: &World, version: Version) -> bool {
         })
 }
 
-pub(crate) fn has_copy(world: &World) -> bool {
-    world
-        .sealed
-        .values()
-        .any(|copies| copies.manifest.is_some() && copies.db.as_ref().is_some_and(|db| db.whole))
+/// Whether the run's snapshot is there and would be after a power cut: whole, sealed and with its manifest.
+pub(crate) fn has_copy(world: &mut World) -> bool {
+    let at = world.disk.n_changes();
+    if let Some((then, found)) = world.has_copy
+        && then == at
+    {
+        return found;
+    }
+    let durable = |path: &Path| world.disk.durable(path);
+    let dir = files::sealed();
+    let found = durable(&dir.join(MANIFEST)).is_some()
+        && world.copy_in(&dir, DUMP, &durable).is_some()
+        && world.copy_in(&dir, REDIS, &durable).is_some();
+    world.has_copy = Some((at, found));
+    found
 }
 
 fn i1_one_version_is_startable(world: &mut World) {
@@ -184,7 +199,9 @@ pub(crate) fn i5_no_restore_after_the_commit(world: &mut World, what: &str) {
 
 /// I6, at every call that changes something: the last durable entry announces it, unless the journal takes nothing.
 pub(crate) fn i6_the_intent_is_durable(world: &mut World, call: Call) {
-    let counts = !matches!(call.port, Port::Journal | Port::Clock) && world.begun.is_some();
+    // What is noted beside the journal is no effect, as little as the journal itself.
+    let notes = matches!(call.port, Port::Journal | Port::Clock) || files::is_a_note(call.name);
+    let counts = !notes && world.begun.is_some();
     if counts && !world.refused && world.place() == Place::Between {
         world.wrong(|| format!("I6: `{}` without a durable intent", call.name));
     }

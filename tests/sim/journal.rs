@@ -1,6 +1,7 @@
 //! The journal, with the legality of the product's own store, and the writer of mails.
 
 use jiff::Timestamp;
+use mastopatch::adapters::files::StateDir;
 use mastopatch::domain::event::{Entry, Event, Outcome};
 use mastopatch::domain::plan::Plan;
 use mastopatch::domain::run::RunState;
@@ -9,6 +10,7 @@ use mastopatch::ports::reporter::Reporter;
 use mastopatch::ports::store::{Journal, NewMail, StoreError, StoredRun};
 
 use super::fault::When;
+use super::files::WorldDisk;
 use super::world::{Call, Port, SimPorts, Upset, World};
 
 const fn call(name: &'static str, mutating: bool) -> Call {
@@ -230,7 +232,7 @@ impl Ports for SimPorts {
     type Redis = Self;
     type Compose = Self;
     type Probe = Self;
-    type Files = Self;
+    type Files = StateDir<WorldDisk>;
     type Journal = Self;
     type Reporter = Self;
     type Clock = Self;
@@ -250,8 +252,8 @@ impl Ports for SimPorts {
     fn probe(&self) -> &Self {
         self
     }
-    fn files(&self) -> &Self {
-        self
+    fn files(&self) -> &StateDir<WorldDisk> {
+        self.files.state_dir()
     }
     fn journal(&self) -> &Self {
         self

@@ -5,6 +5,7 @@
 //! looked at. A process that is killed there is dropped; [`process::carry_through`] starts the next one.
 
 pub(crate) mod data;
+pub(crate) mod disk;
 pub(crate) mod engine;
 pub(crate) mod fault;
 pub(crate) mod files;
@@ -14,6 +15,7 @@ pub(crate) mod images;
 pub(crate) mod invariants;
 pub(crate) mod journal;
 pub(crate) mod outcome;
+pub(crate) mod platter;
 pub(crate) mod process;
 pub(crate) mod runtime;
 pub(crate) mod script;

@@ -1,10 +1,14 @@
 //! All old, all new, or held: how a run's world has to be at its end.
 
+use std::path::Path;
+
 use mastopatch::domain::event::{Event, Order, Outcome};
 use mastopatch::domain::plan::Plan;
+use mastopatch::ports::files::MANIFEST;
 
 use super::engine::{Program, SimContainer};
-use super::files::hash_of;
+use super::files::{SNAPSHOTS, hash_of};
+use super::fixture::EARLIER;
 use super::stranger::Deed;
 use super::world::{COMPOSE_FILE, LIVE, Version, World};
 
@@ -127,8 +131,8 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     if world.containers.len() != original.containers.len() {
         return Err("all old: there are more containers than before".to_owned());
     }
-    if !world.edited && world.files != original.files {
-        return Err("all old: the Compose file is not as before".to_owned());
+    if !world.edited && world.durable_compose_text() != Some(original.compose_text()) {
+        return Err("all old: the Compose file is not as before, for good".to_owned());
     }
     let live = &world.databases[LIVE];
     // From behind the commit, the old code runs on the new schema, or the data came back.
@@ -196,7 +200,7 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
                 .iter()
                 .find(|s| s.container == *old.name)
                 .unwrap();
-            let hash = hash_of(&service.service, &world.files[COMPOSE_FILE]);
+            let hash = hash_of(&service.service, &world.compose_text());
             // With the journal lost, the removed container was the last that knew it.
             let forgotten =
                 world.harmed && meddled(world, &[Deed::RemovesNew, Deed::PrunesContainers]);
@@ -209,8 +213,9 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
     if world.containers.len() != original.containers.len() && !fewer {
         return Err("all new: there are other containers than planned".to_owned());
     }
-    if !world.edited && !world.files[COMPOSE_FILE].contains(super::web::B) {
-        return Err("all new: the Compose file names the old version".to_owned());
+    let text = world.durable_compose_text();
+    if !world.edited && text.is_none_or(|text| !text.contains(super::web::B)) {
+        return Err("all new: the Compose file does not name the new version, for good".to_owned());
     }
     serves(world, Version::B)
 }
@@ -248,8 +253,26 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(tag) = tags.find(|tag| tag.starts_with("mastopatch-keep/")) {
         return Err(format!("left over: tag `{tag}`"));
     }
-    if !world.partial.is_empty() {
-        return Err("left over: an unfinished snapshot".to_owned());
+    let snapshots = world.disk.possible_names(SNAPSHOTS.as_ref());
+    if let Some(name) = snapshots.iter().find(|name| name.ends_with(".partial")) {
+        return Err(format!("left over: unfinished snapshot `{name}`"));
+    }
+    let (too_many, to_keep) = (EARLIER[0].0, EARLIER[1].0);
+    for run in [too_many, to_keep] {
+        let dir = Path::new(SNAPSHOTS).join(run);
+        let is_whole = [MANIFEST, "database/1.dat"]
+            .iter()
+            .all(|file| world.disk.durable(&dir.join(file)).is_some());
+        // The older one may stay: it is kept where its manifest cannot be read.
+        let may_be_gone = run == too_many && !snapshots.iter().any(|name| name == run);
+        if !is_whole && !may_be_gone {
+            return Err(format!("the earlier snapshot `{run}` is damaged or gone"));
+        }
+    }
+    let folder = Path::new(COMPOSE_FILE).parent().unwrap();
+    let mut names = world.disk.possible_names(folder).into_iter();
+    if let Some(name) = names.find(|name| name.ends_with(".mastopatch")) {
+        return Err(format!("left over: `{name}` beside the Compose file"));
     }
     Ok(())
 }

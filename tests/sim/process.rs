@@ -8,8 +8,9 @@ use mastopatch::domain::event::Event;
 use mastopatch::domain::plan::Plan;
 use mastopatch::engine::drive::{self, DriveError, Ended};
 use mastopatch::engine::recovery;
-use mastopatch::engine::{Progress, StopFlag};
-use mastopatch::ports::store::Journal;
+use mastopatch::engine::{Ports as _, Progress, StopFlag};
+use mastopatch::ports::files::RunFiles as _;
+use mastopatch::ports::store::Journal as _;
 
 use super::world::{Killed, SimPorts, World};
 
@@ -55,8 +56,21 @@ async fn process(ports: &SimPorts, start: Start, stop: &StopFlag) -> Exit {
         } => ports.world().say(|| format!("failed: {error}")),
         Progress::Began { .. } | Progress::Ended { .. } | Progress::Pull { .. } => {}
     };
+    if let Err(source) = ports.files.open() {
+        let run = "none".to_owned();
+        return Exit::Failed(DriveError::Material { run, source });
+    }
     let result = match start {
-        Start::Run(plan) => drive::begin(ports, *plan, &progress, stop).await,
+        Start::Run(plan) => {
+            let material = ports.world().material.clone();
+            match ports.files().save_material(&plan.run, &material) {
+                Ok(()) => drive::begin(ports, *plan, &progress, stop).await,
+                Err(source) => Err(DriveError::Material {
+                    run: plan.run,
+                    source,
+                }),
+            }
+        }
         Start::Order(event) => {
             let held = ports.runs(INSTANCE, 1).unwrap_or_default();
             let Some(run) = held.into_iter().next() else {
@@ -148,11 +162,7 @@ pub(crate) fn carry_order(world: World, order: &Event) -> Carried {
 }
 
 fn run_process(ports: &mut SimPorts, start: Start) -> Exit {
-    ports.stop = StopFlag::default();
-    {
-        let mut world = ports.world();
-        world.refused = world.garbled;
-    }
+    ports.restart();
     let exit = run_to_end(process(ports, start, &ports.stop)).unwrap_or(Exit::Killed);
     ports.world().say(|| match &exit {
         Exit::Killed => "the process is dead".to_owned(),

@@ -116,8 +116,10 @@ impl World {
                 did = before != self.images.len();
             }
             Deed::EditsFile => {
-                let text = format!("{}# edited\n", self.files[COMPOSE_FILE]);
-                self.files.insert(COMPOSE_FILE, text.into());
+                // As a good editor does, durably.
+                let text = format!("{}# edited\n", self.compose_text());
+                self.disk.put(COMPOSE_FILE.as_ref(), text.as_bytes());
+                self.disk.sync(COMPOSE_FILE.as_ref()).unwrap();
                 self.edited = true;
             }
             Deed::StopsDatabase => match find(self, &|c| c.program == Program::Postgres) {

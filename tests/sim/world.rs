@@ -2,19 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::panic::resume_unwind;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mastopatch::domain::event::{Entry, Event, Step, UndoStep};
 use mastopatch::domain::plan::Plan;
 use mastopatch::domain::run::RunState;
 use mastopatch::engine::StopFlag;
-use mastopatch::ports::files::Manifest;
 use mastopatch::ports::runtime::Image;
 
 use super::engine::SimContainer;
-use super::fault::{Fault, Schedule, When};
+use super::fault::{Dice, Fault, Schedule, When};
+use super::files::{self, Files};
 use super::invariants;
+use super::platter::{Cut, Platter};
 use super::stranger::Deed;
 
 /// The owner's one Compose file.
@@ -65,13 +65,11 @@ pub(crate) struct Db {
     pub(crate) shut: bool,
 }
 
-/// A copy of the data in a snapshot's folder.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Copies {
-    pub(crate) run: String,
-    pub(crate) db: Option<Db>,
-    pub(crate) redis: Option<Vec<u32>>,
-    pub(crate) manifest: Option<Manifest>,
+/// What a tool put into a snapshot's folder. The files are small and only name it, so a copy is whole as long as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Copied {
+    Db(Db),
+    Redis(Vec<u32>),
 }
 
 /// An image on the host.
@@ -114,9 +112,9 @@ pub(crate) struct Call {
 impl Call {
     /// Whether it fails where the disk is full. Removing does not.
     fn needs_room(self) -> bool {
-        let removes = ["remove partial", "prune snapshots"].contains(&self.name);
         match self.port {
-            Port::Journal | Port::Files => self.mutating && !removes,
+            Port::Journal => self.mutating,
+            Port::Files => files::needs_room(self.name),
             Port::Data => ["dump", "redis dump"].contains(&self.name),
             Port::Engine | Port::Probe | Port::Clock => false,
         }
@@ -180,6 +178,8 @@ pub(crate) struct Made {
     pub(crate) place: Place,
     pub(crate) phase: Phase,
     pub(crate) call: Call,
+    /// Whether a power cut before it can lose something that was written.
+    pub(crate) unsynced: bool,
 }
 
 /// The host and everything on it.
@@ -201,15 +201,15 @@ pub(crate) struct World {
 
     pub(crate) databases: BTreeMap<String, Db>,
     pub(crate) redis: Vec<u32>,
-    pub(crate) files: BTreeMap<&'static str, Arc<str>>,
     pub(crate) edited: bool,
-    pub(crate) materials: BTreeMap<String, Arc<str>>,
-    /// Marks beside plan files.
-    pub(crate) marks: BTreeSet<(String, mastopatch::ports::files::Mark)>,
-    /// Plan files of open runs.
-    pub(crate) plans: BTreeMap<String, Arc<str>>,
-    pub(crate) partial: BTreeMap<PathBuf, Copies>,
-    pub(crate) sealed: BTreeMap<PathBuf, Copies>,
+    /// The run's material, which the process writes that begins the run.
+    pub(crate) material: Arc<str>,
+    /// All files: the owner's, those of runs, and what is in snapshots.
+    pub(crate) disk: Platter,
+    /// What the tools copied so far.
+    pub(crate) copied: Vec<Arc<Copied>>,
+    /// Whether a snapshot is durable, for a number of changes of the disk.
+    pub(crate) has_copy: Option<(u64, bool)>,
 
     pub(crate) begun: Option<Arc<Plan>>,
     pub(crate) log: Vec<Entry>,
@@ -247,29 +247,13 @@ pub(crate) struct World {
     pub(crate) trace: Option<Vec<String>>,
 }
 
-/// All ports of the product over one world.
-#[derive(Debug)]
-pub(crate) struct SimPorts {
-    world: Mutex<World>,
-    pub(crate) stop: StopFlag,
-}
+/// The world, as it is shared by the ports of one process and the disk under its files.
+#[derive(Debug, Clone)]
+pub(crate) struct Host(Arc<Mutex<World>>);
 
-impl SimPorts {
-    pub(crate) fn new(world: World) -> Self {
-        Self {
-            world: Mutex::new(world),
-            stop: StopFlag::default(),
-        }
-    }
-
+impl Host {
     pub(crate) fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    pub(crate) fn into_world(self) -> World {
-        self.world
-            .into_inner()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every call of the product to its ports: time passes, what the schedule says goes wrong, the public writes,
@@ -281,10 +265,6 @@ impl SimPorts {
     ) -> Result<T, Upset> {
         let mut world = self.world();
         let answer = world.answer(call, effect);
-        if world.stop_asked {
-            world.stop_asked = false;
-            self.stop.ask();
-        }
         let dead = answer.is_err_and_dead() || world.violation.is_some();
         drop(world);
         match answer {
@@ -293,6 +273,58 @@ impl SimPorts {
             Answer::Upset(upset) => Err(upset),
             Answer::Dead => unreachable!("a dead process is unwound"),
         }
+    }
+}
+
+/// All ports of the product over one world.
+#[derive(Debug)]
+pub(crate) struct SimPorts {
+    pub(crate) host: Host,
+    pub(crate) stop: StopFlag,
+    pub(crate) files: Files,
+}
+
+impl SimPorts {
+    pub(crate) fn new(world: World) -> Self {
+        let host = Host(Arc::new(Mutex::new(world)));
+        Self {
+            files: Files::new(&host),
+            host,
+            stop: StopFlag::default(),
+        }
+    }
+
+    /// Another process has nothing of what the one before it had in memory.
+    pub(crate) fn restart(&mut self) {
+        self.stop = StopFlag::default();
+        self.files = Files::new(&self.host);
+        let mut world = self.world();
+        world.refused = world.garbled;
+        world.stop_asked = false;
+    }
+
+    pub(crate) fn world(&self) -> MutexGuard<'_, World> {
+        self.host.world()
+    }
+
+    pub(crate) fn into_world(self) -> World {
+        drop(self.files);
+        let world = Arc::into_inner(self.host.0).expect("nobody else holds the world");
+        world.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// [`Host::call`].
+    pub(crate) fn call<T>(
+        &self,
+        call: Call,
+        effect: impl FnOnce(&mut World, When) -> T,
+    ) -> Result<T, Upset> {
+        let answer = self.host.call(call, effect);
+        // Also one that was asked for while a file was written.
+        if std::mem::take(&mut self.world().stop_asked) {
+            self.stop.ask();
+        }
+        answer
     }
 }
 
@@ -337,8 +369,8 @@ impl World {
                 if when != When::Before {
                     effect(self, when);
                 }
-                if power_cut {
-                    self.power_cut();
+                if let Some((cut, dice)) = power_cut {
+                    self.power_cut(cut, dice);
                 }
                 Answer::Dead
             }
@@ -361,8 +393,12 @@ impl World {
         match fault {
             None if full && call.needs_room() => Strike::Tell(Upset::Failed),
             None => Strike::Nothing,
-            Some(Fault::Kill(when)) => Strike::Die(when, false),
-            Some(Fault::PowerCut(when)) => Strike::Die(when, true),
+            Some(Fault::Kill(when)) => Strike::Die(when, None),
+            Some(Fault::PowerCut(when)) => Strike::Die(when, Some((Cut::Any, self.dice()))),
+            Some(Fault::TornWrite(seed)) => {
+                let dice = Dice::new(u64::from(seed));
+                Strike::Die(When::Middle, Some((Cut::Torn, dice)))
+            }
             Some(Fault::EngineRestart) => {
                 self.engine_restart();
                 // A call that is not the engine's does not see it.
@@ -401,8 +437,17 @@ impl World {
         }
     }
 
+    /// Dice for this call: the same schedule, the same numbers.
+    fn dice(&self) -> Dice {
+        let faults = self.schedule.keys().map(|number| u64::from(*number));
+        Dice::new(faults.fold(u64::from(self.calls), |seed, number| {
+            seed.wrapping_mul(1_000_003).wrapping_add(number)
+        }))
+    }
+
     fn note_made(&mut self, number: u32, call: Call) {
         let place = self.place();
+        let unsynced = self.made.is_some() && !self.disk.is_durable();
         if let Some(made) = &mut self.made {
             let phase = if call.port != Port::Journal {
                 Phase::During
@@ -416,6 +461,7 @@ impl World {
                 place,
                 phase,
                 call,
+                unsynced,
             });
         }
     }
@@ -444,15 +490,13 @@ impl World {
         self.start_by_policy();
     }
 
-    /// The host loses power, and comes back a minute later.
-    pub(crate) fn power_cut(&mut self) {
+    /// The host loses power, and comes back a minute later. What was not synchronised is lost, torn or there.
+    fn power_cut(&mut self, cut: Cut, mut dice: Dice) {
         self.say(|| "power cut".to_owned());
         self.stop_everything();
-        // What was not sealed was not synchronised.
-        for copies in self.partial.values_mut() {
-            copies.db = None;
-            copies.redis = None;
-        }
+        self.disk.power_cut(cut, &mut |below| {
+            usize::try_from(dice.below(u32::try_from(below).unwrap())).unwrap()
+        });
         self.now_ms += 60_000;
         self.boot_ms = self.now_ms;
         self.engine_back_ms = 0;
@@ -502,5 +546,5 @@ enum Strike {
     Nothing,
     Tell(Upset),
     TellAfter(Upset),
-    Die(When, bool),
+    Die(When, Option<(Cut, Dice)>),
 }

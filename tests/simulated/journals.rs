@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
 use crate::sim::fault::{Fault, When};
-use crate::sim::fixture::{RUN, fixture};
+use crate::sim::fixture::fixture;
 use crate::sim::outcome::{Verdict, judge};
 use crate::sim::process::carry_through;
 use crate::sim::world::{Made, Target, World};
@@ -78,7 +78,7 @@ fn write() {
                 class,
                 bad,
                 plan: fixture(class).plan.clone(),
-                material: world.materials[RUN].to_string(),
+                material: world.material_text().unwrap(),
                 entries: world.log,
             };
             let way = if bad { "back" } else { "forward" };
@@ -123,7 +123,7 @@ fn carries_on(path: &Path, kept: Kept) {
     world.log = kept.entries;
     world.state = state;
     world.begun = Some(kept.plan.clone().into());
-    world.materials.insert(RUN.to_owned(), kept.material.into());
+    world.keep_material(&kept.material);
     world.schedule = std::sync::Arc::default();
     let original = &fixture(kept.class).world;
     let committed = world.state.is_committed();

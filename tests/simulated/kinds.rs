@@ -7,6 +7,7 @@ use mastopatch::domain::event::{MigrationClass, Order};
 
 use crate::case::{Case, Tally, Went};
 use crate::sim::fault::{Fault, When};
+use crate::sim::files::SNAPSHOTS;
 use crate::sim::held::{HeldAt, held};
 use crate::sim::outcome::Verdict;
 use crate::sim::world::{Made, Phase, Place, Target, World};
@@ -158,11 +159,12 @@ fn as_it_stood(before: &World, after: &World) -> Result<(), String> {
         all.map(|(name, db)| (name.clone(), db.schema.clone(), db.remark.clone()))
             .collect()
     };
+    let snapshots = |world: &World| world.disk.below(SNAPSHOTS.as_ref()).unwrap_or_default();
     let same = containers(before) == containers(after)
         && images(before) == images(after)
         && data(before) == data(after)
-        && before.files == after.files
-        && before.sealed == after.sealed;
+        && before.compose_text() == after.compose_text()
+        && snapshots(before) == snapshots(after);
     if same {
         Ok(())
     } else {

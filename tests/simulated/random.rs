@@ -11,11 +11,11 @@ use crate::sim::stranger::Deed;
 use crate::sim::world::Target;
 
 /// Runs by chance in `cargo test`, unless `RUNS` says otherwise.
-const RUNS: u64 = 60_000;
+const RUNS: u64 = 40_000;
 /// Seeds that one thread takes at a time.
 const BATCH: u64 = 500;
 /// Calls of a run without a fault, and its way back, at the most.
-const CALLS: u32 = 420;
+const CALLS: u32 = 540;
 
 /// The run of a seed.
 pub(crate) fn case(seed: u64) -> Case {
@@ -37,7 +37,10 @@ pub(crate) fn case(seed: u64) -> Case {
         let fault = if strangers && dice.below(2) == 0 {
             Fault::Stranger(dice.pick(&Deed::ALL))
         } else {
-            dice.pick(&Fault::TABLE)
+            match dice.pick(&Fault::TABLE) {
+                Fault::TornWrite(_) => Fault::TornWrite(dice.below(u32::MAX)),
+                fault => fault,
+            }
         };
         schedule.insert(at, fault);
     }

@@ -10,7 +10,10 @@ use mastopatch::domain::event::{MigrationClass, Step, UndoStep};
 use crate::case::{Case, Tally};
 use crate::sim::fault::{Fault, When};
 use crate::sim::outcome::Verdict;
-use crate::sim::world::{Made, Phase, Place, Target};
+use crate::sim::world::{Made, Phase, Place, Port, Target};
+
+/// Dice thrown for each write that is torn.
+const TORN: u32 = 6;
 
 /// How a run may end that was interrupted once, in this step, and had a good target.
 fn expected(step: Step) -> &'static [Verdict] {
@@ -84,7 +87,12 @@ fn firsts(base: &Case) -> Vec<Cell> {
     };
     let mut cells = Vec::new();
     for made in calls.filter(counts) {
-        for fault in Fault::TABLE {
+        // Only where something can be torn; the others would be one more power cut.
+        let is_written = made.unsynced || (made.call.port == Port::Journal && made.call.mutating);
+        let torn = (0..TORN).map(Fault::TornWrite).filter(|_| is_written);
+        let others = Fault::TABLE.into_iter();
+        let others = others.filter(|fault| !matches!(fault, Fault::TornWrite(_)));
+        for fault in others.chain(torn) {
             let mut case = base.clone();
             case.schedule.insert(made.number, fault);
             cells.push(Cell {
@@ -137,8 +145,8 @@ fn seconds(base: &Case) -> Vec<Cell> {
                 .collect();
             for (turn, second) in spread(&after).into_iter().enumerate() {
                 // Every fault comes round at every place, spread over the first faults.
-                for which in 0..3 {
-                    let place = usize::try_from(first.number).unwrap() + turn + which * 4;
+                for which in 0..2 {
+                    let place = usize::try_from(first.number).unwrap() + turn + which * 5;
                     let second_fault = Fault::TABLE[place % Fault::TABLE.len()];
                     let mut case = once.clone();
                     case.schedule.insert(second.number, second_fault);
