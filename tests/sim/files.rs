@@ -40,7 +40,7 @@ impl Gate for Host {
         effect: impl Fn(&mut Platter, Part) -> io::Result<T>,
     ) -> io::Result<T> {
         let call = call(
-            name(op, Where::of(path)),
+            name(op, Where::of(op, path)),
             !matches!(op, Op::Sync) && changes(op),
         );
         let answer = self.call(call, |world, when| {
@@ -111,8 +111,10 @@ enum Where {
 }
 
 impl Where {
-    fn of(path: &Path) -> Self {
-        if path.starts_with(SNAPSHOTS) {
+    fn of(op: Op, path: &Path) -> Self {
+        // Every process makes the folder of all snapshots when it starts.
+        let is_made_at_start = op == Op::MakeFolder && path == Path::new(SNAPSHOTS);
+        if path.starts_with(SNAPSHOTS) && !is_made_at_start {
             Self::Snapshots
         } else if path.starts_with(STATE) || Path::new(STATE).starts_with(path) {
             Self::Runs
