@@ -16,6 +16,8 @@ use super::run::RunState;
     reason = "each is one thing that is seen or not, and all can be together"
 )]
 pub struct Evidence {
+    /// The run was held. Looked at only where its journal is lost.
+    pub was_held: bool,
     /// A new container was started with a way out: the public may have written to the new version. Only a commit allows
     /// that.
     pub opened: bool,
@@ -38,6 +40,8 @@ pub struct Evidence {
     pub snapshot: SnapshotSeen,
     /// Whether a migration that only the new version brings is applied; `None` where that cannot be known.
     pub schema_moved: Option<bool>,
+    /// It could not be asked whether a migration is applied, though one may be; and the copy of the data is whole.
+    pub schema_unknown: bool,
     /// The migrations' class, where it can be known.
     pub class: Option<MigrationClass>,
     /// When each old container was started last, by its id, if that was before the snapshot was taken; else empty.
@@ -79,12 +83,17 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
         return Some(rebuilt(
             seen,
             Step::Open,
-            None,
+            was_held(seen),
             "the new version was already let in",
         ));
     }
-    let held = nothing_to_go_back_with(seen).or_else(|| may_have_served(seen));
+    let held = was_held(seen)
+        .or_else(|| nothing_to_go_back_with(seen))
+        .or_else(|| may_have_served(seen));
     match (known, reached) {
+        (None, None) => seen
+            .was_held
+            .then(|| rebuilt(seen, Step::Preflight, held, "the journal was lost")),
         (None, Some(reached)) => Some(rebuilt(seen, reached, held, "the journal was lost")),
         (Some(_), Some(reached)) if furthest.is_none_or(|known| known < reached) => Some(rebuilt(
             seen,
@@ -101,17 +110,24 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
 fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
     let is_news = seen.snapshot != SnapshotSeen::None && furthest < Some(Step::Snapshot);
     let at_home = !seen.fenced && !seen.old_aside && !seen.new_containers;
-    if at_home && seen.schema_moved != Some(true) {
+    let may_have_moved = seen.schema_moved == Some(true) || seen.schema_unknown;
+    if at_home && !may_have_moved {
         // The old version serves as its owner wished: whatever else was done is undone.
         return (seen.leftovers || seen.migrating).then_some(Step::Pull);
     }
     if seen.new_containers || seen.old_aside {
         Some(Step::Switch)
-    } else if seen.migrating || seen.schema_moved == Some(true) || is_news {
+    } else if seen.migrating || may_have_moved || is_news {
         Some(Step::Migrate)
     } else {
         Some(Step::Fence)
     }
+}
+
+/// Why nothing may move, if the run was held.
+fn was_held(seen: &Evidence) -> Option<String> {
+    seen.was_held
+        .then(|| "it was held, and then its journal was lost".to_owned())
 }
 
 /// Why the way back cannot be taken by itself, if that is so: the schema moved, and there is no copy from before.

@@ -50,6 +50,8 @@ pub struct RunState {
     accept_loss: bool,
     /// Whether the journal lacked what the world showed.
     rebuilt: bool,
+    /// Whether the run was interrupted.
+    resumed: bool,
     /// Whether people may have written to the new version though no commit is known.
     may_have_served: bool,
 }
@@ -164,7 +166,10 @@ impl RunState {
     fn take(&mut self, event: &Event) {
         match event {
             Event::Planned { .. } => self.planned = true,
-            Event::Resumed { because } => self.interrupted(because),
+            Event::Resumed { because } => {
+                self.resumed = true;
+                self.interrupted(because);
+            }
             Event::Rebuilt(rebuilt) => self.rebuild(rebuilt),
             Event::Ordered {
                 order,

@@ -168,16 +168,9 @@ pub(super) async fn rebuild<P: Ports>(
         began: ports.clock().reading(),
     };
     let seen = look(&ctx, None, true).await?;
-    let Some(mut rebuilt) = recovery::judge(None, &seen) else {
+    let Some(rebuilt) = recovery::judge(None, &seen) else {
         return Ok(None);
     };
-    if ports
-        .files()
-        .has_mark(&plan.run, Mark::Held)
-        .unwrap_or(true)
-    {
-        rebuilt.held = Some("it was held, and then its journal was lost".to_owned());
-    }
     let planned = Event::Planned {
         plan_hash: plan.hash().unwrap_or_default(),
     };

@@ -21,7 +21,7 @@ use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::Database;
 use crate::ports::files::{Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
-use crate::ports::store::{Journal, StoreError, StoredRun};
+use crate::ports::store::{Journal, StoreError};
 
 /// Times a journal is read before it counts as unreadable.
 const READS: u32 = 5;
@@ -40,7 +40,7 @@ pub async fn recover<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, DriveError> {
-    match unfinished(ports, instance).await {
+    match ask(ports, || ports.journal().unfinished(instance)).await {
         Ok(Some(run)) => {
             let ended = drive::resume(ports, run, because, progress, stop).await?;
             Ok(Some(ended))
@@ -50,12 +50,16 @@ pub async fn recover<P: Ports>(
     }
 }
 
-/// The open run that the journal knows. A journal that cannot be read is asked again: to do without it is the last resort.
-async fn unfinished<P: Ports>(ports: &P, instance: &str) -> Result<Option<StoredRun>, StoreError> {
+/// Asks a journal that cannot be read again: to do without it is the last resort.
+async fn ask<P: Ports, T>(
+    ports: &P,
+    question: impl Fn() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let mut tries_left = READS;
     loop {
         tries_left = tries_left.saturating_sub(1);
-        match ports.journal().unfinished(instance) {
+        match question() {
+            Err(StoreError::NoSuchRun { run }) => return Err(StoreError::NoSuchRun { run }),
             Err(_) if tries_left > 0 => ports.clock().pause(BETWEEN_READS).await,
             found => return found,
         }
@@ -70,7 +74,12 @@ async fn lost<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, DriveError> {
-    for (run, text) in ports.files().open_plans().unwrap_or_default() {
+    let plans = ports.files().open_plans();
+    let plans = plans.map_err(|source| DriveError::Material {
+        run: instance.to_owned(),
+        source,
+    })?;
+    for (run, text) in plans {
         let Ok(plan) = serde_json::from_str::<Plan>(&text) else {
             continue;
         };
@@ -78,7 +87,7 @@ async fn lost<P: Ports>(
             continue;
         }
         if unreadable.is_none() {
-            match ports.journal().run(&run) {
+            match ask(ports, || ports.journal().run(&run)).await {
                 Ok(stored) => {
                     // Only a held run still needs its plan.
                     let state = RunState::fold(&stored.journal).unwrap_or_default();
@@ -103,7 +112,7 @@ async fn lost<P: Ports>(
         if let Some(ended) = drive::rebuild(ports, plan, unreadable.take(), progress, stop).await? {
             return Ok(Some(ended));
         }
-        if is_readable {
+        if is_readable && ports.files().ensure_no_partial(&run).is_ok() {
             forget(ports, &run);
         }
     }
@@ -130,16 +139,13 @@ impl<P: Ports> Ctx<'_, P> {
         let runtime = self.ports.runtime();
         let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
         let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
+        let mark = |mark| self.ports.files().has_mark(&self.plan.run, mark);
         let mut seen = Evidence {
+            was_held: furthest.is_none() && mark(Mark::Held).unwrap_or(true),
             opened: self.was_let_in(&new)
                 // The owner may have written the same.
                 || (!new.is_empty() && self.files_were_edited()?),
-            may_be_committed: furthest.is_none()
-                && self
-                    .ports
-                    .files()
-                    .has_mark(&self.plan.run, Mark::Committing)
-                    .unwrap_or(true),
+            may_be_committed: furthest.is_none() && mark(Mark::Committing).unwrap_or(true),
             new_containers: !new.is_empty(),
             migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
             leftovers: !others.is_empty() || self.any_image_is_kept().await?,
@@ -164,16 +170,19 @@ impl<P: Ports> Ctx<'_, P> {
                 None
             }
         };
+        // A way back that was cut off has given the policies back, and not started everything yet.
+        let was_fencing =
+            seen.snapshot != SnapshotSeen::None || mark(Mark::Fencing).unwrap_or(true);
         for service in &self.plan.services {
-            // That it is gone, or has some other name, is no sign of ours: its owner may have made it anew since.
             let Some(found) = runtime.container(&service.id).await? else {
+                // Its owner may have made it anew since. Or it is we who did, and have not started it.
+                let anew = runtime.container(&service.container).await?;
+                seen.fenced |= was_fencing && !anew.is_some_and(|anew| anew.state.running);
                 continue;
             };
             seen.old_aside |= found.name == self.plan.kept_name(service);
-            // A way back that was cut off has given the policies back, and not started everything yet.
-            let is_stopped =
-                !found.state.running && (furthest.is_none() || seen.snapshot != SnapshotSeen::None);
-            seen.fenced |= is_stopped || self.is_fenced(service, &found)?;
+            seen.fenced |=
+                (was_fencing && !found.state.running) || self.is_fenced(service, &found)?;
             let started = &found.state.started_at;
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
             let known = if is_older { started.as_str() } else { "" };
@@ -186,11 +195,29 @@ impl<P: Ports> Ctx<'_, P> {
         }
         let is_moving = seen.fenced || seen.old_aside || seen.new_containers;
         let may_tell = furthest.is_none() || (is_moving && furthest < Some(Step::Migrate));
-        if may_tell && let Some((moved, class)) = self.schema_seen().await {
-            seen.schema_moved = Some(moved);
-            seen.class = class;
+        if may_tell {
+            let told = self.schema_told().await;
+            seen.schema_moved = told.map(|(moved, _)| moved);
+            seen.class = told.map(|(_, class)| class);
+            let may_bring = known.and_then(RunState::class) != Some(MigrationClass::M0);
+            if told.is_none() && is_moving && may_bring {
+                let copy = self.ports.files().open_snapshot(&self.plan.run);
+                seen.schema_unknown = matches!(copy, Ok(Some(_)));
+            }
         }
         Ok(seen)
+    }
+
+    /// [`Self::schema_seen`], asked again where there is no answer.
+    async fn schema_told(&self) -> Option<(bool, MigrationClass)> {
+        let mut tries_left = READS;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            match self.schema_seen().await {
+                None if tries_left > 0 => self.ports.clock().pause(BETWEEN_READS).await,
+                told => return told,
+            }
+        }
     }
 
     /// Whether a new web or streaming container was started while it had a network that leads outside.
@@ -246,7 +273,7 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Whether a migration that only the new image brings is applied, and of which class what it brings is. `None` where
     /// the images or the database cannot be asked.
-    async fn schema_seen(&self) -> Option<(bool, Option<MigrationClass>)> {
+    async fn schema_seen(&self) -> Option<(bool, MigrationClass)> {
         let planned = self
             .plan
             .images
@@ -267,7 +294,7 @@ impl<P: Ports> Ctx<'_, P> {
             .iter()
             .chain(&brought_post)
             .any(|version| applied.contains(version));
-        Some((moved, Some(class_of(&brought, &brought_post))))
+        Some((moved, class_of(&brought, &brought_post)))
     }
 }
 

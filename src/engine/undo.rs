@@ -377,13 +377,19 @@ impl<P: Ports> Ctx<'_, P> {
     async fn clean_up(&self, state: &RunState) -> Result<Finding, StepError> {
         self.remove_helpers().await?;
         self.remove_strangers().await?;
-        if state.data_may_have_changed() || state.was_rebuilt() {
+        let must_drop = state.data_may_have_changed() || state.was_rebuilt();
+        if must_drop || state.was_resumed() {
             let password = self.material.database_password();
             for name in [self.plan.damaged_database(), self.plan.restored_database()] {
-                self.ports
+                let dropped = self
+                    .ports
                     .database()
                     .ensure_dropped(&self.plan.database, &password, &name)
-                    .await?;
+                    .await;
+                // Where the journal knows of none, a database that does not answer keeps nobody up.
+                if must_drop {
+                    dropped?;
+                }
             }
         }
         self.drop_keep_tags().await?;

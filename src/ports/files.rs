@@ -89,6 +89,8 @@ pub enum FilesError {
 /// What is marked beside a run's plan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Mark {
+    /// The site is closed, or about to be: an old container that does not run was stopped by the run.
+    Fencing,
     /// The commit was about to be written: from here on people may have written to the new version.
     Committing,
     /// The run is held.
@@ -97,11 +99,12 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 2] = [Self::Committing, Self::Held];
+    pub const ALL: [Self; 3] = [Self::Fencing, Self::Committing, Self::Held];
 
     /// The word in its file's name.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Fencing => "fencing",
             Self::Committing => "committing",
             Self::Held => "held",
         }

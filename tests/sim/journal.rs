@@ -51,6 +51,8 @@ impl World {
         self.harmed = true;
         // A snapshot that is whole counts as proved where the journal cannot say.
         self.seen.proved |= super::invariants::has_copy(self);
+        // What was done from memory is in no journal.
+        self.seen.finalises |= self.state.is_committed() && self.ever_refused;
         self.say(|| format!("the journal: {harm:?}"));
         match harm {
             Harm::Lost => self.journal_holds(0),

@@ -43,6 +43,11 @@ impl RunState {
         self.rebuilt
     }
 
+    /// Whether the run was interrupted: its journal may be one that came back from a backup.
+    pub fn was_resumed(&self) -> bool {
+        self.resumed
+    }
+
     /// Whether a person agreed that what was written since the snapshot is lost.
     pub fn accepts_loss(&self) -> bool {
         self.accept_loss

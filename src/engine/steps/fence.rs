@@ -9,6 +9,7 @@ use crate::domain::plan::Role;
 use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
+use crate::ports::files::{Mark, RunFiles};
 use crate::ports::runtime::ContainerRuntime;
 
 impl<P: Ports> Ctx<'_, P> {
@@ -37,6 +38,8 @@ impl<P: Ports> Ctx<'_, P> {
             .map_err(|err| StepError::NotBegun(chain(&err)))?;
         let start = clock.monotonic();
         let runtime = self.ports.runtime();
+        // A second witness beside the journal: who finds the containers stopped later knows by whom.
+        self.ports.files().set_mark(&self.plan.run, Mark::Fencing)?;
         // A host that reboots from here on must not start the old version behind the run's back.
         for service in &self.plan.services {
             runtime
