@@ -32,7 +32,7 @@ pub struct Evidence {
     pub old_aside: bool,
     /// An old container is not to be started by the engine as its owner wished, or does not run though he wished nothing.
     pub fenced: bool,
-    /// There is a container that migrates.
+    /// There is a container that migrates, or the mark that there was about to be one.
     pub migrating: bool,
     /// There are other containers of the run, or images that are kept for it.
     pub leftovers: bool,
@@ -40,8 +40,6 @@ pub struct Evidence {
     pub snapshot: SnapshotSeen,
     /// Whether a migration that only the new version brings is applied; `None` where that cannot be known.
     pub schema_moved: Option<bool>,
-    /// It could not be asked whether a migration is applied, though one may be; and the copy of the data is whole.
-    pub schema_unknown: bool,
     /// The migrations' class, where it can be known.
     pub class: Option<MigrationClass>,
     /// When each old container was started last, by its id, if that was before the snapshot was taken; else empty.
@@ -110,14 +108,13 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
 fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
     let is_news = seen.snapshot != SnapshotSeen::None && furthest < Some(Step::Snapshot);
     let at_home = !seen.fenced && !seen.old_aside && !seen.new_containers;
-    let may_have_moved = seen.schema_moved == Some(true) || seen.schema_unknown;
-    if at_home && !may_have_moved {
+    if at_home && seen.schema_moved != Some(true) {
         // The old version serves as its owner wished: whatever else was done is undone.
         return (seen.leftovers || seen.migrating).then_some(Step::Pull);
     }
     if seen.new_containers || seen.old_aside {
         Some(Step::Switch)
-    } else if seen.migrating || may_have_moved || is_news {
+    } else if seen.migrating || seen.schema_moved == Some(true) || is_news {
         Some(Step::Migrate)
     } else {
         Some(Step::Fence)

@@ -24,6 +24,8 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(60);
 /// The same while the site is closed, where only the engine can bring it back: an upgrade of the engine's
 /// package, or a host that is short of memory, takes minutes.
 const CLOSED_PATIENCE: Duration = Duration::from_secs(15 * 60);
+/// Times the world is looked at where the engine answers and something else fails.
+const LOOKS: u32 = 5;
 /// Between two questions whether the engine is back.
 const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 
@@ -278,9 +280,11 @@ async fn look<P: Ports>(
     closed: bool,
 ) -> Result<Evidence, DriveError> {
     let start = ctx.ports.clock().monotonic();
+    let mut tries_left = LOOKS;
     loop {
         engine_answers(ctx, closed).await?;
         let lasted = ctx.ports.clock().monotonic().saturating_sub(start);
+        tries_left = tries_left.saturating_sub(1);
         match ctx.evidence(known).await {
             Ok(seen) => return Ok(seen),
             // It went away between the two questions.
@@ -289,6 +293,8 @@ async fn look<P: Ports>(
             {
                 ctx.ports.clock().pause(BETWEEN_QUESTIONS).await;
             }
+            // To go on without having looked is the last resort.
+            Err(_) if tries_left > 0 => ctx.ports.clock().pause(BETWEEN_QUESTIONS).await,
             Err(source) => {
                 return Err(DriveError::Unseen {
                     run: ctx.plan.run.clone(),

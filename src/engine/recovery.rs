@@ -141,13 +141,14 @@ impl<P: Ports> Ctx<'_, P> {
         let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
         let mark = |mark| self.ports.files().has_mark(&self.plan.run, mark);
         let mut seen = Evidence {
-            was_held: furthest.is_none() && mark(Mark::Held).unwrap_or(true),
+            was_held: furthest.is_none() && mark(Mark::Held)?,
             opened: self.was_let_in(&new)
                 // The owner may have written the same.
                 || (!new.is_empty() && self.files_were_edited()?),
-            may_be_committed: furthest.is_none() && mark(Mark::Committing).unwrap_or(true),
+            may_be_committed: furthest.is_none() && mark(Mark::Committing)?,
             new_containers: !new.is_empty(),
-            migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
+            migrating: others.iter().any(|found| has_role(found, role::MIGRATE))
+                || (furthest < Some(Step::Migrate) && mark(Mark::Migrating)?),
             leftovers: !others.is_empty() || self.any_image_is_kept().await?,
             ..Evidence::default()
         };
@@ -171,8 +172,7 @@ impl<P: Ports> Ctx<'_, P> {
             }
         };
         // A way back that was cut off has given the policies back, and not started everything yet.
-        let was_fencing =
-            seen.snapshot != SnapshotSeen::None || mark(Mark::Fencing).unwrap_or(true);
+        let was_fencing = seen.snapshot != SnapshotSeen::None || mark(Mark::Fencing)?;
         for service in &self.plan.services {
             let Some(found) = runtime.container(&service.id).await? else {
                 // Its owner may have made it anew since. Or it is we who did, and have not started it.
@@ -196,28 +196,11 @@ impl<P: Ports> Ctx<'_, P> {
         let is_moving = seen.fenced || seen.old_aside || seen.new_containers;
         let may_tell = furthest.is_none() || (is_moving && furthest < Some(Step::Migrate));
         if may_tell {
-            let told = self.schema_told().await;
+            let told = self.schema_seen().await;
             seen.schema_moved = told.map(|(moved, _)| moved);
             seen.class = told.map(|(_, class)| class);
-            let may_bring = known.and_then(RunState::class) != Some(MigrationClass::M0);
-            if told.is_none() && is_moving && may_bring {
-                let copy = self.ports.files().open_snapshot(&self.plan.run);
-                seen.schema_unknown = matches!(copy, Ok(Some(_)));
-            }
         }
         Ok(seen)
-    }
-
-    /// [`Self::schema_seen`], asked again where there is no answer.
-    async fn schema_told(&self) -> Option<(bool, MigrationClass)> {
-        let mut tries_left = READS;
-        loop {
-            tries_left = tries_left.saturating_sub(1);
-            match self.schema_seen().await {
-                None if tries_left > 0 => self.ports.clock().pause(BETWEEN_READS).await,
-                told => return told,
-            }
-        }
     }
 
     /// Whether a new web or streaming container was started while it had a network that leads outside.

@@ -9,13 +9,13 @@ use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::{DataError, Database, Redis};
-use crate::ports::files::RunFiles;
+use crate::ports::files::{Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, RUN_LABEL, Replacement};
 
 use super::probes::{BETWEEN_TRIES, Target, web};
 use super::steps::role;
 use super::steps::snapshot::{count, same_rows};
-use super::strangers::is_old;
+use super::strangers::{SERVICE, is_old};
 use super::{Ctx, Ports, StepError};
 
 /// How long a restore waits for PostgreSQL and Redis to answer: crash recovery of a big database takes minutes.
@@ -66,7 +66,9 @@ impl<P: Ports> Ctx<'_, P> {
             }
             runtime.ensure_removed(&container.id).await?;
         }
-        // Nobody may write while the data goes back, whatever somebody started meanwhile.
+        // Nobody may write while the data goes back, whatever somebody started meanwhile. The mark may be missing where
+        // the fence failed before it; the journal is the first witness.
+        drop(self.ports.files().set_mark(&self.plan.run, Mark::Fencing));
         for service in &self.plan.services {
             if let Some(old) = self.old_container(service).await? {
                 runtime.ensure_stopped(&old.id, self.stop_grace()).await?;
@@ -292,16 +294,11 @@ impl<P: Ports> Ctx<'_, P> {
         if let Some(found) = runtime.container(&service.id).await? {
             return Ok(Some(found));
         }
-        for name in [&service.container, &self.plan.kept_name(service)] {
-            let named = runtime.container(name).await?;
-            let is_ours = |found: &Container| {
-                found.labels.get(RUN_LABEL) == Some(&self.plan.run) && is_old(found)
-            };
-            if let Some(found) = named.filter(is_ours) {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+        let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
+        let is_it = |found: &Container| {
+            is_old(found) && found.labels.get(SERVICE) == Some(&service.service)
+        };
+        Ok(ours.into_iter().find(is_it))
     }
 
     /// Makes sure the old container of a service is there. Where it was removed, it is made anew from what was recorded of

@@ -91,6 +91,8 @@ pub enum FilesError {
 pub enum Mark {
     /// The site is closed, or about to be: an old container that does not run was stopped by the run.
     Fencing,
+    /// A migration was about to run: the schema and the data may have changed.
+    Migrating,
     /// The commit was about to be written: from here on people may have written to the new version.
     Committing,
     /// The run is held.
@@ -99,12 +101,13 @@ pub enum Mark {
 
 impl Mark {
     /// Every mark.
-    pub const ALL: [Self; 3] = [Self::Fencing, Self::Committing, Self::Held];
+    pub const ALL: [Self; 4] = [Self::Fencing, Self::Migrating, Self::Committing, Self::Held];
 
     /// The word in its file's name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Fencing => "fencing",
+            Self::Migrating => "migrating",
             Self::Committing => "committing",
             Self::Held => "held",
         }

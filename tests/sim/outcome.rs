@@ -34,6 +34,8 @@ pub(crate) fn judge(world: &mut World, original: &World, plan: &Plan) -> Result<
             None | Some(Outcome::Aborted) => Verdict::NotBegun,
             Some(Outcome::RolledBack) => Verdict::RolledBack,
             Some(Outcome::Committed) => Verdict::Committed,
+            // With the disk full and the journal unreadable, that could be written nowhere.
+            Some(Outcome::Held) if world.full_until > 0 => Verdict::NotBegun,
             Some(Outcome::Held) => return Err("what was held is forgotten".to_owned()),
             Some(Outcome::Released) => Verdict::Released,
         },
@@ -114,7 +116,7 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     for old in &original.containers {
         // One that was removed, by somebody or in the end, was made anew, the same in everything but its id.
         let may_be_anew =
-            meddled(world, &[Deed::RemovesOld, Deed::PrunesContainers]) || world.seen.finalises;
+            meddled(world, &[Deed::RemovesOld, Deed::PrunesContainers]) || went_on(world);
         let may_be_renamed = meddled(world, &[Deed::RenamesOld, Deed::RenamesNew]);
         let is_it = |c: &&SimContainer| {
             let alike = c.program == old.program && c.version == old.version && c.serves();
@@ -149,6 +151,11 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
         return Err("all old: the schema is not as before".to_owned());
     }
     serves(world, Version::A)
+}
+
+/// Whether what is old may have been removed, also where only memory said so.
+fn went_on(world: &World) -> bool {
+    world.seen.finalises || (world.state.is_committed() && world.ever_refused)
 }
 
 fn meddled(world: &World, with: &[Deed]) -> bool {

@@ -10,6 +10,7 @@ use crate::engine::steps::role;
 use crate::engine::steps::snapshot::count;
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::database::Database;
+use crate::ports::files::{Mark, RunFiles};
 use crate::ports::runtime::{
     Container, ContainerRuntime, INSTANCE_LABEL, Image, OneOff, ROLE_LABEL, RUN_LABEL, Replacement,
     RuntimeError,
@@ -44,6 +45,9 @@ impl<P: Ports> Ctx<'_, P> {
             networks: web.private_networks.clone(),
             ..OneOff::default()
         };
+        self.ports
+            .files()
+            .set_mark(&self.plan.run, Mark::Migrating)?;
         let id = self.ensure_one_off(web, role::MIGRATE, one_off).await?;
         let runtime = self.ports.runtime();
         runtime.ensure_running(&id).await?;
