@@ -354,6 +354,8 @@ impl<D: Disk> RunFiles for StateDir<D> {
             return Ok(None);
         };
         let found = self.marks(&dir)?;
+        // One that sealed it may have been cut off before this.
+        self.sync(&self.snapshots)?;
         if found == manifest.files {
             return Ok(Some((dir, manifest)));
         }

@@ -112,7 +112,12 @@ async fn lost<P: Ports>(
         if let Some(ended) = drive::rebuild(ports, plan, unreadable.take(), progress, stop).await? {
             return Ok(Some(ended));
         }
-        if is_readable && ports.files().ensure_no_partial(&run).is_ok() {
+        if is_readable {
+            let tidied = ports.files().ensure_no_partial(&run);
+            tidied.map_err(|source| DriveError::Material {
+                run: run.clone(),
+                source,
+            })?;
             forget(ports, &run);
         }
     }

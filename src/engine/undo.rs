@@ -66,12 +66,18 @@ impl<P: Ports> Ctx<'_, P> {
             }
             runtime.ensure_removed(&container.id).await?;
         }
-        // Nobody may write while the data goes back, whatever somebody started meanwhile. The mark may be missing where
-        // the fence failed before it; the journal is the first witness.
-        drop(self.ports.files().set_mark(&self.plan.run, Mark::Fencing));
-        for service in &self.plan.services {
-            if let Some(old) = self.old_container(service).await? {
-                runtime.ensure_stopped(&old.id, self.stop_grace()).await?;
+        // Nobody may write while the data goes back, whatever somebody started meanwhile; and a Sidekiq that the fence told
+        // to take no new job takes some again only after a start. A fence that failed before its mark did neither.
+        let mark = self
+            .ports
+            .files()
+            .has_mark(&self.plan.run, Mark::Fencing)
+            .unwrap_or(true);
+        if mark || restores || state.is_committed() || state.was_rebuilt() {
+            for service in &self.plan.services {
+                if let Some(old) = self.old_container(service).await? {
+                    runtime.ensure_stopped(&old.id, self.stop_grace()).await?;
+                }
             }
         }
         self.put_strangers_aside().await?;
