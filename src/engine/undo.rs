@@ -74,6 +74,8 @@ impl<P: Ports> Ctx<'_, P> {
             .has_mark(&self.plan.run, Mark::Fencing)
             .unwrap_or(true);
         if mark || restores || state.is_committed() || state.was_rebuilt() {
+            // One that could be read may not be durable yet.
+            drop(self.ports.files().set_mark(&self.plan.run, Mark::Fencing));
             for service in &self.plan.services {
                 if let Some(old) = self.old_container(service).await? {
                     runtime.ensure_stopped(&old.id, self.stop_grace()).await?;

@@ -63,6 +63,8 @@ pub(crate) struct SimContainer {
     pub(crate) running: bool,
     /// Whether it was stopped, or sent a signal, since it was started.
     pub(crate) stopped_by_hand: bool,
+    /// Whether it was told to take no new job since it was started.
+    pub(crate) quiet: bool,
     pub(crate) exit_code: i64,
     pub(crate) created_at: Timestamp,
     /// How often it was started; 0 means `created`.
@@ -98,6 +100,7 @@ impl SimContainer {
     /// Its process starts.
     fn begin(&mut self, now_ms: u64, wall: Timestamp) {
         self.running = true;
+        self.quiet = false;
         self.exit_code = 0;
         self.again_ms = None;
         self.half = None;
@@ -572,6 +575,7 @@ impl World {
             },
             running: false,
             stopped_by_hand: false,
+            quiet: false,
             exit_code: 0,
             created_at: self.wall(),
             starts: 0,

@@ -160,8 +160,9 @@ fn i2_nothing_of_a_is_deleted(world: &mut World) {
     if !world.interfered.is_empty() {
         return;
     }
-    let may =
-        world.seen.finalises || world.garbled || (world.state.is_committed() && world.ever_refused);
+    // What was done from memory is in no journal.
+    let unwritten = world.ever_refused && (world.state.is_committed() || world.harmed);
+    let may = world.seen.finalises || world.garbled || unwritten;
     if !may && world.containers.iter().filter(of(Version::A)).count() < 3 {
         world.wrong(|| "I2: a container of the old version was deleted before the end".to_owned());
     }

@@ -175,6 +175,12 @@ fn same(world: &World, old: &SimContainer, now: &SimContainer) -> Result<(), Str
     if old.policy != now.policy {
         return differs("its restart policy");
     }
+    if now.quiet {
+        return Err(format!(
+            "`{}` was told to take no new job, and still takes none",
+            old.name
+        ));
+    }
     if old.networks != now.networks {
         return differs("its networks");
     }

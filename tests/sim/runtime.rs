@@ -318,6 +318,7 @@ impl ContainerRuntime for SimPorts {
                         container.end(code);
                     }
                 }
+                "SIGTSTP" => container.quiet = true,
                 _ => {}
             }
             Ok(())

@@ -11,7 +11,7 @@ use crate::sim::stranger::Deed;
 use crate::sim::world::Target;
 
 /// Runs by chance in `cargo test`, unless `RUNS` says otherwise.
-const RUNS: u64 = 40_000;
+const RUNS: u64 = 60_000;
 /// Seeds that one thread takes at a time.
 const BATCH: u64 = 500;
 /// Calls of a run without a fault, and its way back, at the most.
