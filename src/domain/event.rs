@@ -412,3 +412,42 @@ pub struct Entry {
     #[serde(flatten)]
     pub event: Event,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(value: impl Serialize) -> String {
+        let written = serde_json::to_value(value).unwrap();
+        written.as_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_people_read_and_type_is_what_the_journal_holds() {
+        for step in Step::ALL {
+            assert_eq!(step.to_string(), written(step));
+        }
+        for step in UndoStep::ALL {
+            assert_eq!(step.to_string(), written(step));
+        }
+        for order in [Order::Resume, Order::Rollback, Order::Release] {
+            assert_eq!(order.name(), written(order));
+        }
+    }
+
+    #[test]
+    fn that_a_person_is_needed_is_written_only_where_it_is_so() {
+        let undo = |needs_person| Event::UndoFailed {
+            step: UndoStep::CleanUp,
+            elapsed_ms: 1,
+            error: String::new(),
+            needs_person,
+        };
+        for (needs_person, is_written) in [(false, false), (true, true)] {
+            let text = serde_json::to_string(&undo(needs_person)).unwrap();
+            assert_eq!(text.contains("needs_person"), is_written, "{text}");
+            let back: Event = serde_json::from_str(&text).unwrap();
+            assert_eq!(back, undo(needs_person));
+        }
+    }
+}

@@ -187,6 +187,13 @@ mod tests {
             (forward.ends, forward.steps.len(), forward.restores_data),
             (Outcome::Committed, 2, false)
         );
+        assert_eq!(
+            forward.steps,
+            [
+                "open the site on the new version",
+                "see that the new version serves, then remove the old containers"
+            ]
+        );
         let back = outlook(&held(MigrationClass::M2, false), Order::Resume).unwrap();
         assert_eq!(
             (
@@ -196,6 +203,11 @@ mod tests {
                 back.needs_consent
             ),
             (Outcome::RolledBack, 6, true, false)
+        );
+        let restores = back.steps.get(1).copied();
+        assert_eq!(
+            restores,
+            Some("take database and Redis back to the snapshot")
         );
     }
 

@@ -326,6 +326,71 @@ mod tests {
         assert_eq!(judge(Some(&state), &open), None);
     }
 
+    #[test]
+    fn a_snapshot_that_the_journal_knows_is_no_news() {
+        let mut state = RunState::default();
+        let planned = Event::Planned {
+            plan_hash: String::new(),
+        };
+        state.apply(&planned).unwrap();
+        while let Next::Step(step) = state.next() {
+            state.apply(&Event::Intent { step }).unwrap();
+            if step == Step::Snapshot {
+                break;
+            }
+            let done = Event::Done {
+                step,
+                elapsed_ms: 0,
+                finding: crate::domain::event::Finding::Nothing,
+            };
+            state.apply(&done).unwrap();
+        }
+        let because = "killed".to_owned();
+        state.apply(&Event::Resumed { because }).unwrap();
+        let seen = Evidence {
+            snapshot: SnapshotSeen::Whole,
+            ..fenced()
+        };
+        assert_eq!(judge(Some(&state), &seen), None);
+        // But that a migration was about to run is.
+        let marked = Evidence {
+            migrating: true,
+            ..seen
+        };
+        let learnt = judge(Some(&state), &marked).unwrap();
+        assert_eq!(learnt.reached, Step::Migrate);
+    }
+
+    #[test]
+    fn a_lost_run_that_may_have_served_or_was_held_moves_only_for_a_person() {
+        let may_have_served = Evidence {
+            may_be_committed: true,
+            snapshot: SnapshotSeen::Whole,
+            ..fenced()
+        };
+        let learnt = judge(None, &may_have_served).unwrap();
+        assert!(learnt.may_have_served && learnt.held.is_some());
+        assert_eq!(end(&may_have_served).1, Some(Outcome::Held));
+
+        let was_held = Evidence {
+            was_held: true,
+            ..Evidence::default()
+        };
+        assert_eq!(end(&was_held).1, Some(Outcome::Held));
+        for seen in [fenced(), Evidence::default()] {
+            for opened in [false, true] {
+                let seen = Evidence {
+                    was_held: true,
+                    opened,
+                    ..seen.clone()
+                };
+                let learnt = judge(None, &seen).unwrap();
+                assert_eq!(learnt.committed, opened);
+                assert!(learnt.held.unwrap().contains("it was held"));
+            }
+        }
+    }
+
     /// A run whose last word is the commit.
     fn committed() -> RunState {
         let mut state = RunState::default();

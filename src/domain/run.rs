@@ -486,3 +486,6 @@ impl RunState {
 fn too_many() -> String {
     format!("more than {MAX_TRANSITIONS} steps in one run")
 }
+
+#[cfg(test)]
+mod tests;
