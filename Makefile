@@ -30,7 +30,7 @@ export CARGO_TARGET_$(host)_RUNNER := sudo -E
 endif
 endif
 
-.PHONY: help check test soak demo bench fuzz package clean
+.PHONY: help check test soak mutants demo bench fuzz package clean
 
 help: ## list these targets
 	@echo 'usage: make TARGET'
@@ -68,6 +68,11 @@ test: ## every test, on a real engine in the lab; starts what it needs and takes
 	@echo 'test: starting the lab; the first time its images are built, which takes some minutes'
 	$(LAB) run cargo test --locked --no-fail-fast
 	@echo 'test: all good'
+
+mutants: ## change what decides about a run in small ways, one at a time, and see that a test notices; about two hours
+	@$(PREPARE) cargo cc
+	@cargo mutants --version >/dev/null 2>&1 || { echo 'mutants: cargo-mutants is not installed (cargo install cargo-mutants --locked)' >&2; exit 1; }
+	cargo mutants --config .ci/mutants.toml --output $(TARGET_DIR)
 
 soak: ## interruptions without end: SOAK_RUNS (10,000,000) in the simulated world, then SOAK_MINUTES (600) on a real engine
 	@$(PREPARE) cargo cc root

@@ -174,11 +174,14 @@ fn as_expected(cell: &Cell, verdict: Verdict) -> bool {
     }
 }
 
-fn run_all(cells: &[Cell]) -> (BTreeMap<Row, BTreeMap<&'static str, u64>>, Tally) {
+type Counts = BTreeMap<Row, BTreeMap<&'static str, u64>>;
+
+/// Runs every cell; counts by row and column, and how they ended by column.
+fn run_all(cells: &[Cell]) -> (Counts, BTreeMap<&'static str, Tally>) {
     let next = AtomicUsize::new(0);
-    let counts: Mutex<BTreeMap<Row, BTreeMap<&'static str, u64>>> = Mutex::default();
+    let counts: Mutex<Counts> = Mutex::default();
     let work = || {
-        let mut tally = Tally::default();
+        let mut tallies: BTreeMap<&'static str, Tally> = BTreeMap::new();
         while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
             let mut went = cell.case.run();
             if let Ok(verdict) = went.verdict
@@ -186,6 +189,7 @@ fn run_all(cells: &[Cell]) -> (BTreeMap<Row, BTreeMap<&'static str, u64>>, Tally
             {
                 went.verdict = Err(format!("{:?} ends {verdict:?}", cell.row.place));
             }
+            let tally = tallies.entry(cell.column).or_default();
             tally.count(&went, || format!("{:?}", cell.case));
             *counts
                 .lock()
@@ -195,16 +199,40 @@ fn run_all(cells: &[Cell]) -> (BTreeMap<Row, BTreeMap<&'static str, u64>>, Tally
                 .entry(cell.column)
                 .or_default() += 1;
         }
-        tally
+        tallies
     };
-    let mut all = Tally::default();
+    let mut all: BTreeMap<&'static str, Tally> = BTreeMap::new();
     std::thread::scope(|scope| {
         let threads: Vec<_> = (0..2).map(|_| scope.spawn(work)).collect();
         for thread in threads {
-            all.add(thread.join().unwrap());
+            for (column, tally) in thread.join().unwrap() {
+                all.entry(column).or_default().add(tally);
+            }
         }
     });
     (counts.into_inner().unwrap(), all)
+}
+
+/// The table as README has it: how many runs each fault interrupted, and how they ended.
+fn print_by_fault(tallies: &BTreeMap<&'static str, Tally>) {
+    println!("| Interrupted by | runs | half-states | held | posts lost |");
+    println!("|---|---:|---:|---:|---:|");
+    for (column, tally) in tallies {
+        let is_post = |why: &&String| why.starts_with("post ");
+        let n_posts: u64 = tally
+            .wrong
+            .iter()
+            .filter(|(why, _)| is_post(why))
+            .map(|(_, (n, _))| n)
+            .sum();
+        let n_wrong: u64 = tally.wrong.values().map(|(n, _)| n).sum();
+        let n_held = tally.verdicts.get(&Verdict::Held).unwrap_or(&0);
+        println!(
+            "| {column} | {} | {} | {n_held} | {n_posts} |",
+            tally.runs,
+            n_wrong - n_posts
+        );
+    }
 }
 
 fn name(place: Place) -> &'static str {
@@ -222,7 +250,7 @@ fn every_step_survives_every_fault_the_first_time_on_the_way_back_and_in_a_recov
         cells.extend(firsts(&base));
         cells.extend(seconds(&base));
     }
-    let (counts, tally) = run_all(&cells);
+    let (counts, tallies) = run_all(&cells);
     let columns: BTreeSet<&str> = Fault::TABLE.iter().map(|fault| fault.column()).collect();
     print!("{:16} {:14}", "step", "");
     columns.iter().for_each(|column| print!("{column:>15}"));
@@ -239,6 +267,9 @@ fn every_step_survives_every_fault_the_first_time_on_the_way_back_and_in_a_recov
             .for_each(|column| print!("{:>15}", line.get(column).unwrap_or(&0)));
         println!();
     }
+    print_by_fault(&tallies);
+    let mut tally = Tally::default();
+    tallies.into_values().for_each(|part| tally.add(part));
     println!(
         "{} runs, {} restarts: {:?}",
         tally.runs, tally.restarts, tally.verdicts
