@@ -32,8 +32,10 @@ pub struct Evidence {
     pub old_aside: bool,
     /// An old container is not to be started by the engine as its owner wished, or does not run though he wished nothing.
     pub fenced: bool,
-    /// There is a container that migrates, or the mark that there was about to be one.
+    /// There is a container that migrates.
     pub migrating: bool,
+    /// There was about to be one.
+    pub may_have_migrated: bool,
     /// There are other containers of the run, or images that are kept for it.
     pub leftovers: bool,
     /// The copy of the data.
@@ -107,6 +109,8 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
 /// migrations: a schema that looks unmoved is no proof against it.
 fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
     let is_news = seen.snapshot != SnapshotSeen::None && furthest < Some(Step::Snapshot);
+    let may_have_moved =
+        seen.migrating || seen.may_have_migrated || seen.schema_moved == Some(true) || is_news;
     let at_home = !seen.fenced && !seen.old_aside && !seen.new_containers;
     if at_home && seen.schema_moved != Some(true) {
         // The old version serves as its owner wished: whatever else was done is undone.
@@ -114,7 +118,7 @@ fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
     }
     if seen.new_containers || seen.old_aside {
         Some(Step::Switch)
-    } else if seen.migrating || seen.schema_moved == Some(true) || is_news {
+    } else if may_have_moved {
         Some(Step::Migrate)
     } else {
         Some(Step::Fence)
@@ -354,11 +358,21 @@ mod tests {
         assert_eq!(judge(Some(&state), &seen), None);
         // But that a migration was about to run is.
         let marked = Evidence {
-            migrating: true,
+            may_have_migrated: true,
             ..seen
         };
         let learnt = judge(Some(&state), &marked).unwrap();
         assert_eq!(learnt.reached, Step::Migrate);
+    }
+
+    #[test]
+    fn a_lost_run_of_which_only_marks_are_left_is_none() {
+        let marked = Evidence {
+            may_have_migrated: true,
+            may_be_committed: true,
+            ..Evidence::default()
+        };
+        assert_eq!(judge(None, &marked), None);
     }
 
     #[test]

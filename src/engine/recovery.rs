@@ -152,8 +152,8 @@ impl<P: Ports> Ctx<'_, P> {
                 || (!new.is_empty() && self.files_were_edited()?),
             may_be_committed: furthest.is_none() && mark(Mark::Committing)?,
             new_containers: !new.is_empty(),
-            migrating: others.iter().any(|found| has_role(found, role::MIGRATE))
-                || (furthest < Some(Step::Migrate) && mark(Mark::Migrating)?),
+            migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
+            may_have_migrated: furthest < Some(Step::Migrate) && mark(Mark::Migrating)?,
             leftovers: !others.is_empty() || self.any_image_is_kept().await?,
             ..Evidence::default()
         };

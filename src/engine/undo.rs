@@ -28,14 +28,19 @@ impl<P: Ports> Ctx<'_, P> {
         step: UndoStep,
         state: &RunState,
     ) -> Result<Finding, StepError> {
-        match step {
+        let result = match step {
             UndoStep::RemoveNew => self.remove_new(state).await,
             UndoStep::RestoreData => self.restore_data(state).await,
             UndoStep::RestoreFiles => self.restore_files(),
             UndoStep::StartOld => self.start_old().await,
             UndoStep::VerifyOld => self.verify_old().await,
             UndoStep::CleanUp => self.clean_up(state).await,
+        };
+        if matches!(result, Err(StepError::NeedsPerson(_))) {
+            // They would wait for a person, too; whoever needs them makes them again.
+            drop(self.remove_helpers().await);
         }
+        result
     }
 
     async fn remove_new(&self, state: &RunState) -> Result<Finding, StepError> {
