@@ -86,6 +86,16 @@ pub async fn recover(
     Ok(recovery::recover(world, &instance.name, because, progress, stop).await?)
 }
 
+/// Says what could not be written of a run that ended: it counts as open until it can.
+pub fn tell_trouble(instance: &Instance, ended: &Ended) {
+    if let Some(trouble) = &ended.trouble {
+        tracing::error!(
+            "{}: the end of the run could not be written: {trouble}; until that is mended nothing else can be updated",
+            instance.name
+        );
+    }
+}
+
 /// Brings back what an interrupted run of an instance left, though the state file cannot be used: a site must not stay
 /// closed for that. Nothing is written down of it, and no mail is made.
 pub async fn rescue(

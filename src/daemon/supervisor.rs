@@ -357,6 +357,7 @@ impl Daemon {
         let show = |progress| self.show(progress);
         let ended = act::recover(world, instance, &lock, &show, self.bell.stop()).await?;
         if let Some(ended) = ended {
+            act::tell_trouble(instance, &ended);
             tracing::warn!(
                 "{}: an interrupted run was carried to its end: {}, {}",
                 instance.name,
@@ -468,6 +469,7 @@ impl Daemon {
         plan.why.emergency = decision.emergency(&instance.policy, self.clock.now());
         let (show, stop) = (|progress| self.show(progress), self.bell.stop());
         let ended = act::execute(world, plan, &material, &lock, &show, stop).await?;
+        act::tell_trouble(instance, &ended);
         tracing::info!(
             "{}: {}, {}",
             instance.name,

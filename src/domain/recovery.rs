@@ -16,8 +16,10 @@ use super::run::RunState;
     reason = "each is one thing that is seen or not, and all can be together"
 )]
 pub struct Evidence {
-    /// The run was held. Looked at only where its journal is lost.
+    /// The run was held, and nobody has ordered anything since.
     pub was_held: bool,
+    /// A container that serves in place of a planned one, is not of this run, and runs neither of its versions.
+    pub moved_on: Option<String>,
     /// A new container was started with a way out: the public may have written to the new version. Only a commit allows
     /// that.
     pub opened: bool,
@@ -70,6 +72,18 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
     let (is_committed, is_going_back) = known.map_or((false, false), |state| {
         (state.is_committed(), state.is_going_back())
     });
+    let stands_still = was_held(seen).or_else(|| moved_on(seen));
+    if let (Some(state), Some(held)) = (known, &stands_still) {
+        return Some(Rebuilt {
+            committed: state.is_committed(),
+            ..rebuilt(
+                seen,
+                furthest.unwrap_or(Step::Preflight),
+                Some(held.clone()),
+                "a person has to look",
+            )
+        });
+    }
     if known.is_some_and(RunState::only_committed) && seen.taken_back {
         let because = "the commit was refused when it was written, and the way back was taken";
         return Some(rebuilt(seen, Step::Verify, None, because));
@@ -83,11 +97,11 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
         return Some(rebuilt(
             seen,
             Step::Open,
-            was_held(seen),
+            stands_still,
             "the new version was already let in",
         ));
     }
-    let held = was_held(seen)
+    let held = stands_still
         .or_else(|| nothing_to_go_back_with(seen))
         .or_else(|| may_have_served(seen));
     match (known, reached) {
@@ -127,8 +141,19 @@ fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
 
 /// Why nothing may move, if the run was held.
 fn was_held(seen: &Evidence) -> Option<String> {
-    seen.was_held
-        .then(|| "it was held, and then its journal was lost".to_owned())
+    seen.was_held.then(|| {
+        "it was held, and then its journal was lost, or came back from a backup".to_owned()
+    })
+}
+
+/// Why nothing may move, if the instance's owner updated by other means since.
+fn moved_on(seen: &Evidence) -> Option<String> {
+    seen.moved_on.as_ref().map(|name| {
+        format!(
+            "container `{name}` serves in place of the one that the run knew, with a version that is neither its old nor \
+             its new one; if that is right, `mastopatch release`"
+        )
+    })
 }
 
 /// Why the way back cannot be taken by itself, if that is so: the schema moved, and there is no copy from before.

@@ -129,8 +129,7 @@ impl RunState {
                 self.planned
                     && self.outcome.is_none()
                     && self.open_intent.is_none()
-                    && (!self.committed || (self.only_committed() && !rebuilt.committed))
-                    && self.rollback.is_none()
+                    && (self.may_learn(rebuilt) || self.stands_still(rebuilt))
             }
             Event::Ordered {
                 order, accept_loss, ..
@@ -161,6 +160,18 @@ impl RunState {
         }
         self.take(event);
         Ok(())
+    }
+
+    /// A way back moves the world towards the old version, and a commit is the last word.
+    fn may_learn(&self, rebuilt: &Rebuilt) -> bool {
+        (!self.committed || (self.only_committed() && !rebuilt.committed))
+            && self.rollback.is_none()
+    }
+
+    /// That a person has to look changes nothing else of what is known.
+    fn stands_still(&self, rebuilt: &Rebuilt) -> bool {
+        let reached = self.furthest().unwrap_or(Step::Preflight);
+        rebuilt.held.is_some() && rebuilt.committed == self.committed && rebuilt.reached == reached
     }
 
     fn take(&mut self, event: &Event) {

@@ -145,10 +145,14 @@ pub async fn resume<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Ended, DriveError> {
-    let event = Event::Resumed {
-        because: because.to_owned(),
+    // A run that stands still because of it grows no journal.
+    load_material(ports, &run.plan)?;
+    let trouble = if is_resumed(&run.journal) {
+        None
+    } else {
+        let because = because.to_owned();
+        append(ports, &mut run, Event::Resumed { because })
     };
-    let trouble = append(ports, &mut run, event);
     Box::pin(drive(ports, run, trouble, progress, stop)).await
 }
 
@@ -322,16 +326,26 @@ async fn drive<P: Ports>(
         progress,
         began: ports.clock().reading(),
     };
-    let was_interrupted = matches!(
-        journal.last().map(|entry| &entry.event),
-        Some(Event::Resumed { .. })
-    );
+    let was_interrupted = is_resumed(&journal);
     let mut driver = Driver::new(&ctx, &ctx, state, journal);
     driver.trouble = trouble;
     if was_interrupted {
         driver.learn().await?;
+        // An end that cannot be written is no reason to begin a way back at every start.
+        if driver.trouble.is_some()
+            && driver.is_at_home().await?
+            && let Some(source) = driver.trouble.take()
+        {
+            let run = plan.run.clone();
+            return Err(DriveError::Journal { run, source });
+        }
     }
     driver.carry_on(stop).await
+}
+
+fn is_resumed(journal: &[Entry]) -> bool {
+    let last = journal.last().map(|entry| &entry.event);
+    matches!(last, Some(Event::Resumed { .. }))
 }
 
 /// Waits for the engine, so that its absence uses up no attempt.

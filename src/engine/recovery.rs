@@ -1,7 +1,7 @@
 //! What a starting process finds of an earlier one's run, and how it is taken up again.
 //!
-//! Four sources are read: the journal, Docker's objects of the run, the database's own `schema_migrations`, and the
-//! snapshot's manifest. Looking changes nothing.
+//! Read are the journal, Docker's objects of the run, the database's own `schema_migrations`, the snapshot's manifest, and
+//! the marks beside the plan. Looking changes nothing of the run; PostgreSQL and Redis are started if somebody stopped them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::steps::check::CONFIG_HASH;
 use super::steps::role;
 use super::{Ctx, Ports, ProgressSink, StepError, StopFlag};
 use crate::domain::event::{MigrationClass, Outcome, Step, class_of};
-use crate::domain::plan::{ImageKind, Plan, PlannedService, Role};
+use crate::domain::plan::{ImageKind, Plan, PlannedImage, PlannedService, Role};
 use crate::domain::recovery::{Evidence, SnapshotSeen};
 use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
@@ -146,10 +146,10 @@ impl<P: Ports> Ctx<'_, P> {
         let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
         let mark = |mark| self.ports.files().has_mark(&self.plan.run, mark);
         let mut seen = Evidence {
-            was_held: furthest.is_none() && mark(Mark::Held)?,
+            was_held: !known.is_some_and(RunState::was_ordered) && mark(Mark::Held)?,
             opened: self.was_let_in(&new)
-                // The owner may have written the same.
-                || (!new.is_empty() && self.files_were_edited()?),
+                // The owner may have written the same: only behind the mark it is our doing.
+                || (!new.is_empty() && mark(Mark::Committing)? && self.files_were_edited()?),
             may_be_committed: furthest.is_none() && mark(Mark::Committing)?,
             new_containers: !new.is_empty(),
             migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
@@ -182,12 +182,18 @@ impl<P: Ports> Ctx<'_, P> {
             let Some(found) = runtime.container(&service.id).await? else {
                 // Its owner may have made it anew since. Or it is we who did, and have not started it.
                 let anew = runtime.container(&service.container).await?;
-                seen.fenced |= was_fencing && !anew.is_some_and(|anew| anew.state.running);
+                let anew = anew.filter(|anew| anew.state.running);
+                seen.fenced |= was_fencing && anew.is_none();
+                if let Some(anew) = anew.filter(|anew| self.is_another(anew)) {
+                    seen.moved_on = Some(anew.name);
+                }
                 continue;
             };
             seen.old_aside |= found.name == self.plan.kept_name(service);
-            seen.fenced |=
-                (was_fencing && !found.state.running) || self.is_fenced(service, &found)?;
+            // A policy that its owner wished to be none tells nothing.
+            let is_told = self.has_policy(service)?;
+            seen.fenced |= (was_fencing && (!found.state.running || !is_told))
+                || self.is_fenced(service, &found)?;
             let started = &found.state.started_at;
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
             let known = if is_older { started.as_str() } else { "" };
@@ -248,14 +254,29 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(false)
     }
 
+    /// Whether a container is neither of this run nor runs what the plan knows.
+    fn is_another(&self, found: &Container) -> bool {
+        let is_known = |image: &PlannedImage| {
+            found.image_id == image.from_id || found.image == image.to_reference
+        };
+        found.labels.get(RUN_LABEL) != Some(&self.plan.run)
+            && !self.plan.images.iter().any(is_known)
+    }
+
+    /// Whether the owner wished the engine to start the container by itself.
+    fn has_policy(&self, service: &PlannedService) -> Result<bool, StepError> {
+        let wanted = self.restart_policy(service)?;
+        let wanted = wanted.get("Name").and_then(serde_json::Value::as_str);
+        Ok(!matches!(wanted, None | Some("" | "no")))
+    }
+
     /// Whether the engine would not start the old container as its owner wished. An owner who wishes nothing is
     /// answered by whether it runs.
     fn is_fenced(&self, service: &PlannedService, found: &Container) -> Result<bool, StepError> {
-        let wanted = self.restart_policy(service)?;
-        let wanted = wanted.get("Name").and_then(serde_json::Value::as_str);
-        Ok(match wanted {
-            None | Some("" | "no") => !found.state.running,
-            Some(_) => matches!(found.restart_policy.as_str(), "" | "no"),
+        Ok(if self.has_policy(service)? {
+            matches!(found.restart_policy.as_str(), "" | "no")
+        } else {
+            !found.state.running
         })
     }
 

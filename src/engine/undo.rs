@@ -385,6 +385,8 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     async fn clean_up(&self, state: &RunState) -> Result<Finding, StepError> {
+        // The old version serves, or was never stopped.
+        drop(self.ports.files().take_mark(&self.plan.run, Mark::Fencing));
         self.remove_helpers().await?;
         self.remove_strangers().await?;
         let must_drop = state.data_may_have_changed() || state.was_rebuilt();

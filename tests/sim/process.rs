@@ -183,6 +183,12 @@ fn carry(world: World, start: Start, mut restarts: u32) -> Carried {
         let faults_before = ports.world().n_faults;
         let exit = run_process(&mut ports, start.take().unwrap_or(Start::Recovery));
         let mut world = ports.world();
+        // A person's order may be refused; what the program itself wants to write never is.
+        if let Exit::Failed(err @ DriveError::Illegal { source, .. }) = &exit
+            && !source.to_string().starts_with("journal entry Ordered")
+        {
+            world.wrong(|| format!("the program wrote what it does not allow itself: {err:?}"));
+        }
         if world.garbled && world.violation.is_none() {
             if let Exit::Ended(ended) = &exit {
                 world.ended_unwritten = Some(ended.outcome);

@@ -105,7 +105,10 @@ pub(super) fn stop_on_signals(call: &Call<'_>) -> Result<Arc<StopFlag>, Failure>
 pub(super) async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result<Exit, Failure> {
     if let Some(trouble) = &ended.trouble {
         call.out
-            .note(&format!("the journal could not be written: {trouble}"));
+            .note(&format!(
+                "the journal could not be written: {trouble}\nthe run counts as open until its end is written: make room, then \
+                 `mastopatch apply` once more, before you change anything by hand"
+            ));
     }
     send_mail(call, world).await;
     let report = Report::new(&ended.run.plan, &ended.run.journal);

@@ -53,6 +53,11 @@ impl RunState {
         self.accept_loss
     }
 
+    /// Whether a person gave an order.
+    pub fn was_ordered(&self) -> bool {
+        self.ordered.is_some()
+    }
+
     /// Whether the way back was begun.
     pub fn is_going_back(&self) -> bool {
         self.rollback.is_some()

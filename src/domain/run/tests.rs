@@ -2,14 +2,14 @@
 
 use super::*;
 
-fn apply(state: &mut RunState, event: Event) {
-    state.apply(&event).unwrap();
+fn apply(state: &mut RunState, event: &Event) {
+    state.apply(event).unwrap();
 }
 
 fn planned() -> RunState {
     let mut state = RunState::default();
     let plan_hash = String::new();
-    apply(&mut state, Event::Planned { plan_hash });
+    apply(&mut state, &Event::Planned { plan_hash });
     state
 }
 
@@ -63,14 +63,19 @@ fn up_to(until: Step) -> RunState {
     loop {
         match state.next() {
             Next::Step(step) => {
-                apply(&mut state, Event::Intent { step });
+                apply(&mut state, &Event::Intent { step });
                 if step == until {
                     return state;
                 }
-                apply(&mut state, done(step));
+                apply(&mut state, &done(step));
             }
-            Next::Commit => apply(&mut state, Event::Committed),
-            other => panic!("{other:?}"),
+            Next::Commit => apply(&mut state, &Event::Committed),
+            other @ (Next::BeginRollback { .. }
+            | Next::Undo { .. }
+            | Next::Finish { .. }
+            | Next::Over) => {
+                panic!("{other:?}")
+            }
         }
     }
 }
@@ -79,15 +84,17 @@ fn up_to(until: Step) -> RunState {
 fn back_to(state: &mut RunState, until: UndoStep) {
     loop {
         match state.next() {
-            Next::BeginRollback { because } => apply(state, Event::RollbackBegun { because }),
+            Next::BeginRollback { because } => apply(state, &Event::RollbackBegun { because }),
             Next::Undo { step, attempt } => {
-                apply(state, Event::UndoIntent { step, attempt });
+                apply(state, &Event::UndoIntent { step, attempt });
                 if step == until {
                     return;
                 }
-                apply(state, undone(step));
+                apply(state, &undone(step));
             }
-            other => panic!("{other:?}"),
+            other @ (Next::Step(_) | Next::Commit | Next::Finish { .. } | Next::Over) => {
+                panic!("{other:?}")
+            }
         }
     }
 }
@@ -104,14 +111,14 @@ fn undone(step: UndoStep) -> Event {
 fn held() -> RunState {
     let mut state = up_to(Step::Open);
     for _ in 1..MAX_FORWARD {
-        apply(&mut state, failed(Step::Open));
-        apply(&mut state, Event::Intent { step: Step::Open });
+        apply(&mut state, &failed(Step::Open));
+        apply(&mut state, &Event::Intent { step: Step::Open });
     }
-    apply(&mut state, failed(Step::Open));
+    apply(&mut state, &failed(Step::Open));
     let Next::Finish { outcome, because } = state.next() else {
         panic!("{:?}", state.next());
     };
-    apply(&mut state, Event::Finished { outcome, because });
+    apply(&mut state, &Event::Finished { outcome, because });
     assert!(state.is_held());
     state
 }
@@ -155,7 +162,7 @@ fn what_comes_at_the_wrong_time_is_refused_and_changes_nothing() {
     let mut announced = up_to(Step::Pull);
     refuses(&announced, &Event::Intent { step: Step::Pull });
     refuses(&announced, &rebuilt(Step::Fence, false));
-    apply(&mut announced, failed(Step::Pull));
+    apply(&mut announced, &failed(Step::Pull));
     back_to(&mut announced, UndoStep::CleanUp);
     let again = Event::UndoIntent {
         step: UndoStep::CleanUp,
@@ -163,9 +170,9 @@ fn what_comes_at_the_wrong_time_is_refused_and_changes_nothing() {
     };
     refuses(&announced, &again);
     let mut fenced = up_to(Step::Snapshot);
-    apply(&mut fenced, failed(Step::Snapshot));
+    apply(&mut fenced, &failed(Step::Snapshot));
     back_to(&mut fenced, UndoStep::RemoveNew);
-    apply(&mut fenced, undone(UndoStep::RemoveNew));
+    apply(&mut fenced, &undone(UndoStep::RemoveNew));
     let other = Event::UndoIntent {
         step: UndoStep::StartOld,
         attempt: 1,
@@ -187,7 +194,7 @@ fn what_a_step_found_can_be_asked_for() {
     assert_eq!(state.transitions(), 4);
     assert_eq!(state.failed_step(), None);
     let mut state = state;
-    apply(&mut state, failed(Step::Snapshot));
+    apply(&mut state, &failed(Step::Snapshot));
     assert_eq!(state.failed_step(), Some(Step::Snapshot));
     assert_eq!(state.quarantine_reason(), Some("it failed"));
 }
@@ -198,17 +205,17 @@ fn the_site_may_be_closed_from_the_fence_until_one_way_has_opened_it() {
     assert!(up_to(Step::Fence).may_be_fenced());
     let mut state = up_to(Step::Open);
     assert!(state.may_be_fenced());
-    apply(&mut state, done(Step::Open));
+    apply(&mut state, &done(Step::Open));
     assert!(!state.may_be_fenced());
 
     let mut back = up_to(Step::Migrate);
-    apply(&mut back, failed(Step::Migrate));
+    apply(&mut back, &failed(Step::Migrate));
     back_to(&mut back, UndoStep::StartOld);
     assert!(back.may_be_fenced());
-    apply(&mut back, undone(UndoStep::StartOld));
+    apply(&mut back, &undone(UndoStep::StartOld));
     assert!(!back.may_be_fenced());
     let mut early = up_to(Step::Pull);
-    apply(&mut early, failed(Step::Pull));
+    apply(&mut early, &failed(Step::Pull));
     back_to(&mut early, UndoStep::CleanUp);
     assert!(!early.may_be_fenced());
 }
@@ -217,14 +224,14 @@ fn the_site_may_be_closed_from_the_fence_until_one_way_has_opened_it() {
 fn only_the_restore_brings_the_data_back_and_an_interruption_is_remembered() {
     let mut state = up_to(Step::Migrate);
     assert!(!state.was_resumed());
-    apply(&mut state, resumed());
+    apply(&mut state, &resumed());
     assert!(state.was_resumed() && !state.was_rebuilt());
     back_to(&mut state, UndoStep::RestoreData);
     assert!(!state.is_restored());
-    apply(&mut state, undone(UndoStep::RestoreData));
+    apply(&mut state, &undone(UndoStep::RestoreData));
     assert!(state.is_restored());
     back_to(&mut state, UndoStep::StartOld);
-    apply(&mut state, undone(UndoStep::StartOld));
+    apply(&mut state, &undone(UndoStep::StartOld));
     assert!(state.is_restored());
 }
 
@@ -237,10 +244,10 @@ fn what_would_be_lost_needs_consent_and_only_that() {
     assert_eq!(loses, [false, true, false]);
     refuses(&state, &ordered(Order::Rollback, false));
     let mut agreed = state.clone();
-    apply(&mut agreed, ordered(Order::Rollback, true));
+    apply(&mut agreed, &ordered(Order::Rollback, true));
     assert!(agreed.accepts_loss() && agreed.is_going_back());
     let mut forward = state;
-    apply(&mut forward, ordered(Order::Resume, false));
+    apply(&mut forward, &ordered(Order::Resume, false));
     assert!(!forward.accepts_loss() && !forward.is_going_back());
     assert_eq!(forward.transitions(), 0);
 
@@ -251,7 +258,7 @@ fn what_would_be_lost_needs_consent_and_only_that() {
         held: Some("a person has to look".to_owned()),
         ..seen(Step::Migrate)
     };
-    apply(&mut back, Event::Rebuilt(found.clone()));
+    apply(&mut back, &Event::Rebuilt(found.clone()));
     end(&mut back);
     assert!(back.is_held() && !back.would_lose(Order::Rollback) && !back.would_lose(Order::Resume));
     // The same, but people may have written to the new version: resuming means going back, too.
@@ -260,7 +267,7 @@ fn what_would_be_lost_needs_consent_and_only_that() {
         may_have_served: true,
         ..found
     };
-    apply(&mut served, Event::Rebuilt(found));
+    apply(&mut served, &Event::Rebuilt(found));
     end(&mut served);
     assert!(served.would_lose(Order::Rollback) && served.would_lose(Order::Resume));
     assert!(!served.would_lose(Order::Release));
@@ -277,13 +284,13 @@ fn end(state: &mut RunState) {
     let Next::Finish { outcome, because } = state.next() else {
         panic!("{:?}", state.next());
     };
-    apply(state, Event::Finished { outcome, because });
+    apply(state, &Event::Finished { outcome, because });
 }
 
 #[test]
 fn a_step_that_may_have_been_begun_is_not_done_and_those_before_it_are() {
     let mut state = planned();
-    apply(&mut state, rebuilt(Step::Switch, false));
+    apply(&mut state, &rebuilt(Step::Switch, false));
     assert!(state.was_rebuilt());
     assert_eq!(state.furthest(), Some(Step::Switch));
     assert!(state.done.contains(&Step::Migrate) && !state.done.contains(&Step::Switch));
@@ -296,8 +303,8 @@ fn a_step_that_may_have_been_begun_is_not_done_and_those_before_it_are() {
 #[test]
 fn what_the_journal_knew_of_hashes_and_starts_stands_against_what_is_seen() {
     let mut state = up_to(Step::Switch);
-    apply(&mut state, resumed());
-    apply(&mut state, rebuilt(Step::Verify, false));
+    apply(&mut state, &resumed());
+    apply(&mut state, &rebuilt(Step::Verify, false));
     assert_eq!(state.config_hash("web"), Some("abc"));
     let before = state.started_before_fence("old-web");
     assert_eq!(before, Some("before the fence"));
@@ -306,8 +313,8 @@ fn what_the_journal_knew_of_hashes_and_starts_stands_against_what_is_seen() {
 #[test]
 fn a_commit_that_is_seen_leads_to_open_whatever_the_journal_knew() {
     let mut state = up_to(Step::Pull);
-    apply(&mut state, resumed());
-    apply(&mut state, rebuilt(Step::Open, true));
+    apply(&mut state, &resumed());
+    apply(&mut state, &rebuilt(Step::Open, true));
     assert!(state.is_committed());
     assert_eq!(state.next(), Next::Step(Step::Open));
     assert_eq!(state.failed_step(), None);
@@ -325,8 +332,8 @@ fn that_people_may_have_written_is_not_forgotten() {
         may_have_served: true,
         ..seen(Step::Migrate)
     };
-    apply(&mut state, Event::Rebuilt(found));
-    apply(&mut state, Event::Rebuilt(seen(Step::Switch)));
+    apply(&mut state, &Event::Rebuilt(found));
+    apply(&mut state, &Event::Rebuilt(seen(Step::Switch)));
     assert!(state.may_have_served);
     // M1 is spared then: the old code runs on the new schema.
     assert!(!state.data_may_have_changed());
@@ -357,7 +364,7 @@ fn a_journal_of_bounded_length_is_folded_into_what_wrote_it() {
     let plan_hash = String::new();
     let mut events = vec![Event::Planned { plan_hash }];
     for event in [resumed(), rebuilt(Step::Fence, false)] {
-        apply(&mut state, event.clone());
+        apply(&mut state, &event.clone());
         events.push(event);
     }
     let entries: Vec<Entry> = (1..)

@@ -61,13 +61,9 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
 
     /// Lets the journal learn what the world shows and it does not know.
     pub(super) async fn learn(&mut self) -> Result<(), DriveError> {
-        let may_learn = !self.state.is_committed() || self.state.only_committed();
-        if !may_learn || self.state.is_going_back() {
-            return Ok(());
-        }
         let seen = match look(self.ctx, Some(&self.state), self.state.may_be_fenced()).await {
             Ok(seen) => seen,
-            Err(err @ DriveError::Unseen { .. }) if !self.state.is_committed() => {
+            Err(err @ DriveError::Unseen { .. }) if !self.state.only_committed() => {
                 self.ctx.note(chain(&err));
                 return Ok(());
             }
@@ -77,6 +73,12 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
             Some(rebuilt) => self.record(Event::Rebuilt(rebuilt)),
             None => Ok(()),
         }
+    }
+
+    /// Whether the world shows nothing of the run that is to be undone or finished.
+    pub(super) async fn is_at_home(&self) -> Result<bool, DriveError> {
+        let seen = look(self.ctx, None, self.state.may_be_fenced()).await?;
+        Ok(recovery::judge(None, &seen).is_none())
     }
 
     pub(super) async fn carry_on(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {
@@ -205,6 +207,7 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         // First the second witness: a state file that is lost later must not make anybody take back what people wrote.
         if let Err(err) = self.ctx.ports.files().set_mark(run, Mark::Committing) {
             let because = format!("the commit cannot be marked: {}", chain(&err));
+            self.take_back_the_mark();
             return self.record(Event::Resumed { because });
         }
         let at = self.ctx.ports.clock().now();
@@ -212,9 +215,18 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
             Ok(entry) => self.take(entry),
             Err(err) => match self.read_back(&Event::Committed) {
                 Some(entry) => self.take(entry),
-                None => self.without_journal(err),
+                None => {
+                    self.take_back_the_mark();
+                    self.without_journal(err)
+                }
             },
         }
+    }
+
+    /// Nobody was let in, and nobody will be. A mark that stays leads to a person where the journal is lost.
+    fn take_back_the_mark(&self) {
+        let run = &self.ctx.plan.run;
+        drop(self.ctx.ports.files().take_mark(run, Mark::Committing));
     }
 
     /// The entry of an event that the store refused, and has all the same.
@@ -260,12 +272,12 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         }
     }
 
-    /// Goes on without the journal: back, before the commit; forward, after it.
+    /// Goes on without the journal: back, before the commit; forward, after it. A way back that was begun goes on as it is.
     fn without_journal(&mut self, err: StoreError) -> Result<(), DriveError> {
         self.ctx
             .note(format!("the journal cannot be written: {}", chain(&err)));
         self.trouble = Some(err);
-        if self.state.is_committed() {
+        if self.state.is_committed() || self.state.is_going_back() {
             return Ok(());
         }
         self.take_from_memory(Event::Resumed {
