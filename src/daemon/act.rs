@@ -1,10 +1,12 @@
 //! One update, from the lock to the outcome; the terminal's `apply` and the daemon do the same.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::knowledge::instance_ref;
 use super::lock::{self, Lock, LockError};
-use super::world::{World, WorldError};
+use super::world::{World, WorldError, open_store};
 use crate::adapters::clock::SystemClock;
 use crate::config::{Instance, Run, Settings};
 use crate::domain::decide::Target;
@@ -19,6 +21,11 @@ use crate::ports::clock::Clock;
 use crate::ports::files::{FilesError, RunFiles};
 use crate::ports::release_source::{ReleaseSource, ReleaseSourceError};
 use crate::ports::store::{Journal, StoreError, StoredRun};
+
+/// Times a state file is opened before it counts as unusable.
+const OPENS: u32 = 5;
+/// Between them.
+const BETWEEN_OPENS: Duration = Duration::from_secs(1);
 
 /// Why an update did not come to an outcome. Nothing was changed, unless it is [`ActError::Drive`].
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +81,11 @@ pub fn lock(settings: &Settings, instance: &Instance) -> Result<Lock, LockError>
     lock::instance(&settings.state_dir, &instance.name)
 }
 
+/// The instance that a plan file is for, as far as that can be read.
+pub fn planned_for(plan: &str) -> Option<String> {
+    recovery::planned_for(plan)
+}
+
 /// Carries a run that an earlier process left unfinished to its end, if there is one.
 pub async fn recover(
     world: &World,
@@ -106,6 +118,13 @@ pub async fn rescue(
     stop: &StopFlag,
 ) -> Result<Option<Ended>, ActError> {
     let _lock = lock(settings, instance)?;
+    // To do without the journal is the last resort: a moment's trouble is over by the next round.
+    for _ in 0..OPENS {
+        if open_store(settings).is_ok() {
+            return Ok(None);
+        }
+        clock.pause(BETWEEN_OPENS).await;
+    }
     let world = World::without_journal(settings, clock).await?;
     let because = "the process that drove it ended, and the state file cannot be used";
     match recovery::recover(&world, &instance.name, because, progress, stop).await {

@@ -9,4 +9,5 @@ mod notices;
 mod rest;
 mod status;
 pub mod supervisor;
+mod unfinished;
 pub mod world;

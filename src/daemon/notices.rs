@@ -1,4 +1,5 @@
-//! What the daemon tells people at once, and once: deadlines that will be missed, a configuration that it did not take.
+//! What the daemon tells people at once, and once: deadlines that will be missed, a configuration that it did not take, a
+//! run that it cannot carry to its end.
 //!
 //! A notice that cannot be queued ends nothing: it is logged, and queued after the next look.
 
@@ -50,6 +51,23 @@ pub(super) fn refused(settings: &Settings, mistakes: &[String], since: Timestamp
         .collect();
     let notice = Notice::config_refused(&names, mistakes, since);
     with_store(settings, |store| raise(store, settings, &notice, now));
+}
+
+/// Tells that an interrupted run of an instance cannot be carried to its end.
+pub(super) fn stands_still(
+    store: &Store,
+    settings: &Settings,
+    instance: &str,
+    because: &str,
+    now: Timestamp,
+) {
+    let notice = Notice::stands_still(instance, because);
+    raise(store, settings, &notice, now);
+}
+
+/// Takes note that no run of an instance stands still.
+pub(super) fn moves(store: &Store, instance: &str, now: Timestamp) {
+    rest(store, &Topic::runs(instance), now);
 }
 
 /// The mistakes of a configuration, as they are told.
@@ -146,6 +164,22 @@ mod tests {
         accepted(&settings, now());
         refused(&settings, &one, now(), now());
         assert_eq!(queued(), 6);
+    }
+
+    #[test]
+    fn a_run_that_stands_still_is_mailed_once_whatever_is_in_its_way_and_anew_after_it_moved() {
+        let (_folder, settings) = settings();
+        let store = world::open_store(&settings).unwrap();
+        let tell = |because| {
+            stands_still(&store, &settings, "social.example", because, now());
+            store.outbox_summary().unwrap().waiting
+        };
+        assert_eq!(tell("no engine answers"), 2);
+        assert_eq!(tell("PostgreSQL does not answer"), 2);
+        moves(&store, "other.example", now());
+        assert_eq!(tell("no engine answers"), 2);
+        moves(&store, "social.example", now());
+        assert_eq!(tell("no engine answers"), 4);
     }
 
     /// 4.5.4 is out for a day; it is wanted within 14 days by the default policy.

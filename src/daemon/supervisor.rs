@@ -14,6 +14,7 @@ use super::lock::{self, LockError};
 use super::notices;
 use super::rest::{Bell, SHORTEST_SLEEP, Watch, rest};
 use super::status::{behind, in_a_line, notify, status_line};
+use super::unfinished;
 use super::world::{self, World, WorldError};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::mail::{Smtp, deliver_due};
@@ -25,7 +26,7 @@ use crate::domain::plan::Asked;
 use crate::domain::published::Published;
 use crate::domain::window::Needed;
 use crate::engine::planner::{Depth, Survey, look};
-use crate::engine::{Progress, ProgressSink, StepError, StopFlag, chain};
+use crate::engine::{Progress, StepError, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
 use crate::ports::release_source::ReleaseSourceError;
@@ -78,7 +79,7 @@ pub async fn run(settings: Settings, file: &Path, clock: SystemClock) -> Result<
     let opened = world::open_store(&settings).map(drop);
     let _lock = lock::daemon(&settings.state_dir)?;
     if let Err(err) = opened {
-        rescue(&settings, clock, bell.stop(), &|_| {}).await;
+        unfinished::rescue(&settings, clock, bell.stop(), &|_| {}).await;
         return Err(err.into());
     }
     bell.hear_commands(&settings.state_dir);
@@ -178,8 +179,7 @@ impl Daemon {
         until.max(self.after(SHORTEST_SLEEP))
     }
 
-    /// Tells that the clock was set; the round that follows thinks again anyway.
-    /// Whether the clock was set since the last look.
+    /// Whether the clock was set since the last look. It is told; the round that follows thinks again anyway.
     fn look_at_clock(&mut self) -> bool {
         let jump = self.watch.look(self.clock.reading());
         if let Some(jump) = &jump {
@@ -256,7 +256,7 @@ impl Daemon {
             Err(err) => {
                 if let WorldError::Store(_) = &err {
                     let show = |progress| self.show(progress);
-                    rescue(&self.settings, self.clock, self.bell.stop(), &show).await;
+                    unfinished::rescue(&self.settings, self.clock, self.bell.stop(), &show).await;
                 }
                 // Without an engine nothing can be tended; what is published is followed all the same.
                 let store = world::open_store(&self.settings)?;
@@ -265,13 +265,9 @@ impl Daemon {
             }
         };
         // One instance's trouble must not keep the others from being looked after.
-        let mut trouble = false;
-        for instance in &self.settings.instances {
-            if let Err(err) = self.recover(&world, instance).await {
-                tracing::error!("{}: {}", instance.name, chain(&err));
-                trouble = true;
-            }
-        }
+        let show = |progress| self.show(progress);
+        let mut trouble =
+            !unfinished::recover(&world, &self.settings, &show, self.bell.stop()).await;
         if self.bell.stop().is_asked() {
             return Ok(self.clock.now());
         }
@@ -350,22 +346,6 @@ impl Daemon {
     fn after(&self, length: SignedDuration) -> Timestamp {
         let now = self.clock.now();
         now.checked_add(length).unwrap_or(Timestamp::MAX)
-    }
-
-    async fn recover(&self, world: &World, instance: &Instance) -> Result<(), DaemonError> {
-        let lock = act::lock(&self.settings, instance)?;
-        let show = |progress| self.show(progress);
-        let ended = act::recover(world, instance, &lock, &show, self.bell.stop()).await?;
-        if let Some(ended) = ended {
-            act::tell_trouble(instance, &ended);
-            tracing::warn!(
-                "{}: an interrupted run was carried to its end: {}, {}",
-                instance.name,
-                ended.outcome.name(),
-                ended.because
-            );
-        }
-        Ok(())
     }
 
     /// Decides about one instance, and acts if it is due.
@@ -521,22 +501,6 @@ impl Daemon {
             tracing::error!("mail: {err}");
             true
         })
-    }
-}
-
-/// Brings sites back that an interrupted run closed, though the state file cannot be used.
-async fn rescue(settings: &Settings, clock: SystemClock, stop: &StopFlag, show: ProgressSink<'_>) {
-    for instance in &settings.instances {
-        match act::rescue(settings, clock, instance, show, stop).await {
-            Ok(None) => {}
-            Ok(Some(ended)) => tracing::error!(
-                "{}: the state file cannot be used; an interrupted run was carried to its end from what is on the host: {}, {}",
-                instance.name,
-                ended.outcome.name(),
-                ended.because
-            ),
-            Err(err) => tracing::error!("{}: {}", instance.name, chain(&err)),
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! What people are told that is not about a run: a deadline that will be missed, a configuration that was refused.
+//! What people are told that is not how a run ended: a deadline that will be missed, a configuration that was refused, a
+//! run that cannot be carried on.
 //!
 //! A notice is told at once, and once: see [`Told`]. Like a report, it shows only texts that came through
 //! [`clean`], and holds no secret.
@@ -27,13 +28,15 @@ const LONGEST_TEXT: usize = 500;
 /// Mistakes that a mail lists: enough for every one that a person makes, and a wrong file cannot fill it.
 const MOST_MISTAKES: usize = 20;
 
-/// Something that people must be told, and that is not a run.
+/// Something that people must be told, and that is not how a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     /// An update will be, or is, later than its rule wants it.
     DeadlineAtRisk(Box<DeadlineAtRisk>),
     /// A changed configuration was not taken.
     ConfigRefused(ConfigRefused),
+    /// An interrupted run cannot be carried to its end.
+    StandsStill(StandsStill),
 }
 
 /// What a notice belongs to. What was told about one is remembered, and cleared, on its own.
@@ -43,6 +46,8 @@ pub enum Topic {
     Deadlines(String),
     /// The configuration.
     Configuration,
+    /// The interrupted runs of one instance, by its name.
+    Runs(String),
 }
 
 /// An update that comes later than its rule wants it, or not at all.
@@ -131,7 +136,24 @@ pub struct ConfigRefused {
     key: String,
 }
 
+/// An interrupted run that cannot be carried to its end. It is tried again every minute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StandsStill {
+    /// The instance.
+    pub instance: String,
+    /// What is in the way.
+    pub because: String,
+}
+
 impl Notice {
+    /// What is to be told about an interrupted run that cannot be carried to its end, and why.
+    pub fn stands_still(instance: &str, because: &str) -> Self {
+        Self::StandsStill(StandsStill {
+            instance: clean(instance),
+            because: shown(because),
+        })
+    }
+
     /// What is to be told about a decision, if its update comes too late as things are. An update that a fork is told
     /// about counts as well.
     pub fn deadline(decision: &Decision, policy: &Policy, now: Timestamp) -> Option<Self> {
@@ -191,17 +213,20 @@ impl Notice {
         match self {
             Self::DeadlineAtRisk(risk) => Topic::Deadlines(risk.instance.clone()),
             Self::ConfigRefused(_) => Topic::Configuration,
+            Self::StandsStill(still) => Topic::Runs(still.instance.clone()),
         }
     }
 
     /// What it is about, the same for the same matter: the instance, the version and the deadline; or the set of
-    /// mistakes. An earliest start that merely moves does not change it.
+    /// mistakes; or the instance whose run stands still. An earliest start that merely moves does not change it, nor does
+    /// what is in a run's way.
     pub fn key(&self) -> String {
         match self {
             Self::DeadlineAtRisk(risk) => {
                 format!("deadline/{}/{}/{}", risk.instance, risk.to, risk.forced_by)
             }
             Self::ConfigRefused(refused) => refused.key.clone(),
+            Self::StandsStill(still) => format!("stands still/{}", still.instance),
         }
     }
 
@@ -212,7 +237,7 @@ impl Notice {
                 Start::Now | Start::At(_) => 0,
                 Start::OnceAgreed(_) | Start::Never => 1,
             },
-            Self::ConfigRefused(_) => 0,
+            Self::ConfigRefused(_) | Self::StandsStill(_) => 0,
         }
     }
 }

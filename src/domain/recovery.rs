@@ -171,6 +171,19 @@ fn may_have_served(seen: &Evidence) -> Option<String> {
     })
 }
 
+/// What a run learns that cannot go on without a person, whatever the world shows.
+pub fn held(state: &RunState, why: String) -> Rebuilt {
+    Rebuilt {
+        committed: state.is_committed(),
+        ..rebuilt(
+            &Evidence::default(),
+            state.furthest().unwrap_or(Step::Preflight),
+            Some(why),
+            "a person has to look",
+        )
+    }
+}
+
 /// What takes a commit back that the store refused, has all the same, and nobody acted upon.
 pub fn not_committed() -> Rebuilt {
     let because = "the commit was refused when it was written";

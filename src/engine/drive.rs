@@ -7,7 +7,7 @@ use super::{Ctx, Ports, ProgressSink, StepError, StopFlag, chain};
 use crate::domain::event::{Entry, Event, Outcome};
 use crate::domain::plan::Plan;
 use crate::domain::recovery::{self, Evidence};
-use crate::domain::run::{Illegal, RunState};
+use crate::domain::run::{Illegal, Next, RunState};
 use crate::ports::Retry;
 use crate::ports::clock::Clock;
 use crate::ports::files::{FilesError, Mark, RunFiles};
@@ -33,7 +33,7 @@ const BETWEEN_QUESTIONS: Duration = Duration::from_secs(1);
 #[derive(Debug, thiserror::Error)]
 pub enum DriveError {
     /// The journal cannot be written or read.
-    #[error("the journal of run `{run}` cannot be used")]
+    #[error("the journal of `{run}` cannot be used")]
     Journal {
         /// The run.
         run: String,
@@ -50,8 +50,8 @@ pub enum DriveError {
         #[source]
         source: Illegal,
     },
-    /// The material is lost or altered.
-    #[error("the material of run `{run}` is lost")]
+    /// The material cannot be read.
+    #[error("the material of `{run}` cannot be read")]
     Material {
         /// The run.
         run: String,
@@ -145,14 +145,16 @@ pub async fn resume<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Ended, DriveError> {
-    // A run that stands still because of it grows no journal.
-    load_material(ports, &run.plan)?;
-    let trouble = if is_resumed(&run.journal) {
-        None
-    } else {
+    let mut trouble = None;
+    // A run that stands still grows no journal.
+    if !is_resumed(&run.journal) {
         let because = because.to_owned();
-        append(ports, &mut run, Event::Resumed { because })
-    };
+        trouble = append(ports, &mut run, Event::Resumed { because });
+    }
+    if let Err(lost) = ask_material(ports, &run.plan).await {
+        let held = recovery::held(&fold(&run)?, without_material(&lost));
+        trouble = trouble.or(append(ports, &mut run, Event::Rebuilt(held)));
+    }
     Box::pin(drive(ports, run, trouble, progress, stop)).await
 }
 
@@ -165,16 +167,24 @@ pub(super) async fn rebuild<P: Ports>(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, DriveError> {
-    let material = load_material(ports, &plan)?;
-    let ctx = Ctx {
-        ports,
-        plan: &plan,
-        material: &material,
-        progress,
-        began: ports.clock().reading(),
+    let rebuilt = match ask_material(ports, &plan).await {
+        Ok(material) => {
+            let ctx = Ctx {
+                ports,
+                plan: &plan,
+                material: &material,
+                progress,
+                began: ports.clock().reading(),
+            };
+            recovery::judge(None, &look(&ctx, None, true).await?)
+        }
+        Err(lost) if unreadable.is_none() => {
+            let why = without_material(&lost);
+            Some(recovery::held(&RunState::default(), why))
+        }
+        Err(lost) => return Err(lost),
     };
-    let seen = look(&ctx, None, true).await?;
-    let Some(rebuilt) = recovery::judge(None, &seen) else {
+    let Some(rebuilt) = rebuilt else {
         return Ok(None);
     };
     let planned = Event::Planned {
@@ -194,7 +204,6 @@ pub(super) async fn rebuild<P: Ports>(
         Ok(entry) => (entry, None),
         Err(err) => (from_memory, Some(err)),
     };
-    drop(material);
     let mut run = StoredRun {
         plan,
         journal: vec![first],
@@ -223,6 +232,9 @@ pub async fn order<P: Ports>(
         run: run.plan.run.clone(),
         source,
     })?;
+    if !is_at_its_end(&state) {
+        ask_material(ports, &run.plan).await?;
+    }
     let at = ports.clock().now();
     let entry = ports
         .journal()
@@ -277,6 +289,31 @@ pub(super) fn load_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material
     Ok(Material::parse(&text, plan)?)
 }
 
+/// Tries again what may be a moment's trouble: without it only a person can help.
+async fn ask_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material, DriveError> {
+    let mut tries_left = LOOKS;
+    loop {
+        tries_left = tries_left.saturating_sub(1);
+        match load_material(ports, plan) {
+            Err(DriveError::Material { .. }) if tries_left > 0 => {
+                ports.clock().pause(BETWEEN_QUESTIONS).await;
+            }
+            found => return found,
+        }
+    }
+}
+
+fn without_material(lost: &DriveError) -> String {
+    format!(
+        "{}; once it is there again as it was, `mastopatch resume` or `rollback`",
+        chain(lost)
+    )
+}
+
+fn is_at_its_end(state: &RunState) -> bool {
+    matches!(state.next(), Next::Finish { .. } | Next::Over)
+}
+
 /// Looks at the world, and waits for the engine for as long as a closed site is worth it.
 async fn look<P: Ports>(
     ctx: &Ctx<'_, P>,
@@ -287,9 +324,10 @@ async fn look<P: Ports>(
     let mut tries_left = LOOKS;
     loop {
         engine_answers(ctx, closed).await?;
+        let seen = ctx.evidence(known).await;
         let lasted = ctx.ports.clock().monotonic().saturating_sub(start);
         tries_left = tries_left.saturating_sub(1);
-        match ctx.evidence(known).await {
+        match seen {
             Ok(seen) => return Ok(seen),
             // It went away between the two questions.
             Err(StepError::Runtime(err))
@@ -297,8 +335,10 @@ async fn look<P: Ports>(
             {
                 ctx.ports.clock().pause(BETWEEN_QUESTIONS).await;
             }
-            // To go on without having looked is the last resort.
-            Err(_) if tries_left > 0 => ctx.ports.clock().pause(BETWEEN_QUESTIONS).await,
+            // To go on without having looked is the last resort. What waited for long by itself is not asked again.
+            Err(_) if tries_left > 0 && lasted < CLOSED_PATIENCE => {
+                ctx.ports.clock().pause(BETWEEN_QUESTIONS).await;
+            }
             Err(source) => {
                 return Err(DriveError::Unseen {
                     run: ctx.plan.run.clone(),
@@ -318,7 +358,11 @@ async fn drive<P: Ports>(
 ) -> Result<Ended, DriveError> {
     let state = fold(&run)?;
     let StoredRun { plan, journal } = run;
-    let material = load_material(ports, &plan)?;
+    let material = match ask_material(ports, &plan).await {
+        // To end it needs none.
+        Err(_) if is_at_its_end(&state) => Material::none(),
+        found => found?,
+    };
     let ctx = Ctx {
         ports,
         plan: &plan,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use super::drive::{DriveError, load_material};
+use super::drive::load_material;
 use super::{Ctx, Ports, chain};
 use crate::domain::plan::Plan;
 use crate::ports::clock::Clock;
@@ -26,7 +26,7 @@ const TOLD: [&str; 8] = [
 ];
 
 /// What there is of a held run.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Serialize)]
 pub struct Remains {
     /// When the snapshot was taken; `None` without one.
     pub snapshot_at: Option<Timestamp>,
@@ -42,8 +42,25 @@ pub struct Remains {
 }
 
 /// Looks at what there is of a run.
-pub async fn remains<P: Ports>(ports: &P, plan: &Plan) -> Result<Remains, DriveError> {
-    let material = load_material(ports, plan)?;
+pub async fn remains<P: Ports>(ports: &P, plan: &Plan) -> Remains {
+    let mut remains = Remains::default();
+    let snapshot = ports.files().open_snapshot(&plan.run);
+    let snapshot = snapshot.unwrap_or_else(|err| {
+        remains.trouble.push(chain(&err));
+        None
+    });
+    if let Some((dir, manifest)) = &snapshot {
+        remains.snapshot_at = Some(manifest.taken_at);
+        remains.snapshot = Some(dir.display().to_string());
+    }
+    let material = match load_material(ports, plan) {
+        Ok(material) => material,
+        Err(lost) => {
+            // It says who may ask the database, and what was there before the run.
+            remains.trouble.push(chain(&lost));
+            return remains;
+        }
+    };
     let ctx = Ctx {
         ports,
         plan,
@@ -51,43 +68,30 @@ pub async fn remains<P: Ports>(ports: &P, plan: &Plan) -> Result<Remains, DriveE
         progress: &|_| {},
         began: ports.clock().reading(),
     };
-    let mut remains = Remains {
-        snapshot_at: None,
-        snapshot: None,
-        since: None,
-        objects: Vec::new(),
-        trouble: Vec::new(),
-    };
-    match ports.files().open_snapshot(&plan.run) {
-        Ok(None) => {}
-        Ok(Some((dir, manifest))) => {
-            remains.snapshot_at = Some(manifest.taken_at);
-            remains.snapshot = Some(dir.display().to_string());
-            let password = material.database_password();
-            let limit = ctx.snapshot_limit();
-            match ports
-                .database()
-                .row_counts(&plan.database, &password, limit)
-                .await
-            {
-                Ok(now) => {
-                    let difference = |table: &&str| {
-                        let now = signed(*now.get(*table)?);
-                        let then = signed(*manifest.rows.get(*table)?);
-                        let since = now.saturating_sub(then);
-                        (since != 0).then(|| ((*table).to_owned(), since))
-                    };
-                    remains.since = Some(TOLD.iter().filter_map(difference).collect());
-                }
-                Err(err) => remains.trouble.push(chain(&err)),
+    if let Some((_, manifest)) = &snapshot {
+        let password = material.database_password();
+        let limit = ctx.snapshot_limit();
+        match ports
+            .database()
+            .row_counts(&plan.database, &password, limit)
+            .await
+        {
+            Ok(now) => {
+                let difference = |table: &&str| {
+                    let now = signed(*now.get(*table)?);
+                    let then = signed(*manifest.rows.get(*table)?);
+                    let since = now.saturating_sub(then);
+                    (since != 0).then(|| ((*table).to_owned(), since))
+                };
+                remains.since = Some(TOLD.iter().filter_map(difference).collect());
             }
+            Err(err) => remains.trouble.push(chain(&err)),
         }
-        Err(err) => remains.trouble.push(chain(&err)),
     }
     if let Err(err) = ctx.objects(&mut remains.objects).await {
         remains.trouble.push(chain(&err));
     }
-    Ok(remains)
+    remains
 }
 
 fn signed(rows: u64) -> i64 {

@@ -4,12 +4,13 @@
 //! is bound to the plan by its SHA-256, and is never logged, mailed or put into the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::plan::{ImageKind, Plan, PlannedService, sha256_hex};
-use crate::ports::compose::{FileEdit, ProjectFiles};
+use crate::ports::compose::{FileEdit, Generation, ProjectFiles};
 use crate::ports::runtime::{Container, Image};
 
 /// Format of the material this program writes.
@@ -63,6 +64,24 @@ pub enum MaterialError {
 }
 
 impl Material {
+    /// For a run that nothing more is done about.
+    pub(super) fn none() -> Self {
+        Self {
+            format: MATERIAL_FORMAT,
+            containers: BTreeMap::new(),
+            images: BTreeMap::new(),
+            project: ProjectFiles {
+                project: String::new(),
+                working_dir: PathBuf::new(),
+                config_files: Vec::new(),
+                env_file: None,
+                generation: Generation::V2,
+            },
+            edits: Vec::new(),
+            bystanders: BTreeSet::new(),
+        }
+    }
+
     /// As text, for the file.
     pub fn to_text(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)

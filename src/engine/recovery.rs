@@ -19,7 +19,7 @@ use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::Database;
-use crate::ports::files::{Mark, RunFiles};
+use crate::ports::files::{FilesError, Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
 use crate::ports::store::{Journal, StoreError};
 
@@ -80,10 +80,7 @@ async fn lost<P: Ports>(
         source,
     })?;
     for (run, text) in plans {
-        let Ok(plan) = serde_json::from_str::<Plan>(&text) else {
-            continue;
-        };
-        if plan.instance != instance || plan.run != run {
+        if planned_for(&text).is_some_and(|other| other != instance) {
             continue;
         }
         if unreadable.is_none() {
@@ -103,6 +100,11 @@ async fn lost<P: Ports>(
                 Err(err) => unreadable = Some(err),
             }
         }
+        let plan = serde_json::from_str::<Plan>(&text);
+        let plan = plan.map_err(|err| DriveError::Material {
+            run: run.clone(),
+            source: FilesError::json(&err),
+        })?;
         let is_readable = unreadable.is_none();
         // Held means that nothing moves, whether or not its journal can be read.
         let is_held = ports.files().has_mark(&run, Mark::Held).unwrap_or(true);
@@ -128,6 +130,12 @@ async fn lost<P: Ports>(
             source,
         }),
     }
+}
+
+/// The instance that a plan file is for, as far as that can be read.
+pub fn planned_for(plan: &str) -> Option<String> {
+    let plan: serde_json::Value = serde_json::from_str(plan).ok()?;
+    Some(plan.get("instance")?.as_str()?.to_owned())
 }
 
 /// A plan file that stays does no harm: it is looked at again.

@@ -77,7 +77,7 @@ impl World {
         self.journal_holds(0);
     }
 
-    fn journal_holds(&mut self, entries: usize) {
+    pub(crate) fn journal_holds(&mut self, entries: usize) {
         self.log.truncate(entries);
         self.state = RunState::fold(&self.log).unwrap();
         if self.log.is_empty() {

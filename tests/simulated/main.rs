@@ -26,6 +26,7 @@ mod contract;
 mod journals;
 mod kinds;
 mod known;
+mod material;
 mod plain;
 mod random;
 mod table;

@@ -61,6 +61,7 @@ pub(super) fn id(notice: &Notice, now: Timestamp) -> String {
     let what = match notice {
         Notice::DeadlineAtRisk(_) => "deadline",
         Notice::ConfigRefused(_) => "configuration",
+        Notice::StandsStill(_) => "stands-still",
     };
     let identity = sha256_hex(format!("{}\n{}\n{now}", notice.key(), notice.grade()).as_bytes());
     let short: String = identity.chars().take(16).collect();
@@ -90,6 +91,7 @@ fn facts(notice: &Notice) -> Vec<Fact> {
                 format!("what was read on {}", human_time(refused.since)),
             );
         }
+        Notice::StandsStill(_) => {}
     }
     facts.0
 }
@@ -97,9 +99,8 @@ fn facts(notice: &Notice) -> Vec<Fact> {
 fn reasons(notice: &Notice, role: RecipientRole) -> Vec<String> {
     match (notice, role) {
         (Notice::DeadlineAtRisk(risk), RecipientRole::Administrator) => risk.reasons.clone(),
-        (Notice::DeadlineAtRisk(_), RecipientRole::Manager) | (Notice::ConfigRefused(_), _) => {
-            Vec::new()
-        }
+        (Notice::DeadlineAtRisk(_), RecipientRole::Manager)
+        | (Notice::ConfigRefused(_) | Notice::StandsStill(_), _) => Vec::new(),
     }
 }
 
@@ -114,6 +115,10 @@ fn commands(notice: &Notice, role: RecipientRole) -> Vec<String> {
         (Notice::ConfigRefused(_), RecipientRole::Administrator) => {
             &["mastopatch config check", "systemctl reload mastopatchd"]
         }
+        (Notice::StandsStill(_), RecipientRole::Administrator) => &[
+            "mastopatch show",
+            "journalctl --unit mastopatchd --since today",
+        ],
     };
     commands.iter().map(|&command| command.to_owned()).collect()
 }

@@ -48,9 +48,7 @@ pub(super) async fn order(
     let Some(seen) = outlook(&state, order) else {
         return Err(Failure::new(Exit::Refused, "the run takes no order"));
     };
-    let left = remains(&world, &run.plan)
-        .await
-        .map_err(act::ActError::from)?;
+    let left = remains(&world, &run.plan).await;
     let because = state.outcome().map_or("", |(_, because)| because);
     let text = render::order(&run.plan, &clean(because), order, &seen, &left);
     if call.out.is_json() {

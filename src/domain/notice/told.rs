@@ -48,8 +48,8 @@ impl Told {
         let key = notice.key();
         match notice {
             Notice::DeadlineAtRisk(_) => self.calm(&notice.topic(), Some(&key), now),
-            // Until a good one was read, every mistake that was told stays told.
-            Notice::ConfigRefused(_) => {}
+            // Until a good one was read, every mistake that was told stays told. An instance has one run at most.
+            Notice::ConfigRefused(_) | Notice::StandsStill(_) => {}
         }
         let Some(matter) = self.matters.get_mut(&key) else {
             let matter = Matter {
@@ -80,7 +80,7 @@ impl Told {
     }
 
     /// Takes note that nothing of the topic is amiss at `now`. What stays well is forgotten: a deadline after an hour, a
-    /// configuration at once.
+    /// configuration and a run at once.
     pub fn rest(&mut self, topic: &Topic, now: Timestamp) {
         self.calm(topic, None, now);
     }
@@ -93,7 +93,7 @@ impl Told {
     fn calm(&mut self, topic: &Topic, but: Option<&str>, now: Timestamp) {
         let calm = match topic {
             Topic::Deadlines(_) => CALM,
-            Topic::Configuration => SignedDuration::ZERO,
+            Topic::Configuration | Topic::Runs(_) => SignedDuration::ZERO,
         };
         self.matters.retain(|key, matter| {
             // After a clock that was ahead was set right, the hour begins anew.
@@ -115,11 +115,17 @@ impl Topic {
         Self::Deadlines(clean(instance))
     }
 
+    /// The interrupted runs of an instance, by its name.
+    pub fn runs(instance: &str) -> Self {
+        Self::Runs(clean(instance))
+    }
+
     /// Its name, under which it is remembered.
     pub fn name(&self) -> String {
         match self {
             Self::Deadlines(instance) => format!("notice deadlines {instance}"),
             Self::Configuration => "notice configuration".to_owned(),
+            Self::Runs(instance) => format!("notice runs {instance}"),
         }
     }
 }

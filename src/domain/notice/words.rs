@@ -1,6 +1,6 @@
 //! What a notice says, in plain words.
 
-use super::{Cause, ConfigRefused, DeadlineAtRisk, Notice, Start};
+use super::{Cause, ConfigRefused, DeadlineAtRisk, Notice, StandsStill, Start};
 use crate::domain::report::words::{clean, cut, human_time};
 
 /// Longest subject of a mail.
@@ -12,6 +12,7 @@ impl Notice {
         match self {
             Self::DeadlineAtRisk(risk) => risk.instance.clone(),
             Self::ConfigRefused(refused) => refused.instances.join(", "),
+            Self::StandsStill(still) => still.instance.clone(),
         }
     }
 
@@ -21,6 +22,9 @@ impl Notice {
             Self::DeadlineAtRisk(risk) => risk.headline(),
             Self::ConfigRefused(_) => {
                 "ACTION NEEDED, the changed configuration is refused, the old one stays".to_owned()
+            }
+            Self::StandsStill(_) => {
+                "ACTION NEEDED, an interrupted update cannot be carried to its end".to_owned()
             }
         };
         let subject = format!("[mastopatch] {}: {what}", self.concerns());
@@ -32,6 +36,7 @@ impl Notice {
         match self {
             Self::DeadlineAtRisk(risk) => format!("{} {}", risk.sentence(), risk.to_do()),
             Self::ConfigRefused(refused) => refused.sentence(),
+            Self::StandsStill(still) => still.sentence(),
         }
     }
 
@@ -44,6 +49,7 @@ impl Notice {
                 .map(|cause| cause.plain().to_owned())
                 .collect(),
             Self::ConfigRefused(refused) => refused.why(),
+            Self::StandsStill(still) => vec![still.because.clone()],
         }
     }
 
@@ -55,6 +61,10 @@ impl Notice {
                 "Correct the files; `mastopatch config check` names every mistake.".to_owned(),
                 "Then let it be read again: `systemctl reload mastopatchd`.".to_owned(),
             ],
+            Self::StandsStill(_) => vec![
+                "Take away what is in the way; within a minute it goes on by itself.".to_owned(),
+                "See what the update has done so far: `mastopatch show`.".to_owned(),
+            ],
         }
     }
 
@@ -62,7 +72,7 @@ impl Notice {
     pub fn is_urgent(&self) -> bool {
         match self {
             Self::DeadlineAtRisk(risk) => matches!(risk.start, Start::Never | Start::OnceAgreed(_)),
-            Self::ConfigRefused(_) => true,
+            Self::ConfigRefused(_) | Self::StandsStill(_) => true,
         }
     }
 }
@@ -150,6 +160,16 @@ impl DeadlineAtRisk {
                 .push("Have it done now, whatever the windows say: `mastopatch apply`.".to_owned());
         }
         remedies
+    }
+}
+
+impl StandsStill {
+    fn sentence(&self) -> String {
+        format!(
+            "An interrupted update of {} cannot be carried to its end, and the site may be closed. It is tried again every \
+             minute, and nothing else is updated meanwhile. Somebody must act, see below.",
+            self.instance
+        )
     }
 }
 

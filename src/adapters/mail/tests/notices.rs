@@ -70,6 +70,18 @@ fn a_refused_configuration_is_mailed_with_every_mistake() {
 }
 
 #[test]
+fn a_run_that_stands_still_is_mailed_with_what_is_in_its_way() {
+    let notice = Notice::stands_still("social.example", "no engine answers");
+    for role in [RecipientRole::Manager, RecipientRole::Administrator] {
+        let message = notice_mail(&notice, role);
+        let text = text_part(&message).replace("=20\r\n", " ");
+        assert!(text.starts_with(&notice.line()), "{text}");
+        assert!(text.contains("Why\r\n  - no engine answers"), "{text}");
+        assert!(html_part(&message).contains("action needed"), "{message}");
+    }
+}
+
+#[test]
 fn the_same_notice_is_the_same_mail_and_a_relapse_is_another() {
     let notice = at_risk(on_sunday());
     let message = notice_mail(&notice, RecipientRole::Manager);
@@ -104,6 +116,7 @@ fn nothing_in_a_notice_adds_a_header_or_markup() {
             ..risk(Start::Never)
         })),
         Notice::config_refused(&[evil], &[evil.to_owned()], now()),
+        Notice::stands_still(evil, evil),
     ];
     for notice in notices {
         for role in [RecipientRole::Manager, RecipientRole::Administrator] {

@@ -1,0 +1,80 @@
+//! A run whose material is not what it was: nobody can undo it, so a person gets it, and it ends only by a person.
+
+use mastopatch::domain::event::{Event, MigrationClass, Order, Outcome, Step};
+
+use crate::sim::fault::{Fault, Schedule, When};
+use crate::sim::fixture::{Fixture, fixture};
+use crate::sim::outcome::{Verdict, judge};
+use crate::sim::process::{carry_order, carry_through, first_process};
+use crate::sim::world::{Place, World};
+
+/// The world after a run was killed in the middle of a step, and its material altered.
+fn without_material(start: &Fixture, step: Step) -> World {
+    let mut world = start.world.clone();
+    world.made = Some(Vec::new());
+    let made = carry_through(world, Some(start.plan.clone())).world.made;
+    let made = made.unwrap();
+    let call = made.iter().find(|made| made.place == Place::Step(step));
+    let mut world = start.world.clone();
+    let kill = (call.unwrap().number, Fault::Kill(When::After));
+    world.schedule = Schedule::from([kill]).into();
+    let mut world = first_process(world, start.plan.clone());
+    world.keep_material("{}");
+    world
+}
+
+fn order(order: Order) -> Event {
+    Event::Ordered {
+        order,
+        by: "ada".to_owned(),
+        accept_loss: true,
+    }
+}
+
+#[test]
+fn a_run_that_lost_its_material_is_held_until_it_is_there_again_or_a_person_releases_it() {
+    for class in [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2] {
+        let start = fixture(class);
+        for (step, wanted) in [
+            (Step::Pull, Verdict::Aborted),
+            (Step::Fence, Verdict::Aborted),
+            (Step::Switch, Verdict::RolledBack),
+            (Step::Open, Verdict::Committed),
+        ] {
+            let at = format!("{class:?} in {step}");
+            let world = carry_through(without_material(start, step), None).world;
+            let outcome = |world: &World| world.state.outcome().map(|(outcome, _)| outcome);
+            assert_eq!(world.violation, None, "{at}");
+            assert_eq!(outcome(&world), Some(Outcome::Held), "{at}");
+            let n_entries = world.log.len();
+
+            // What it cannot do is refused before anything is written.
+            let world = carry_order(world, &order(Order::Resume)).world;
+            assert_eq!(outcome(&world), Some(Outcome::Held), "{at}");
+            assert_eq!(world.log.len(), n_entries, "{at}");
+
+            let released = carry_order(world.clone(), &order(Order::Release)).world;
+            assert_eq!(released.violation, None, "{at}");
+            assert_eq!(outcome(&released), Some(Outcome::Released), "{at}");
+
+            let mut world = world;
+            let material = start.world.material.clone();
+            world.keep_material(&material);
+            let mut resumed = carry_order(world, &order(Order::Resume)).world;
+            let verdict = judge(&mut resumed, &start.world, &start.plan);
+            assert_eq!(verdict, Ok(wanted), "{at}");
+        }
+    }
+}
+
+/// With its journal gone as well, the plan beside the material is what there is.
+#[test]
+fn a_run_that_lost_journal_and_material_is_held() {
+    let start = fixture(MigrationClass::M2);
+    let mut world = without_material(start, Step::Switch);
+    world.journal_holds(0);
+    let world = carry_through(world, None).world;
+    assert_eq!(world.violation, None);
+    let outcome = world.state.outcome().map(|(outcome, _)| outcome);
+    assert_eq!(outcome, Some(Outcome::Held));
+}
