@@ -144,10 +144,7 @@ impl RunState {
             Event::RollbackBegun { .. } => {
                 matches!(self.next(), Next::BeginRollback { .. }) || self.may_turn_back()
             }
-            Event::UndoIntent { step, .. } => {
-                self.open_undo.is_none()
-                    && matches!(self.next(), Next::Undo { step: due, .. } if due == *step)
-            }
+            Event::UndoIntent { step, .. } => self.open_undo.is_none() && self.may_undo(*step),
             Event::UndoDone { step, .. } | Event::UndoFailed { step, .. } => {
                 self.open_undo == Some(*step)
             }
@@ -271,6 +268,10 @@ impl RunState {
             if self.open_undo.is_some() {
                 self.undo_again();
             }
+            // What was done from memory is not in the journal: the old version may have been stopped once more.
+            if let Some(rollback) = &mut self.rollback {
+                rollback.done.retain(|step| *step < UndoStep::StartOld);
+            }
         } else if self.committed {
             if step.is_some() {
                 self.forward_failures = self.forward_failures.saturating_add(1);
@@ -360,10 +361,23 @@ impl RunState {
         if let Some(rollback) = &mut self.rollback {
             rollback.failed = failed;
             rollback.attempt = rollback.attempt.saturating_add(1);
+            let served = rollback.done.contains(&UndoStep::VerifyOld);
             // Everything is done again but the data: once it is back, the old version may have served,
-            // and a second restore would lose what people wrote since.
-            rollback.done.retain(|step| *step == UndoStep::RestoreData);
+            // and a second restore would lose what people wrote since. And a site that was seen to serve is not closed
+            // again for what is left to tidy.
+            rollback.done.retain(|step| {
+                *step == UndoStep::RestoreData || (served && *step < UndoStep::StartOld)
+            });
         }
+    }
+
+    /// Whether a step back is due. Earlier programs began every further way back at its beginning, and went on after an
+    /// interruption where they were: their journals stay readable.
+    fn may_undo(&self, step: UndoStep) -> bool {
+        let Next::Undo { step: due, attempt } = self.next() else {
+            return false;
+        };
+        due == step || ((self.resumed || attempt > 1) && step != UndoStep::RestoreData)
     }
 
     /// What comes next. An open intent is first answered by its result or by [`Event::Resumed`]; asking

@@ -385,9 +385,8 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     async fn clean_up(&self, state: &RunState) -> Result<Finding, StepError> {
-        // The old version serves, or was never stopped.
-        drop(self.ports.files().take_mark(&self.plan.run, Mark::Fencing));
         self.remove_helpers().await?;
+        self.remove_surplus_old().await?;
         self.remove_strangers().await?;
         let must_drop = state.data_may_have_changed() || state.was_rebuilt();
         if must_drop || state.was_resumed() {
@@ -406,6 +405,28 @@ impl<P: Ports> Ctx<'_, P> {
         }
         self.drop_keep_tags().await?;
         self.tidy_snapshots()?;
+        // The old version serves, or was never stopped. Last: another way back stops it once more, and on a full disk the
+        // mark could not be set again.
+        drop(self.ports.files().take_mark(&self.plan.run, Mark::Fencing));
         Ok(Finding::Nothing)
+    }
+
+    /// One that was renamed by somebody while it was made anew was made a second time.
+    async fn remove_surplus_old(&self) -> Result<(), StepError> {
+        let runtime = self.ports.runtime();
+        let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
+        for service in &self.plan.services {
+            let old = self.old_container(service).await?.map(|found| found.id);
+            let is_surplus = |found: &&Container| {
+                is_old(found)
+                    && found.labels.get(SERVICE) == Some(&service.service)
+                    && !found.state.running
+                    && old.as_ref() != Some(&found.id)
+            };
+            for surplus in ours.iter().filter(is_surplus) {
+                runtime.ensure_removed(&surplus.id).await?;
+            }
+        }
+        Ok(())
     }
 }

@@ -107,6 +107,41 @@ fn undone(step: UndoStep) -> Event {
     }
 }
 
+/// What is left to tidy closes no site that serves.
+#[test]
+fn a_clean_up_that_fails_stops_the_old_version_no_more() {
+    let mut state = up_to(Step::Migrate);
+    apply(&mut state, &failed(Step::Migrate));
+    back_to(&mut state, UndoStep::CleanUp);
+    let step = UndoStep::CleanUp;
+    let failed = Event::UndoFailed {
+        step,
+        elapsed_ms: 0,
+        error: "no space".to_owned(),
+        needs_person: false,
+    };
+    apply(&mut state, &failed);
+    let (step, attempt) = (UndoStep::StartOld, 2);
+    assert_eq!(state.next(), Next::Undo { step, attempt });
+    // An earlier program began every further way back at its beginning.
+    let mut earlier = state.clone();
+    let step = UndoStep::RemoveNew;
+    apply(&mut earlier, &Event::UndoIntent { step, attempt });
+    let step = UndoStep::RestoreData;
+    assert!(state.apply(&Event::UndoIntent { step, attempt }).is_err());
+}
+
+/// From memory, more may have been done than the journal says.
+#[test]
+fn an_interrupted_way_back_starts_the_old_version_again_before_it_tidies() {
+    let mut state = up_to(Step::Fence);
+    apply(&mut state, &failed(Step::Fence));
+    back_to(&mut state, UndoStep::CleanUp);
+    apply(&mut state, &resumed());
+    let (step, attempt) = (UndoStep::StartOld, 2);
+    assert_eq!(state.next(), Next::Undo { step, attempt });
+}
+
 /// A run that is held behind its commit: `open` failed as often as it may.
 fn held() -> RunState {
     let mut state = up_to(Step::Open);

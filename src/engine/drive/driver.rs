@@ -101,7 +101,8 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
                 Next::Commit => self.commit()?,
                 Next::BeginRollback { because } => self.record(Event::RollbackBegun { because })?,
                 Next::Undo { step, attempt } => {
-                    if attempt > 1 && step == UndoStep::RemoveNew {
+                    let last = self.journal.last().map(|entry| &entry.event);
+                    if matches!(last, Some(Event::UndoFailed { .. })) {
                         // What made the last way back fail may need a moment to pass.
                         self.ctx.ports.clock().pause(BETWEEN_ROLLBACKS).await;
                     }
