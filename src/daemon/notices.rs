@@ -65,6 +65,17 @@ pub(super) fn stands_still(
     raise(store, settings, &notice, now);
 }
 
+/// Tells that a run is open or held whose instance is not in the configuration any more.
+pub(super) fn orphaned(
+    store: &Store,
+    settings: &Settings,
+    instance: &str,
+    run: &str,
+    now: Timestamp,
+) {
+    raise(store, settings, &Notice::orphaned(instance, run), now);
+}
+
 /// Takes note that no run of an instance stands still.
 pub(super) fn moves(store: &Store, instance: &str, now: Timestamp) {
     rest(store, &Topic::runs(instance), now);

@@ -260,6 +260,8 @@ impl Daemon {
                 }
                 // Without an engine nothing can be tended; what is published is followed all the same.
                 let store = world::open_store(&self.settings)?;
+                let now = self.clock.now();
+                unfinished::tell_open(&store, &self.settings, &chain(&err), now);
                 self.follow(&store).await?;
                 return Err(err.into());
             }

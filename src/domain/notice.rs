@@ -136,13 +136,16 @@ pub struct ConfigRefused {
     key: String,
 }
 
-/// An interrupted run that cannot be carried to its end. It is tried again every minute.
+/// A run that is not carried to its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StandsStill {
     /// The instance.
     pub instance: String,
     /// What is in the way.
     pub because: String,
+    /// Whether nobody tries it again, because the instance is not in the configuration any more. Else it is tried every
+    /// minute.
+    pub is_orphaned: bool,
 }
 
 impl Notice {
@@ -151,6 +154,19 @@ impl Notice {
         Self::StandsStill(StandsStill {
             instance: clean(instance),
             because: shown(because),
+            is_orphaned: false,
+        })
+    }
+
+    /// What is to be told about a run that is open or held, and whose instance is not in the configuration any more.
+    pub fn orphaned(instance: &str, run: &str) -> Self {
+        Self::StandsStill(StandsStill {
+            instance: clean(instance),
+            because: format!(
+                "run {} is open or held, and no instance of that name is in the configuration",
+                clean(run)
+            ),
+            is_orphaned: true,
         })
     }
 
@@ -226,7 +242,9 @@ impl Notice {
                 format!("deadline/{}/{}/{}", risk.instance, risk.to, risk.forced_by)
             }
             Self::ConfigRefused(refused) => refused.key.clone(),
-            Self::StandsStill(still) => format!("stands still/{}", still.instance),
+            Self::StandsStill(still) => {
+                format!("stands still/{}/{}", still.instance, still.is_orphaned)
+            }
         }
     }
 

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::event::{MigrationClass, Rebuilt, Step};
-use super::run::RunState;
+use super::run::{Next, RunState};
 
 /// What is on the host of one run, beside its journal.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,7 +26,8 @@ pub struct Evidence {
     /// The way back was taken: the live database carries its remark, or the old containers have their names back and
     /// there are no new ones. Looked at only where the commit is the journal's last word.
     pub taken_back: bool,
-    /// The commit was about to be written: people may have written to the new version, though it does not show.
+    /// The commit was about to be written, and the journal does not know that the run came so far: people may have written
+    /// to the new version, though it does not show.
     pub may_be_committed: bool,
     /// There are containers that are to serve the new version.
     pub new_containers: bool,
@@ -73,24 +74,16 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
         (state.is_committed(), state.is_going_back())
     });
     let stands_still = was_held(seen).or_else(|| moved_on(seen));
-    if let (Some(state), Some(held)) = (known, &stands_still) {
-        return Some(Rebuilt {
-            committed: state.is_committed(),
-            ..rebuilt(
-                seen,
-                furthest.unwrap_or(Step::Preflight),
-                Some(held.clone()),
-                "a person has to look",
-            )
-        });
+    if known.is_some_and(|state| matches!(state.next(), Next::Finish { .. })) {
+        return None;
     }
     if known.is_some_and(RunState::only_committed) && seen.taken_back {
         let because = "the commit was refused when it was written, and the way back was taken";
-        return Some(rebuilt(seen, Step::Verify, None, because));
+        return Some(rebuilt(seen, Step::Verify, stands_still, because));
     }
     // A way back moves the world towards the old version, and a commit is the last word: both go on as they are.
     if is_committed || is_going_back {
-        return None;
+        return known.zip(stands_still).map(|(state, why)| held(state, why));
     }
     let reached = reached(seen, furthest);
     if seen.opened {
@@ -101,21 +94,23 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
             "the new version was already let in",
         ));
     }
-    let held = stands_still
+    let why = stands_still
+        .clone()
         .or_else(|| nothing_to_go_back_with(seen))
         .or_else(|| may_have_served(seen));
     match (known, reached) {
         (None, None) => seen
             .was_held
-            .then(|| rebuilt(seen, Step::Preflight, held, "the journal was lost")),
-        (None, Some(reached)) => Some(rebuilt(seen, reached, held, "the journal was lost")),
-        (Some(_), Some(reached)) if furthest.is_none_or(|known| known < reached) => Some(rebuilt(
-            seen,
-            reached,
-            held,
-            "the journal knew less than the world shows",
-        )),
-        (_, _) => None,
+            .then(|| rebuilt(seen, Step::Preflight, why, "the journal was lost")),
+        (None, Some(reached)) => Some(rebuilt(seen, reached, why, "the journal was lost")),
+        (Some(_), Some(reached))
+            if furthest.is_none_or(|known| known < reached) || seen.may_be_committed =>
+        {
+            let reached = furthest.map_or(reached, |known| known.max(reached));
+            let because = "the journal knew less than the world shows";
+            Some(rebuilt(seen, reached, why, because))
+        }
+        (Some(state), _) => stands_still.map(|why| held(state, why)),
     }
 }
 
@@ -207,7 +202,6 @@ fn rebuilt(seen: &Evidence, reached: Step, held: Option<String>, because: &str) 
 mod tests {
     use super::*;
     use crate::domain::event::{Event, Outcome, UndoStep};
-    use crate::domain::run::Next;
 
     fn fenced() -> Evidence {
         Evidence {

@@ -148,7 +148,9 @@ impl RunState {
             Event::UndoDone { step, .. } | Event::UndoFailed { step, .. } => {
                 self.open_undo == Some(*step)
             }
-            Event::Finished { .. } => matches!(self.next(), Next::Finish { .. }),
+            Event::Finished { outcome, .. } => {
+                matches!(self.next(), Next::Finish { .. }) || self.was_at_home(*outcome)
+            }
         };
         if !legal {
             return Err(Illegal {
@@ -332,17 +334,23 @@ impl RunState {
         self.transitions = 0;
         self.forward_failures = 0;
         self.accept_loss = accept_loss;
-        let reason = self.rollback.take().map(|rollback| rollback.because);
+        let before = self.rollback.take();
+        // What was left to tidy closes no site that serves again.
+        let tidies = before.as_ref().is_some_and(|rollback| {
+            rollback.failed == Some(UndoStep::CleanUp) && order == Order::Resume
+        });
+        let kept = before.iter().flat_map(|rollback| &rollback.done).copied();
+        let kept = kept.filter(|step| tidies && *step < UndoStep::StartOld);
+        let done = kept
+            .chain(self.restored.then_some(UndoStep::RestoreData))
+            .collect();
+        let reason = before.map(|rollback| rollback.because);
         let back = order == Order::Rollback || (order == Order::Resume && reason.is_some());
         if back {
             self.rollback = Some(Rollback {
                 because: reason.unwrap_or_else(|| format!("{by} ordered it")),
                 attempt: 1,
-                done: self
-                    .restored
-                    .then_some(UndoStep::RestoreData)
-                    .into_iter()
-                    .collect(),
+                done,
                 failed: None,
             });
         }
@@ -369,6 +377,13 @@ impl RunState {
                 *step == UndoStep::RestoreData || (served && *step < UndoStep::StartOld)
             });
         }
+    }
+
+    /// Whether an earlier program, which started the old version no more after an interruption, was at the end of its way
+    /// back.
+    fn was_at_home(&self, outcome: Outcome) -> bool {
+        let is_over = self.resumed && self.open_undo.is_none() && outcome == self.outcome_back();
+        is_over && matches!(self.next(), Next::Undo { step, .. } if step >= UndoStep::StartOld)
     }
 
     /// Whether a step back is due. Earlier programs began every further way back at its beginning, and went on after an

@@ -50,8 +50,8 @@ pub enum DriveError {
         #[source]
         source: Illegal,
     },
-    /// The material cannot be read.
-    #[error("the material of `{run}` cannot be read")]
+    /// Material, plan or marks cannot be used.
+    #[error("what is kept of `{run}` beside the journal cannot be used")]
     Material {
         /// The run.
         run: String,
@@ -152,6 +152,9 @@ pub async fn resume<P: Ports>(
         trouble = append(ports, &mut run, Event::Resumed { because });
     }
     if let Err(lost) = ask_material(ports, &run.plan).await {
+        if !is_for_good(&lost) {
+            return Err(lost);
+        }
         let held = recovery::held(&fold(&run)?, without_material(&lost));
         trouble = trouble.or(append(ports, &mut run, Event::Rebuilt(held)));
     }
@@ -163,28 +166,21 @@ pub async fn resume<P: Ports>(
 pub(super) async fn rebuild<P: Ports>(
     ports: &P,
     plan: Plan,
-    unreadable: Option<StoreError>,
+    unreadable: &mut Option<StoreError>,
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, DriveError> {
-    let rebuilt = match ask_material(ports, &plan).await {
-        Ok(material) => {
-            let ctx = Ctx {
-                ports,
-                plan: &plan,
-                material: &material,
-                progress,
-                began: ports.clock().reading(),
-            };
-            recovery::judge(None, &look(&ctx, None, true).await?)
-        }
-        Err(lost) if unreadable.is_none() => {
-            let why = without_material(&lost);
-            Some(recovery::held(&RunState::default(), why))
-        }
-        Err(lost) => return Err(lost),
+    // Without it nobody knows what to look for: the run stands still until it is there again.
+    let material = ask_material(ports, &plan).await?;
+    let ctx = Ctx {
+        ports,
+        plan: &plan,
+        material: &material,
+        progress,
+        began: ports.clock().reading(),
     };
-    let Some(rebuilt) = rebuilt else {
+    let seen = look(&ctx, None, true).await?;
+    let Some(rebuilt) = recovery::judge(None, &seen) else {
         return Ok(None);
     };
     let planned = Event::Planned {
@@ -196,7 +192,7 @@ pub(super) async fn rebuild<P: Ports>(
         at,
         event: planned,
     };
-    let begun = match unreadable {
+    let begun = match unreadable.take() {
         None => ports.journal().begin(&plan, at),
         Some(err) => Err(err),
     };
@@ -204,6 +200,7 @@ pub(super) async fn rebuild<P: Ports>(
         Ok(entry) => (entry, None),
         Err(err) => (from_memory, Some(err)),
     };
+    drop(material);
     let mut run = StoredRun {
         plan,
         journal: vec![first],
@@ -303,6 +300,22 @@ async fn ask_material<P: Ports>(ports: &P, plan: &Plan) -> Result<Material, Driv
     }
 }
 
+/// Whether a material is gone or altered, and not only out of reach for now.
+fn is_for_good(lost: &DriveError) -> bool {
+    use std::io::ErrorKind::{InvalidData, NotFound};
+    match lost {
+        DriveError::Material {
+            source: FilesError::Io { source, .. },
+            ..
+        } => matches!(source.kind(), NotFound | InvalidData),
+        DriveError::Altered(_) | DriveError::Material { .. } => true,
+        DriveError::Journal { .. }
+        | DriveError::Illegal { .. }
+        | DriveError::Unseen { .. }
+        | DriveError::EngineGone { .. } => false,
+    }
+}
+
 fn without_material(lost: &DriveError) -> String {
     format!(
         "{}; once it is there again as it was, `mastopatch resume` or `rollback`",
@@ -374,10 +387,11 @@ async fn drive<P: Ports>(
     let mut driver = Driver::new(&ctx, &ctx, state, journal);
     driver.trouble = trouble;
     if was_interrupted {
-        driver.learn().await?;
+        let is_moving = driver.learn().await?;
         // An end that cannot be written is no reason to begin a way back at every start.
         if driver.trouble.is_some()
-            && driver.is_at_home().await?
+            && !is_moving
+            && driver.is_at_home().await
             && let Some(source) = driver.trouble.take()
         {
             let run = plan.run.clone();

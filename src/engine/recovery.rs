@@ -79,6 +79,7 @@ async fn lost<P: Ports>(
         run: instance.to_owned(),
         source,
     })?;
+    let mut first_error = None;
     for (run, text) in plans {
         if planned_for(&text).is_some_and(|other| other != instance) {
             continue;
@@ -100,19 +101,28 @@ async fn lost<P: Ports>(
                 Err(err) => unreadable = Some(err),
             }
         }
-        let plan = serde_json::from_str::<Plan>(&text);
-        let plan = plan.map_err(|err| DriveError::Material {
-            run: run.clone(),
-            source: FilesError::json(&err),
-        })?;
+        let plan = match serde_json::from_str::<Plan>(&text) {
+            Ok(plan) => plan,
+            // Another one may have closed the site.
+            Err(err) => {
+                let source = FilesError::json(&err);
+                first_error.get_or_insert(DriveError::Material { run, source });
+                continue;
+            }
+        };
         let is_readable = unreadable.is_none();
         // Held means that nothing moves, whether or not its journal can be read.
         let is_held = ports.files().has_mark(&run, Mark::Held).unwrap_or(true);
         if !is_readable && is_held {
             continue;
         }
-        if let Some(ended) = drive::rebuild(ports, plan, unreadable.take(), progress, stop).await? {
-            return Ok(Some(ended));
+        match drive::rebuild(ports, plan, &mut unreadable, progress, stop).await {
+            Ok(Some(ended)) => return Ok(Some(ended)),
+            Ok(None) => {}
+            Err(err) => {
+                first_error.get_or_insert(err);
+                continue;
+            }
         }
         if is_readable {
             let tidied = ports.files().ensure_no_partial(&run);
@@ -122,6 +132,9 @@ async fn lost<P: Ports>(
             })?;
             forget(ports, &run);
         }
+    }
+    if let Some(err) = first_error {
+        return Err(err);
     }
     match unreadable {
         None => Ok(None),
@@ -158,7 +171,8 @@ impl<P: Ports> Ctx<'_, P> {
             opened: self.was_let_in(&new)
                 // The owner may have written the same: only behind the mark it is our doing.
                 || (!new.is_empty() && mark(Mark::Committing)? && self.files_were_edited()?),
-            may_be_committed: furthest.is_none() && mark(Mark::Committing)?,
+            // One who knows no step that comes so late has a journal that is older than the mark.
+            may_be_committed: !known.is_some_and(RunState::was_verified) && mark(Mark::Committing)?,
             new_containers: !new.is_empty(),
             migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
             may_have_migrated: furthest < Some(Step::Migrate) && mark(Mark::Migrating)?,
@@ -185,14 +199,17 @@ impl<P: Ports> Ctx<'_, P> {
             }
         };
         // A way back that was cut off has given the policies back, and not started everything yet.
-        let was_fencing = seen.snapshot != SnapshotSeen::None || mark(Mark::Fencing)?;
+        let is_fencing = mark(Mark::Fencing)?;
+        let was_fencing = seen.snapshot != SnapshotSeen::None || is_fencing;
+        // Before the commit, whatever runs the new version without being of this run is somebody's update by hand.
+        let knows_new = known.is_some_and(RunState::is_committed) || mark(Mark::Committing)?;
         for service in &self.plan.services {
             let Some(found) = runtime.container(&service.id).await? else {
                 // Its owner may have made it anew since. Or it is we who did, and have not started it.
                 let anew = runtime.container(&service.container).await?;
                 let anew = anew.filter(|anew| anew.state.running);
                 seen.fenced |= was_fencing && anew.is_none();
-                if let Some(anew) = anew.filter(|anew| self.is_another(anew)) {
+                if let Some(anew) = anew.filter(|anew| self.is_another(anew, knows_new)) {
                     seen.moved_on = Some(anew.name);
                 }
                 continue;
@@ -200,7 +217,8 @@ impl<P: Ports> Ctx<'_, P> {
             seen.old_aside |= found.name == self.plan.kept_name(service);
             // A policy that its owner wished to be none tells nothing.
             let is_told = self.has_policy(service)?;
-            seen.fenced |= (was_fencing && (!found.state.running || !is_told))
+            seen.fenced |= (was_fencing && !found.state.running)
+                || (is_fencing && !is_told)
                 || self.is_fenced(service, &found)?;
             let started = &found.state.started_at;
             let is_older = taken_at.is_none_or(|taken_at| is_before(started, taken_at));
@@ -263,9 +281,9 @@ impl<P: Ports> Ctx<'_, P> {
     }
 
     /// Whether a container is neither of this run nor runs what the plan knows.
-    fn is_another(&self, found: &Container) -> bool {
+    fn is_another(&self, found: &Container, knows_new: bool) -> bool {
         let is_known = |image: &PlannedImage| {
-            found.image_id == image.from_id || found.image == image.to_reference
+            found.image_id == image.from_id || (knows_new && found.image == image.to_reference)
         };
         found.labels.get(RUN_LABEL) != Some(&self.plan.run)
             && !self.plan.images.iter().any(is_known)

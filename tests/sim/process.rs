@@ -123,6 +123,13 @@ pub(crate) fn first_process(world: World, plan: Plan) -> World {
     ports.into_world()
 }
 
+/// The world as a process leaves it that only looks for what an earlier one left.
+pub(crate) fn first_recovery(world: World) -> World {
+    let mut ports = SimPorts::new(world);
+    let _exit = run_process(&mut ports, Start::Recovery);
+    ports.into_world()
+}
+
 /// Carries a run through: the process of `plan` starts, or the one that finds what is in the journal; whenever one ends
 /// before the run is over, the next starts.
 pub(crate) fn carry_through(world: World, plan: Option<Plan>) -> Carried {

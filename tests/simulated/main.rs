@@ -21,6 +21,7 @@ mod clauses;
 #[path = "../sim/mod.rs"]
 mod sim;
 
+mod backup;
 mod case;
 mod contract;
 mod journals;

@@ -5,7 +5,7 @@ use mastopatch::domain::event::{Event, MigrationClass, Order, Outcome, Step};
 use crate::sim::fault::{Fault, Schedule, When};
 use crate::sim::fixture::{Fixture, fixture};
 use crate::sim::outcome::{Verdict, judge};
-use crate::sim::process::{carry_order, carry_through, first_process};
+use crate::sim::process::{carry_order, carry_through, first_process, first_recovery};
 use crate::sim::world::{Place, World};
 
 /// The world after a run was killed in the middle of a step, and its material altered.
@@ -67,14 +67,24 @@ fn a_run_that_lost_its_material_is_held_until_it_is_there_again_or_a_person_rele
     }
 }
 
-/// With its journal gone as well, the plan beside the material is what there is.
+/// With its journal gone as well, nobody knows what to look for: it stands still, and goes on by itself once the material is
+/// there again.
 #[test]
-fn a_run_that_lost_journal_and_material_is_held() {
+fn a_run_that_lost_journal_and_material_goes_on_once_the_material_is_back() {
     let start = fixture(MigrationClass::M2);
-    let mut world = without_material(start, Step::Switch);
-    world.journal_holds(0);
-    let world = carry_through(world, None).world;
-    assert_eq!(world.violation, None);
-    let outcome = world.state.outcome().map(|(outcome, _)| outcome);
-    assert_eq!(outcome, Some(Outcome::Held));
+    for (step, wanted) in [
+        (Step::Switch, Verdict::RolledBack),
+        (Step::Finalise, Verdict::Committed),
+    ] {
+        let mut world = without_material(start, step);
+        world.journal_holds(0);
+        let world = first_recovery(world);
+        assert_eq!(world.violation, None);
+        assert!(world.begun.is_none(), "nothing was begun without it");
+        let mut world = world;
+        world.keep_material(&start.world.material.clone());
+        let mut over = carry_through(world, None).world;
+        let verdict = judge(&mut over, &start.world, &start.plan);
+        assert_eq!(verdict, Ok(wanted), "{step}");
+    }
 }

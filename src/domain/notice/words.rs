@@ -24,7 +24,7 @@ impl Notice {
                 "ACTION NEEDED, the changed configuration is refused, the old one stays".to_owned()
             }
             Self::StandsStill(_) => {
-                "ACTION NEEDED, an interrupted update cannot be carried to its end".to_owned()
+                "ACTION NEEDED, an update is not over and cannot be carried to its end".to_owned()
             }
         };
         let subject = format!("[mastopatch] {}: {what}", self.concerns());
@@ -60,6 +60,11 @@ impl Notice {
             Self::ConfigRefused(_) => vec![
                 "Correct the files; `mastopatch config check` names every mistake.".to_owned(),
                 "Then let it be read again: `systemctl reload mastopatchd`.".to_owned(),
+            ],
+            Self::StandsStill(StandsStill {
+                is_orphaned: true, ..
+            }) => vec![
+                "Put the instance back into the configuration, by that name, until its update is over.".to_owned(),
             ],
             Self::StandsStill(_) => vec![
                 "Take away what is in the way; within a minute it goes on by itself.".to_owned(),
@@ -165,10 +170,16 @@ impl DeadlineAtRisk {
 
 impl StandsStill {
     fn sentence(&self) -> String {
+        let Self { instance, .. } = self;
+        if self.is_orphaned {
+            return format!(
+                "An update of {instance} is not over, the site may be closed, and nobody looks after it. Somebody must act, \
+                 see below."
+            );
+        }
         format!(
-            "An interrupted update of {} cannot be carried to its end, and the site may be closed. It is tried again every \
-             minute, and nothing else is updated meanwhile. Somebody must act, see below.",
-            self.instance
+            "An interrupted update of {instance} cannot be carried to its end, and the site may be closed. It is tried \
+             again every minute. Somebody must act, see below."
         )
     }
 }

@@ -53,6 +53,11 @@ impl RunState {
         self.accept_loss
     }
 
+    /// Whether the new version was seen to be well: only then is a commit about to be written.
+    pub fn was_verified(&self) -> bool {
+        self.done.contains(&Step::Verify)
+    }
+
     /// Whether a person gave an order.
     pub fn was_ordered(&self) -> bool {
         self.ordered.is_some()

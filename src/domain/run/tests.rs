@@ -142,6 +142,78 @@ fn an_interrupted_way_back_starts_the_old_version_again_before_it_tidies() {
     assert_eq!(state.next(), Next::Undo { step, attempt });
 }
 
+/// Journals of an earlier program, which went on with the way back where it was interrupted, stay readable to their ends.
+#[test]
+fn an_earlier_programs_way_back_that_was_interrupted_ends_as_it_did() {
+    let outcome = Outcome::Aborted;
+    let finished = Event::Finished {
+        outcome,
+        because: String::new(),
+    };
+    let mut state = up_to(Step::Fence);
+    apply(&mut state, &failed(Step::Fence));
+    back_to(&mut state, UndoStep::StartOld);
+    apply(&mut state, &undone(UndoStep::StartOld));
+    apply(&mut state, &resumed());
+    let attempt = 1;
+    for step in [UndoStep::VerifyOld, UndoStep::CleanUp] {
+        apply(&mut state, &Event::UndoIntent { step, attempt });
+        assert!(state.apply(&finished).is_err());
+        apply(&mut state, &undone(step));
+    }
+    let mut after = state.clone();
+    apply(&mut after, &resumed());
+    for mut state in [state, after] {
+        let committed = Event::Finished {
+            outcome: Outcome::Committed,
+            because: String::new(),
+        };
+        assert!(state.apply(&committed).is_err());
+        apply(&mut state, &finished);
+        assert_eq!(state.outcome().unwrap().0, outcome);
+    }
+}
+
+/// A person who resumes what could not be tidied closes no site.
+#[test]
+fn a_way_back_that_is_resumed_after_its_clean_up_failed_starts_with_the_old_version() {
+    let mut state = up_to(Step::Fence);
+    apply(&mut state, &failed(Step::Fence));
+    back_to(&mut state, UndoStep::CleanUp);
+    for _ in 0..MAX_ROLLBACKS {
+        let step = UndoStep::CleanUp;
+        let failed = Event::UndoFailed {
+            step,
+            elapsed_ms: 0,
+            error: "no space".to_owned(),
+            needs_person: false,
+        };
+        apply(&mut state, &failed);
+        if matches!(state.next(), Next::Finish { .. }) {
+            break;
+        }
+        back_to(&mut state, step);
+    }
+    let Next::Finish { outcome, because } = state.next() else {
+        panic!("{:?}", state.next());
+    };
+    apply(&mut state, &Event::Finished { outcome, because });
+    for (order, first) in [
+        (Order::Resume, UndoStep::StartOld),
+        (Order::Rollback, UndoStep::RemoveNew),
+    ] {
+        let mut state = state.clone();
+        let ordered = Event::Ordered {
+            order,
+            by: "ada".to_owned(),
+            accept_loss: false,
+        };
+        apply(&mut state, &ordered);
+        let (step, attempt) = (first, 1);
+        assert_eq!(state.next(), Next::Undo { step, attempt });
+    }
+}
+
 /// A run that is held behind its commit: `open` failed as often as it may.
 fn held() -> RunState {
     let mut state = up_to(Step::Open);

@@ -59,26 +59,27 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
         }
     }
 
-    /// Lets the journal learn what the world shows and it does not know.
-    pub(super) async fn learn(&mut self) -> Result<(), DriveError> {
+    /// Lets the journal learn what the world shows and it does not know; whether the world shows something that is to be
+    /// undone or finished, or cannot be looked at.
+    pub(super) async fn learn(&mut self) -> Result<bool, DriveError> {
         let seen = match look(self.ctx, Some(&self.state), self.state.may_be_fenced()).await {
             Ok(seen) => seen,
             Err(err @ DriveError::Unseen { .. }) if !self.state.only_committed() => {
                 self.ctx.note(chain(&err));
-                return Ok(());
+                return Ok(true);
             }
             Err(err) => return Err(err),
         };
-        match recovery::judge(Some(&self.state), &seen) {
-            Some(rebuilt) => self.record(Event::Rebuilt(rebuilt)),
-            None => Ok(()),
+        if let Some(rebuilt) = recovery::judge(Some(&self.state), &seen) {
+            self.record(Event::Rebuilt(rebuilt))?;
         }
+        Ok(seen.fenced || seen.old_aside || seen.new_containers)
     }
 
-    /// Whether the world shows nothing of the run that is to be undone or finished.
-    pub(super) async fn is_at_home(&self) -> Result<bool, DriveError> {
-        let seen = look(self.ctx, None, self.state.may_be_fenced()).await?;
-        Ok(recovery::judge(None, &seen).is_none())
+    /// Whether the world shows nothing of the run that is to be undone or finished; no, if it cannot be looked at.
+    pub(super) async fn is_at_home(&self) -> bool {
+        let seen = look(self.ctx, None, self.state.may_be_fenced()).await;
+        seen.is_ok_and(|seen| recovery::judge(None, &seen).is_none())
     }
 
     pub(super) async fn carry_on(mut self, stop: &StopFlag) -> Result<Ended, DriveError> {

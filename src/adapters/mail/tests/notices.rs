@@ -117,6 +117,7 @@ fn nothing_in_a_notice_adds_a_header_or_markup() {
         })),
         Notice::config_refused(&[evil], &[evil.to_owned()], now()),
         Notice::stands_still(evil, evil),
+        Notice::orphaned(evil, evil),
     ];
     for notice in notices {
         for role in [RecipientRole::Manager, RecipientRole::Administrator] {
