@@ -171,8 +171,10 @@ impl<P: Ports> Ctx<'_, P> {
             opened: self.was_let_in(&new)
                 // The owner may have written the same: only behind the mark it is our doing.
                 || (!new.is_empty() && mark(Mark::Committing)? && self.files_were_edited()?),
-            // One who knows no step that comes so late has a journal that is older than the mark.
-            may_be_committed: !known.is_some_and(RunState::was_verified) && mark(Mark::Committing)?,
+            // A journal that knows no step that comes so late is older than the mark; unless a person has decided since.
+            may_be_committed: !known
+                .is_some_and(|known| known.was_verified() || known.was_ordered())
+                && mark(Mark::Committing)?,
             new_containers: !new.is_empty(),
             migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
             may_have_migrated: furthest < Some(Step::Migrate) && mark(Mark::Migrating)?,
