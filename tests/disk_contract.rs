@@ -422,6 +422,7 @@ fn manifest(run: &str) -> Manifest {
         taken_at: "2026-11-23T10:00:00Z".parse().unwrap(),
         images: BTreeMap::new(),
         method: "test".to_owned(),
+        original: None,
         postgres: 150_000,
         schema: [].into(),
         rows: BTreeMap::new(),

@@ -376,36 +376,45 @@ impl<D: Disk> RunFiles for StateDir<D> {
         self.sync(&self.snapshots)
     }
 
-    fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>> {
-        let mut ours = Vec::new();
+    fn snapshots(&self, instance: &str) -> FilesResult<Vec<Manifest>> {
+        let mut found = Vec::new();
         for (name, _) in self.list(&self.snapshots)? {
             let name = name.to_string_lossy().into_owned();
-            let dir = self.snapshots.join(&name);
+            // One that is not finished does not count.
             if name.starts_with('.') {
-                // One that is not finished does not count; of one that was removed, the rest goes.
-                if name.ends_with(REMOVED) {
-                    self.ensure_no_tree(&dir)?;
-                }
                 continue;
             }
             // One that cannot be read is kept: it may be worth a person's look.
-            if let Ok(Some(manifest)) = self.read_manifest(&dir)
+            if let Ok(Some(manifest)) = self.read_manifest(&self.snapshots.join(&name))
                 && manifest.instance == instance
-                && manifest.run != run
+                && manifest.run == name
             {
-                ours.push((manifest.taken_at, name));
+                found.push(manifest);
             }
         }
-        ours.sort();
+        found.sort_by(|a, b| (a.taken_at, &a.run).cmp(&(b.taken_at, &b.run)));
+        Ok(found)
+    }
+
+    fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>> {
+        for (name, _) in self.list(&self.snapshots)? {
+            let name = name.to_string_lossy().into_owned();
+            if name.starts_with('.') && name.ends_with(REMOVED) {
+                // Of one that was removed, the rest goes.
+                self.ensure_no_tree(&self.snapshots.join(&name))?;
+            }
+        }
+        let mut others = self.snapshots(instance)?;
+        others.retain(|manifest| manifest.run != run);
         // The run's own snapshot is one of those that are kept.
-        let others = usize::try_from(keep)
+        let n_kept = usize::try_from(keep)
             .unwrap_or(usize::MAX)
             .saturating_sub(1);
-        let n_removed = ours.len().saturating_sub(others);
+        let n_removed = others.len().saturating_sub(n_kept);
         let mut removed = Vec::new();
-        for (_, name) in ours.into_iter().take(n_removed) {
-            self.discard(&name)?;
-            removed.push(self.sealed(&name));
+        for manifest in others.into_iter().take(n_removed) {
+            self.discard(&manifest.run)?;
+            removed.push(self.sealed(&manifest.run));
         }
         self.sync(&self.snapshots)?;
         Ok(removed)
@@ -441,6 +450,7 @@ mod tests {
             taken_at: "2026-11-23T10:00:00Z".parse().unwrap(),
             images: BTreeMap::new(),
             method: "test".to_owned(),
+            original: None,
             postgres: 150_000,
             schema: [].into(),
             rows: BTreeMap::new(),

@@ -9,8 +9,12 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
 use crate::domain::plan::DatabaseRef;
-use crate::ports::database::{DataError, DataResult, Database, OnBehalf, RowCounts, ServerFacts};
+use crate::ports::database::{
+    CloneSeen, DataError, DataResult, Database, OnBehalf, RowCounts, ServerFacts,
+};
 use crate::ports::runtime::{ContainerRuntime, Exec};
+
+mod clone;
 
 /// Parallel jobs of dump and restore: two are near the best on the small hosts this is for, and leave
 /// a core for everything else.
@@ -208,6 +212,21 @@ impl<R: ContainerRuntime> Postgres<R> {
             .await
             .map(drop)
     }
+
+    /// Lets everybody connect to databases again, also those that a switch shut.
+    async fn let_in(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        names: [&str; 2],
+    ) -> DataResult<()> {
+        let there = self.names(database, password).await?;
+        for name in names.into_iter().filter(|name| there.contains(*name)) {
+            let lets = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name));
+            self.ask_server(database, password, &lets).await?;
+        }
+        Ok(())
+    }
 }
 
 impl<R: ContainerRuntime> Database for Postgres<R> {
@@ -226,6 +245,7 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 bytes: columns.next()?.parse().ok()?,
                 may_create_databases: columns.next()? == "t",
                 foreign_extensions: Vec::new(),
+                no_clone: None,
             })
         })();
         let mut facts = facts.ok_or_else(|| unexpected(&answer))?;
@@ -243,6 +263,10 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         );
         let answer = self.ask(database, password, &database.name, &sql).await?;
         facts.foreign_extensions = answer.lines().map(ToOwned::to_owned).collect();
+        let answer = self
+            .ask(database, password, &database.name, clone::NO_CLONE)
+            .await?;
+        facts.no_clone = answer.lines().next().map(ToOwned::to_owned);
         Ok(facts)
     }
 
@@ -380,6 +404,25 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         parse_counts(&answer)
     }
 
+    async fn clone_to(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        into: &str,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.make_clone(database, password, into, limit).await
+    }
+
+    async fn compare_clone(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        clone: &str,
+    ) -> DataResult<CloneSeen> {
+        self.compare(database, password, clone).await
+    }
+
     async fn exists(
         &self,
         database: &DatabaseRef,
@@ -435,18 +478,23 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
             names.contains(aside),
         ) {
             // Already switched.
-            (true, false, true) => Ok(()),
+            (true, false, true) => {}
             (true, true, false) => {
                 self.rename(database, password, live, aside).await?;
-                self.rename(database, password, restored, live).await
+                self.rename(database, password, restored, live).await?;
             }
-            // Interrupted between the two renames.
-            (false, true, true) => self.rename(database, password, restored, live).await,
-            _ => Err(DataError::Names {
-                name: live.to_owned(),
-                other: restored.to_owned(),
-            }),
+            // Interrupted between the two renames, or between those of another switch.
+            (false, true, true | false) => {
+                self.rename(database, password, restored, live).await?;
+            }
+            _ => {
+                return Err(DataError::Names {
+                    name: live.to_owned(),
+                    other: restored.to_owned(),
+                });
+            }
         }
+        self.let_in(database, password, [live, aside]).await
     }
 
     async fn ensure_dropped(
@@ -461,6 +509,7 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 other: name.to_owned(),
             });
         }
+        self.end_making(database, password, name).await?;
         self.end_connections(database, password, name).await?;
         let drops = format!("DROP DATABASE IF EXISTS {}", identifier(name));
         self.ask_server(database, password, &drops).await.map(drop)

@@ -63,6 +63,7 @@ pub(super) struct Run {
     pub(super) settle: Text,
     pub(super) keep_snapshots: Option<Located<i64>>,
     pub(super) on_deadline: Text,
+    pub(super) snapshot: Text,
 }
 
 #[derive(Debug)]
@@ -251,6 +252,7 @@ impl Run {
             settle: reader.text("settle"),
             keep_snapshots: reader.number("keep_snapshots"),
             on_deadline: reader.text("on_deadline"),
+            snapshot: reader.text("snapshot"),
         };
         reader.finish();
         run

@@ -10,7 +10,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::domain::plan::OnDeadline;
+use crate::domain::plan::{Method, OnDeadline};
 use crate::domain::policy::Policy;
 use crate::domain::report::words::clean;
 use crate::domain::window::Needed;
@@ -116,6 +116,8 @@ pub struct Run {
     pub keep_snapshots: u32,
     /// What a run does that would outlast its window.
     pub on_deadline: OnDeadline,
+    /// How the database is copied.
+    pub snapshot: Method,
 }
 
 /// Whom to write to, and how.

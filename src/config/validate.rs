@@ -16,7 +16,7 @@ use crate::config::{
     ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
     Run, Settings,
 };
-use crate::domain::plan::OnDeadline;
+use crate::domain::plan::{Method, OnDeadline};
 use crate::domain::policy::Policy;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -75,6 +75,7 @@ const ON_DEADLINE: [(&str, OnDeadline); 2] = [
     ("rollback", OnDeadline::Rollback),
     ("finish", OnDeadline::Finish),
 ];
+const METHODS: [(&str, Method); 2] = [("logical", Method::Logical), ("clone", Method::Clone)];
 /// A secret is one line; anything longer is a wrong file.
 const LONGEST_SECRET: usize = 4_096;
 
@@ -420,6 +421,10 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         None => Some(OnDeadline::default()),
         Some(text) => word(file, text, &ON_DEADLINE),
     };
+    let snapshot = match &run.snapshot {
+        None => Some(Method::default()),
+        Some(text) => word(file, text, &METHODS),
+    };
     Some(Run {
         pull_timeout: pull_timeout?,
         stop_grace: stop_grace?,
@@ -429,6 +434,7 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         settle: settle?,
         keep_snapshots: keep_snapshots?,
         on_deadline: on_deadline?,
+        snapshot: snapshot?,
     })
 }
 

@@ -186,6 +186,7 @@ pub async fn plan<S: ReleaseSource>(
         hard_deadline: order.hard_deadline,
         close_by: order.close_by,
         on_deadline: settings.run.on_deadline,
+        method: settings.run.snapshot,
         way_back_s: u64::try_from(order.way_back.as_secs()).unwrap_or_default(),
     };
     Ok(make_plan(world, &instance_ref(instance), survey, goal).await?)

@@ -192,10 +192,13 @@ pub enum Finding {
     },
     /// The copy was read back completely.
     Proved {
-        /// Tables compared.
+        /// Tables compared; of a clone, all relations.
         tables: u64,
-        /// Rows counted in the copy and in the database.
+        /// Rows counted in the copy and in the database; 0 of a clone.
         rows: u64,
+        /// Bytes of the relations of a clone, each as big as the original's.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        bytes: u64,
         /// Keys of Redis in the copy.
         redis_keys: u64,
     },
@@ -218,11 +221,16 @@ pub enum Finding {
     },
     /// Data came back from the snapshot.
     Restored {
-        /// Tables compared after the restore.
+        /// Tables compared after the restore; 0 where the untouched original came back.
         tables: u64,
         /// Rows in them.
         rows: u64,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// How a run ended.

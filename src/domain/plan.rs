@@ -47,6 +47,10 @@ pub struct Plan {
     pub site: Site,
     /// The database.
     pub database: DatabaseRef,
+    /// How the database is copied behind the fence.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Method::is_logical")]
+    pub method: Method,
     /// Redis.
     pub redis: RedisRef,
     /// The project's files that will name the new version.
@@ -67,6 +71,34 @@ pub struct Plan {
     /// Seconds that the way back needs; 0 where nobody knows.
     #[serde(default)]
     pub way_back_s: u64,
+}
+
+/// How the database is copied behind the fence, and how the way back brings it back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// `pg_dump` into files, which `pg_restore` reads into a new database. Survives the loss of the server.
+    #[default]
+    Logical,
+    /// A second database in the same server, made of copies of the first one's files. The new version migrates the copy;
+    /// the original is not touched, and the way back is a renaming. Lives and dies with the server's disk.
+    Clone,
+}
+
+impl Method {
+    /// Whether it is [`Self::Logical`].
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    fn is_logical(&self) -> bool {
+        *self == Self::Logical
+    }
+
+    /// Its name in configuration, plan and manifest.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Logical => "logical",
+            Self::Clone => "clone",
+        }
+    }
 }
 
 /// What a run does that would outlast its deadline (W13).
@@ -347,6 +379,24 @@ impl Plan {
     pub fn restored_database(&self) -> String {
         format!(
             "{}_restored_{}",
+            shortened(&self.database.name),
+            self.short_run()
+        )
+    }
+
+    /// Name of the copy that is made by [`Method::Clone`], until it takes the original's name.
+    pub fn cloned_database(&self) -> String {
+        format!(
+            "{}_clone_{}",
+            shortened(&self.database.name),
+            self.short_run()
+        )
+    }
+
+    /// Name under which the untouched original stands aside while the new version has the copy.
+    pub fn original_database(&self) -> String {
+        format!(
+            "{}_before_{}",
             shortened(&self.database.name),
             self.short_run()
         )

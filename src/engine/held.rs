@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::drive::load_material;
 use super::{Ctx, Ports, chain};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{DatabaseRef, Plan};
 use crate::ports::clock::Clock;
-use crate::ports::database::Database;
-use crate::ports::files::RunFiles;
+use crate::ports::database::{DataResult, Database};
+use crate::ports::files::{Manifest, RunFiles};
 use crate::ports::runtime::{ContainerRuntime, RUN_LABEL};
 
 /// Tables whose rows mean something to people.
@@ -69,22 +69,8 @@ pub async fn remains<P: Ports>(ports: &P, plan: &Plan) -> Remains {
         began: ports.clock().reading(),
     };
     if let Some((_, manifest)) = &snapshot {
-        let password = material.database_password();
-        let limit = ctx.snapshot_limit();
-        match ports
-            .database()
-            .row_counts(&plan.database, &password, limit)
-            .await
-        {
-            Ok(now) => {
-                let difference = |table: &&str| {
-                    let now = signed(*now.get(*table)?);
-                    let then = signed(*manifest.rows.get(*table)?);
-                    let since = now.saturating_sub(then);
-                    (since != 0).then(|| ((*table).to_owned(), since))
-                };
-                remains.since = Some(TOLD.iter().filter_map(difference).collect());
-            }
+        match ctx.rows_since(manifest).await {
+            Ok(since) => remains.since = Some(since),
             Err(err) => remains.trouble.push(chain(&err)),
         }
     }
@@ -99,6 +85,30 @@ fn signed(rows: u64) -> i64 {
 }
 
 impl<P: Ports> Ctx<'_, P> {
+    /// Rows now minus rows in the snapshot, of tables that people know and that differ.
+    async fn rows_since(&self, manifest: &Manifest) -> DataResult<BTreeMap<String, i64>> {
+        let (database, live) = (self.ports.database(), &self.plan.database);
+        let (password, limit) = (self.material.database_password(), self.snapshot_limit());
+        let then = match &manifest.original {
+            None => manifest.rows.clone(),
+            Some(original) if database.exists(live, &password, original).await? => {
+                let original = DatabaseRef {
+                    name: original.clone(),
+                    ..live.clone()
+                };
+                database.row_counts(&original, &password, limit).await?
+            }
+            // The original is what is in use.
+            Some(_) => return Ok(BTreeMap::new()),
+        };
+        let now = database.row_counts(live, &password, limit).await?;
+        let difference = |table: &&str| {
+            let since = signed(*now.get(*table)?).saturating_sub(signed(*then.get(*table)?));
+            (since != 0).then(|| ((*table).to_owned(), since))
+        };
+        Ok(TOLD.iter().filter_map(difference).collect())
+    }
+
     async fn objects(&self, lines: &mut Vec<String>) -> Result<(), super::StepError> {
         let runtime = self.ports.runtime();
         for service in &self.plan.services {

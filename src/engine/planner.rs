@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use super::material::{MATERIAL_FORMAT, Material};
 use super::{Ports, StepError};
 use crate::domain::plan::{
-    ImageKind, Limits, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why, sha256_hex,
+    ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why,
+    sha256_hex,
 };
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
@@ -46,6 +47,8 @@ pub struct Goal {
     pub close_by: Option<Timestamp>,
     /// What the run does when only the time for its way back is left.
     pub on_deadline: OnDeadline,
+    /// How the database is copied.
+    pub method: Method,
     /// Seconds that the way back needs; 0 where nobody knows.
     pub way_back_s: u64,
 }
@@ -102,6 +105,7 @@ pub async fn make_plan<P: Ports>(
         services: survey.services.clone(),
         site: survey.site.clone(),
         database: survey.database.clone(),
+        method: goal.method,
         redis: survey.redis.clone(),
         files,
         material_sha256: sha256_hex(text.as_bytes()),

@@ -1,15 +1,16 @@
 //! The way back. Each step restores a state known from the plan, whatever it finds.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
-use crate::domain::event::{Finding, UndoStep};
-use crate::domain::plan::{DatabaseRef, PlannedService, Role};
+use crate::domain::event::{Finding, Step, UndoStep};
+use crate::domain::plan::{DatabaseRef, Method, PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::{DataError, Database, Redis};
-use crate::ports::files::{Mark, RunFiles};
+use crate::ports::files::{Manifest, Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, RUN_LABEL, Replacement};
 
 use super::probes::{BETWEEN_TRIES, Target, web};
@@ -88,6 +89,7 @@ impl<P: Ports> Ctx<'_, P> {
             }
         }
         self.put_strangers_aside().await?;
+        self.ensure_no_clone(state).await?;
         Ok(Finding::Nothing)
     }
 
@@ -127,6 +129,9 @@ impl<P: Ports> Ctx<'_, P> {
             tables: count(manifest.rows.len()),
             rows: manifest.rows.values().sum(),
         };
+        if plan.method == Method::Clone {
+            return self.put_original_back(state, &dir, &manifest).await;
+        }
         self.data_answer().await?;
         // The journal may have lost that the data are back already, and people may have written since.
         let remark = self.remark();
@@ -179,6 +184,74 @@ impl<P: Ports> Ctx<'_, P> {
             .swap(&plan.database, &password, &restored, &damaged)
             .await?;
         Ok(finding)
+    }
+
+    /// Puts the untouched original back in the clone's place, by name. The clone is kept until the old version is seen to
+    /// serve.
+    async fn put_original_back(
+        &self,
+        state: &RunState,
+        dir: &Path,
+        manifest: &Manifest,
+    ) -> Result<Finding, StepError> {
+        let plan = self.plan;
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let (original, damaged) = (plan.original_database(), plan.damaged_database());
+        let finding = Finding::Restored { tables: 0, rows: 0 };
+        self.data_answer().await?;
+        // The journal may have lost that the data are back already, and people may have written since.
+        if self.was_restored().await {
+            return Ok(finding);
+        }
+        self.nobody_opened_the_old_version(state).await?;
+        let live = &plan.database;
+        let is_aside = database.exists(live, &password, &original).await?;
+        // Else it was not yet put aside, or is back already.
+        if !is_aside && database.schema_versions(live, &password).await? != manifest.schema {
+            return Err(StepError::NeedsPerson(format!(
+                "database `{original}`, the original from before the migrations, is gone: bring it back from a backup \
+                 under the name `{}`, or `mastopatch release`",
+                live.name
+            )));
+        }
+        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
+        let redis_password = self.material.redis_password();
+        self.ports
+            .redis()
+            .restore(&plan.redis, &redis_password, &on_behalf, dir, limit)
+            .await?;
+        self.nobody_opened_the_old_version(state).await?;
+        if is_aside {
+            database.swap(live, &password, &original, &damaged).await?;
+        }
+        // The old version starts only after this.
+        let remark = self.remark();
+        database
+            .remark(live, &password, &live.name, &remark)
+            .await?;
+        Ok(finding)
+    }
+
+    /// Ends a clone that is still being made, and removes one that is not in use: nobody can connect to the original
+    /// meanwhile.
+    async fn ensure_no_clone(&self, state: &RunState) -> Result<(), StepError> {
+        let plan = self.plan;
+        if plan.method != Method::Clone || state.furthest() < Some(Step::Snapshot) {
+            return Ok(());
+        }
+        self.data_answer().await?;
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let original = plan.original_database();
+        if !database
+            .exists(&plan.database, &password, &original)
+            .await?
+        {
+            let clone = plan.cloned_database();
+            database
+                .ensure_dropped(&plan.database, &password, &clone)
+                .await?;
+        }
+        Ok(())
     }
 
     /// Whether the remark of this run's restore is on the live database; no, if the database cannot be asked.
@@ -391,7 +464,11 @@ impl<P: Ports> Ctx<'_, P> {
         let must_drop = state.data_may_have_changed() || state.was_rebuilt();
         if must_drop || state.was_resumed() {
             let password = self.material.database_password();
-            for name in [self.plan.damaged_database(), self.plan.restored_database()] {
+            for name in [
+                self.plan.damaged_database(),
+                self.plan.restored_database(),
+                self.plan.cloned_database(),
+            ] {
                 let dropped = self
                     .ports
                     .database()
@@ -404,7 +481,7 @@ impl<P: Ports> Ctx<'_, P> {
             }
         }
         self.drop_keep_tags().await?;
-        self.tidy_snapshots()?;
+        self.tidy_snapshots(false).await?;
         // The old version serves, or was never stopped. Last: another way back stops it once more, and on a full disk the
         // mark could not be set again.
         drop(self.ports.files().take_mark(&self.plan.run, Mark::Fencing));

@@ -33,6 +33,17 @@ pub struct ServerFacts {
     pub may_create_databases: bool,
     /// Extensions in the database that the role could not create again: a restore as this role would fail.
     pub foreign_extensions: Vec<String>,
+    /// Why the database cannot be cloned so that the clone is the same for everybody, if it cannot.
+    pub no_clone: Option<String>,
+}
+
+/// What was compared of a clone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloneSeen {
+    /// Tables, indexes and the like.
+    pub relations: u64,
+    /// Bytes of them.
+    pub bytes: u64,
 }
 
 /// Rows of every table, by schema-qualified name.
@@ -165,6 +176,26 @@ pub trait Database: Send + Sync {
         limit: Duration,
     ) -> impl Future<Output = DataResult<RowCounts>> + Send;
 
+    /// Copies the live database's files into the new database `into`, in the same server (dropped first if it is there),
+    /// with its owner, its grants, its settings and its remark. Ends every connection to the live one; fails where
+    /// somebody keeps coming back. Until it is over, nobody can connect to the live one. The live one is not changed.
+    fn clone_to(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        into: &str,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Compares the clone with the live database: every relation is there, with as many bytes, and the database has the
+    /// same owner, grants and settings. Nobody may have written to either since.
+    fn compare_clone(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        clone: &str,
+    ) -> impl Future<Output = DataResult<CloneSeen>> + Send;
+
     /// Whether a database of this name exists.
     fn exists(
         &self,
@@ -190,8 +221,9 @@ pub trait Database: Send + Sync {
         name: &str,
     ) -> impl Future<Output = DataResult<String>> + Send;
 
-    /// Puts `restored` in the live database's place and the live one aside as `aside`. An interruption
-    /// between the two renames is finished by the next call. Connections are ended.
+    /// Puts `restored` in the live database's place and the live one, if there is one, aside as `aside`. An interruption
+    /// between the two renames is finished by the next call. Connections are ended; afterwards both let
+    /// everybody in.
     fn swap(
         &self,
         database: &DatabaseRef,
@@ -200,7 +232,7 @@ pub trait Database: Send + Sync {
         aside: &str,
     ) -> impl Future<Output = DataResult<()>> + Send;
 
-    /// Makes sure no database of this name exists. Refuses the live database's own name.
+    /// Makes sure no database of this name exists, nor one that is still being made. Refuses the live database's own name.
     fn ensure_dropped(
         &self,
         database: &DatabaseRef,

@@ -31,6 +31,9 @@ pub struct Manifest {
     pub images: BTreeMap<String, String>,
     /// How it was taken.
     pub method: String,
+    /// The database in the server that is the copy, if it is not in the folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<String>,
     /// `server_version_num` of PostgreSQL.
     pub postgres: u32,
     /// Versions in `schema_migrations`.
@@ -172,6 +175,9 @@ pub trait RunFiles: Send + Sync {
 
     /// Makes sure the run has no unfinished snapshot.
     fn ensure_no_partial(&self, run: &str) -> FilesResult<()>;
+
+    /// The manifests of an instance's finished snapshots, the oldest first. One that cannot be read is left out.
+    fn snapshots(&self, instance: &str) -> FilesResult<Vec<Manifest>>;
 
     /// Removes finished snapshots of the instance beyond the newest `keep`, never that of `run`.
     fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>>;

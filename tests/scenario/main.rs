@@ -17,6 +17,7 @@
     reason = "test code may fail loudly, prints, runs programs, reads the clock; all scenarios have one type"
 )]
 
+mod clone;
 mod crash;
 mod doubt;
 mod forward;
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         vec![
             parts::suite(),
             forward::suite(),
+            clone::suite(),
             knowing::suite(),
             windows::closed_suite(),
             windows::opening_suite(),

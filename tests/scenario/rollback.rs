@@ -27,7 +27,7 @@ fn at_4_5_8(stage: &mut Stage) -> &mut Site {
     site
 }
 
-fn is_rolled_back(stage: &mut Stage, tag: &str) -> Verdict {
+pub(crate) fn is_rolled_back(stage: &mut Stage, tag: &str) -> Verdict {
     let site = at_4_5_8(stage);
     site.github.show(&["v4.5.8", tag]);
     let mails = site.product.mailbox.all().len();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mastopatch::domain::plan::{DatabaseRef, RedisRef};
 use mastopatch::ports::database::{
-    DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
+    CloneSeen, DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
 };
 use mastopatch::ports::runtime::{ContainerSpec, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL};
 use secrecy::SecretString;
@@ -171,6 +171,9 @@ impl SimPorts {
 }
 
 fn open<'a>(world: &'a World, name: &str) -> DataResult<&'a Db> {
+    if name == LIVE && world.cloning.is_some() {
+        return Err(tool("it waits for the end of the clone"));
+    }
     let found = world.databases.get(name).filter(|db| !db.shut);
     found.ok_or_else(|| tool(format!("cannot connect to {name}")))
 }
@@ -247,6 +250,7 @@ impl Database for SimPorts {
                 bytes: 50 << 20,
                 may_create_databases: true,
                 foreign_extensions: Vec::new(),
+                no_clone: None,
             })
         })
     }
@@ -346,6 +350,48 @@ impl Database for SimPorts {
         })
     }
 
+    async fn clone_to(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        into: &str,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.pg(within(changes("clone"), limit), |world, when| {
+            world.databases.remove(into);
+            let clone = Db {
+                shut: false,
+                ..open(world, &database.name)?.clone()
+            };
+            if when == When::Middle {
+                // The server goes on without anybody who waits for it.
+                let due = world.now_ms + 20_000;
+                world.cloning = Some((into.to_owned(), clone, due));
+            } else {
+                world.databases.insert(into.to_owned(), clone);
+                world.pass(2_000);
+            }
+            Ok(())
+        })
+    }
+
+    async fn compare_clone(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        clone: &str,
+    ) -> DataResult<CloneSeen> {
+        self.pg(asks("compare clone"), |world, _| {
+            let (live, copy) = (open(world, &database.name)?, open(world, clone)?);
+            if live == copy {
+                let (relations, bytes) = (40, 50 << 20);
+                return Ok(CloneSeen { relations, bytes });
+            }
+            let difference = "another size".to_owned();
+            Err(DataError::Incomplete { difference })
+        })
+    }
+
     async fn exists(
         &self,
         _database: &DatabaseRef,
@@ -393,8 +439,24 @@ impl Database for SimPorts {
         aside: &str,
     ) -> DataResult<()> {
         self.pg(changes("swap"), |world, when| {
-            invariants::i5_no_restore_after_the_commit(world, "swap");
             let live = database.name.as_str();
+            // A clone takes the name of what it is the same as: that changes no data.
+            let is_same = match (world.databases.get(restored), world.databases.get(live)) {
+                (Some(clone), Some(original)) => clone == original,
+                (Some(clone), None) => world.databases.get(aside).is_some_and(|original| {
+                    clone.posts == original.posts && clone.schema == original.schema
+                }),
+                (None, _) => false,
+            };
+            let takes_name = |world: &mut World| {
+                if !is_same {
+                    world.agreed_loss();
+                    invariants::i3_data_change_is_covered(world, "a restore");
+                }
+            };
+            if !is_same {
+                invariants::i5_no_restore_after_the_commit(world, "swap");
+            }
             let has = |world: &World, name: &str| world.databases.contains_key(name);
             let found = (has(world, live), has(world, restored), has(world, aside));
             let rename = |world: &mut World, from: &str, to: &str| {
@@ -404,29 +466,35 @@ impl Database for SimPorts {
                 }
             };
             match found {
-                (true, false, true) => Ok(()),
+                (true, false, true) => {}
                 (true, true, false) => {
                     rename(world, live, aside);
                     if when == When::After {
                         rename(world, restored, live);
-                        world.agreed_loss();
-                        invariants::i3_data_change_is_covered(world, "a restore");
+                        takes_name(world);
                     }
-                    Ok(())
                 }
-                (false, true, true) => {
+                (false, true, true | false) => {
                     if when == When::After {
                         rename(world, restored, live);
-                        world.agreed_loss();
-                        invariants::i3_data_change_is_covered(world, "a restore");
+                        takes_name(world);
                     }
-                    Ok(())
                 }
-                _ => Err(DataError::Names {
-                    name: live.to_owned(),
-                    other: restored.to_owned(),
-                }),
+                _ => {
+                    return Err(DataError::Names {
+                        name: live.to_owned(),
+                        other: restored.to_owned(),
+                    });
+                }
             }
+            if when == When::After {
+                for name in [live, aside] {
+                    if let Some(db) = world.databases.get_mut(name) {
+                        db.shut = false;
+                    }
+                }
+            }
+            Ok(())
         })
     }
 
@@ -441,6 +509,13 @@ impl Database for SimPorts {
                 world.wrong(|| format!("I2: database {LIVE} was to be dropped"));
             }
             world.databases.remove(name);
+            if world
+                .cloning
+                .as_ref()
+                .is_some_and(|(making, ..)| making == name)
+            {
+                world.cloning = None;
+            }
             Ok(())
         })
     }

@@ -210,6 +210,7 @@ impl World {
     }
 
     pub(crate) fn stop_everything(&mut self) {
+        self.cloning = None;
         for container in &mut self.containers {
             container.end(KILLED);
         }
@@ -217,6 +218,7 @@ impl World {
 
     /// The engine ends, and stops every container before.
     pub(crate) fn stop_everything_in_order(&mut self) {
+        self.cloning = None;
         for container in &mut self.containers {
             container.end(container.code_when_asked().unwrap_or(KILLED));
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use mastopatch::domain::event::MigrationClass;
-use mastopatch::domain::plan::{Asked, Limits, OnDeadline, Plan, Why};
+use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Why};
 use mastopatch::domain::run::RunState;
 use mastopatch::domain::version::UpdateKind;
 use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
@@ -45,18 +45,22 @@ pub(crate) struct Fixture {
 }
 
 /// The fixture of a class of migrations; made once.
-pub(crate) fn fixture(class: MigrationClass) -> &'static Fixture {
-    static MADE: [OnceLock<Fixture>; 3] = [const { OnceLock::new() }; 3];
+pub(crate) fn fixture(class: MigrationClass, method: Method) -> &'static Fixture {
+    static MADE: [[OnceLock<Fixture>; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
     let place = match class {
         MigrationClass::M0 => 0,
         MigrationClass::M1 => 1,
         MigrationClass::M2 => 2,
     };
-    MADE[place].get_or_init(|| make(class))
+    let of_method = match method {
+        Method::Logical => &MADE[0],
+        Method::Clone => &MADE[1],
+    };
+    of_method[place].get_or_init(|| make(class, method))
 }
 
-fn make(class: MigrationClass) -> Fixture {
-    let mut world = empty(class);
+fn make(class: MigrationClass, method: Method) -> Fixture {
+    let mut world = empty(class, method);
     images(&mut world);
     containers(&mut world);
     world.pass(60_000);
@@ -103,6 +107,7 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
         taken_at,
         images: BTreeMap::new(),
         method: "simulated".to_owned(),
+        original: None,
         postgres: 150_000,
         schema: BTreeSet::new(),
         rows: BTreeMap::new(),
@@ -113,6 +118,7 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
 }
 
 fn goal(ports: &SimPorts) -> Goal {
+    let method = ports.world().setting.method;
     Goal {
         run: RUN.to_owned(),
         to: B.parse().unwrap(),
@@ -140,11 +146,12 @@ fn goal(ports: &SimPorts) -> Goal {
         hard_deadline: None,
         close_by: None,
         on_deadline: OnDeadline::Rollback,
+        method,
         way_back_s: 300,
     }
 }
 
-fn empty(class: MigrationClass) -> World {
+fn empty(class: MigrationClass, method: Method) -> World {
     let base: BTreeSet<String> = (1..=3).map(|n| format!("2025010100000{n}")).collect();
     let pre = (1..=2).map(|n| format!("2026010100000{n}"));
     let post = (1..=1).map(|n| format!("2026020100000{n}"));
@@ -154,6 +161,7 @@ fn empty(class: MigrationClass) -> World {
         post: post.filter(|_| class == MigrationClass::M2).collect(),
         registry: registry(),
         digests: digests(),
+        method,
     };
     let text = [("web", MAIN), ("streaming", STREAMING), ("sidekiq", MAIN)]
         .map(|(service, image)| format!("  {service}:\n    image: {image}:v{A}\n"))
@@ -189,6 +197,7 @@ fn empty(class: MigrationClass) -> World {
         edited: false,
         material: "".into(),
         disk,
+        cloning: None,
         copied: Vec::new(),
         has_copy: None,
         begun: None,

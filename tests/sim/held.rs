@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use mastopatch::domain::event::MigrationClass;
-use mastopatch::domain::plan::Plan;
+use mastopatch::domain::plan::{Method, Plan};
 use serde_json::json;
 
 use super::fault::{Fault, Schedule, When};
@@ -58,7 +58,7 @@ pub(crate) fn held(at: HeldAt, class: MigrationClass) -> Option<&'static World> 
 }
 
 fn make(at: HeldAt, class: MigrationClass) -> Option<World> {
-    let start = fixture(class);
+    let start = fixture(class, Method::Logical);
     let mut world = start.world.clone();
     let plan = &start.plan;
     world = match at {

@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use mastopatch::domain::event::{Blame, Entry, Event, Outcome, Step, UndoStep};
+use mastopatch::domain::plan::Method;
 use mastopatch::domain::run::{MAX_ROLLBACKS, MAX_TRANSITIONS};
 use mastopatch::ports::files::MANIFEST;
 
@@ -130,6 +131,16 @@ fn has_all(world: &World, version: Version) -> bool {
 
 /// Whether the run's snapshot is there and would be after a power cut: whole, sealed and with its manifest.
 pub(crate) fn has_copy(world: &mut World) -> bool {
+    has_files(world) && (world.setting.method == Method::Logical || has_original(world))
+}
+
+/// Whether a whole database of the old version's schema is in the server: the untouched original, under any name.
+fn has_original(world: &World) -> bool {
+    let mut all = world.databases.values();
+    all.any(|db| db.whole && db.schema == world.setting.base)
+}
+
+fn has_files(world: &mut World) -> bool {
     let at = world.disk.n_changes();
     if let Some((then, found)) = world.has_copy
         && then == at
@@ -139,7 +150,7 @@ pub(crate) fn has_copy(world: &mut World) -> bool {
     let durable = |path: &Path| world.disk.durable(path);
     let dir = files::sealed();
     let found = durable(&dir.join(MANIFEST)).is_some()
-        && world.copy_in(&dir, DUMP, &durable).is_some()
+        && (world.setting.method == Method::Clone || world.copy_in(&dir, DUMP, &durable).is_some())
         && world.copy_in(&dir, REDIS, &durable).is_some();
     world.has_copy = Some((at, found));
     found

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mastopatch::domain::event::{Event, Order, Outcome};
-use mastopatch::domain::plan::Plan;
+use mastopatch::domain::plan::{Method, Plan};
 use mastopatch::ports::files::MANIFEST;
 
 use super::engine::{Program, SimContainer};
@@ -262,7 +262,15 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(helper) = helper {
         return Err(format!("left over: container `{}`", helper.name));
     }
-    if let Some(name) = world.databases.keys().find(|name| *name != LIVE) {
+    // The original of a clone is this run's snapshot for as long as the copy serves.
+    let original = plan.original_database();
+    let is_snapshot = |name: &&String| {
+        plan.method == Method::Clone
+            && **name == original
+            && world.databases[LIVE].schema != world.setting.base
+    };
+    let mut others = world.databases.keys().filter(|name| *name != LIVE);
+    if let Some(name) = others.find(|name| !is_snapshot(name)) {
         return Err(format!("left over: database `{name}`"));
     }
     let mut tags = world.images.iter().flat_map(|image| &image.tags);

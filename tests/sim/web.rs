@@ -14,7 +14,8 @@ pub(crate) const B: &str = "4.5.9";
 impl World {
     /// Whether the live schema is one that a version works with.
     pub(crate) fn schema_fits(&self, version: Version) -> bool {
-        let Some(db) = self.databases.get(LIVE).filter(|db| db.whole && !db.shut) else {
+        let is_open = |db: &&super::world::Db| db.whole && !db.shut;
+        let Some(db) = self.databases.get(LIVE).filter(is_open) else {
             return false;
         };
         let has = |wanted: &String| db.schema.contains(wanted);
@@ -33,6 +34,7 @@ impl World {
         self.answers(container)
             && self.postgres_answers()
             && self.redis_answers()
+            && self.cloning.is_none()
             && self.schema_fits(version)
             && !broken
     }

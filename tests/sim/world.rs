@@ -5,7 +5,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mastopatch::domain::event::{Entry, Event, Step, UndoStep};
-use mastopatch::domain::plan::Plan;
+use mastopatch::domain::plan::{Method, Plan};
 use mastopatch::domain::run::RunState;
 use mastopatch::engine::StopFlag;
 use mastopatch::ports::runtime::Image;
@@ -94,6 +94,8 @@ pub(crate) struct Setting {
     pub(crate) registry: BTreeMap<String, SimImage>,
     /// Digest of each reference in the registry.
     pub(crate) digests: BTreeMap<String, String>,
+    /// How the plan copies the database.
+    pub(crate) method: Method,
 }
 
 /// One kind of call, for schedules and traces.
@@ -206,6 +208,8 @@ pub(crate) struct World {
     pub(crate) material: Arc<str>,
     /// All files: the owner's, those of runs, and what is in snapshots.
     pub(crate) disk: Platter,
+    /// A clone that the server still makes though nobody waits for it: its name, what it will be, and when.
+    pub(crate) cloning: Option<(String, Db, u64)>,
     /// What the tools copied so far.
     pub(crate) copied: Vec<Arc<Copied>>,
     /// Whether a snapshot is durable, for a number of changes of the disk.
@@ -478,6 +482,14 @@ impl World {
     /// Lets time pass: migrations go on, containers boot.
     pub(crate) fn pass(&mut self, ms: u64) {
         self.now_ms += ms;
+        if self
+            .cloning
+            .as_ref()
+            .is_some_and(|(.., due)| *due <= self.now_ms)
+            && let Some((name, db, _)) = self.cloning.take()
+        {
+            self.databases.insert(name, db);
+        }
         self.work_goes_on();
     }
 

@@ -2,6 +2,7 @@
 //! without their consent, and no site that served is left closed.
 
 use mastopatch::domain::event::{Event, MigrationClass, Order, Outcome};
+use mastopatch::domain::plan::Method;
 
 use crate::sim::fixture::fixture;
 use crate::sim::held::{HeldAt, held};
@@ -17,7 +18,7 @@ fn an_order_on_a_held_run_whose_journal_came_back_from_a_backup_loses_nothing() 
         let Some(before) = held(at, class) else {
             continue;
         };
-        let start = fixture(class);
+        let start = fixture(class, Method::Logical);
         for entries in 1..before.log.len() {
             for order in [Order::Resume, Order::Rollback] {
                 let told = format!("{class:?} {at:?}, {entries} entries, {order:?}");

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use mastopatch::domain::event::{Event, MigrationClass, Order};
+use mastopatch::domain::plan::Method;
 
 use crate::known;
 use crate::sim::fault::Schedule;
@@ -17,6 +18,7 @@ use crate::sim::world::{Made, Target, World};
 #[derive(Debug, Clone)]
 pub(crate) struct Case {
     pub(crate) class: MigrationClass,
+    pub(crate) method: Method,
     pub(crate) target: Target,
     pub(crate) schedule: Schedule,
     /// What befalls the journal after the first process that ends before the run is over.
@@ -40,6 +42,7 @@ impl Case {
     pub(crate) fn update(class: MigrationClass, target: Target) -> Self {
         Self {
             class,
+            method: Method::Logical,
             target,
             schedule: Schedule::new(),
             harm: None,
@@ -74,7 +77,7 @@ impl Case {
 
     /// Its world at the moment at which its first process is killed.
     pub(crate) fn run_until_killed(&self) -> World {
-        let fixture = fixture(self.class);
+        let fixture = fixture(self.class, self.method);
         let mut world = fixture.world.clone();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());
@@ -86,13 +89,13 @@ impl Case {
         let begins = self.held.map(|at| held(at, self.class));
         let never = || panic!("{self:?} is never held there");
         begins.map_or_else(
-            || fixture(self.class).world.clone(),
+            || fixture(self.class, self.method).world.clone(),
             |world| world.unwrap_or_else(never).clone(),
         )
     }
 
     fn run_with(&self, made: bool, trace: bool) -> Went {
-        let fixture = fixture(self.class);
+        let fixture = fixture(self.class, self.method);
         let mut world = self.begins();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());

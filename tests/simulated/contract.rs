@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mastopatch::domain::event::MigrationClass;
+use mastopatch::domain::plan::Method;
 use serde_json::{Value, json};
 
 use crate::clauses::{self, Bench, Does, Registry, Says, every_clause};
@@ -42,7 +43,7 @@ struct Simulated {
 }
 
 fn simulated(name: &'static str) -> Simulated {
-    let mut world = fixture(MigrationClass::M2).world.clone();
+    let mut world = fixture(MigrationClass::M2, Method::Logical).world.clone();
     // Replacements are made from whole answers.
     world.in_full = true;
     Simulated {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use mastopatch::domain::event::{Entry, MigrationClass};
-use mastopatch::domain::plan::Plan;
+use mastopatch::domain::plan::{Method, Plan};
 use mastopatch::domain::run::RunState;
 use mastopatch::engine::material::Material;
 use serde::{Deserialize, Serialize};
@@ -77,7 +77,7 @@ fn write() {
             let kept = Kept {
                 class,
                 bad,
-                plan: fixture(class).plan.clone(),
+                plan: fixture(class, Method::Logical).plan.clone(),
                 material: world.material_text().unwrap(),
                 entries: world.log,
             };
@@ -125,7 +125,7 @@ fn carries_on(path: &Path, kept: Kept) {
     world.begun = Some(kept.plan.clone().into());
     world.keep_material(&kept.material);
     world.schedule = std::sync::Arc::default();
-    let original = &fixture(kept.class).world;
+    let original = &fixture(kept.class, Method::Logical).world;
     let committed = world.state.is_committed();
     let mut carried = carry_through(world, None);
     let verdict = judge(&mut carried.world, original, &kept.plan)

@@ -1,6 +1,7 @@
 //! A run whose material is not what it was: nobody can undo it, so a person gets it, and it ends only by a person.
 
 use mastopatch::domain::event::{Event, MigrationClass, Order, Outcome, Step};
+use mastopatch::domain::plan::Method;
 
 use crate::sim::fault::{Fault, Schedule, When};
 use crate::sim::fixture::{Fixture, fixture};
@@ -34,7 +35,7 @@ fn order(order: Order) -> Event {
 #[test]
 fn a_run_that_lost_its_material_is_held_until_it_is_there_again_or_a_person_releases_it() {
     for class in [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2] {
-        let start = fixture(class);
+        let start = fixture(class, Method::Logical);
         for (step, wanted) in [
             (Step::Pull, Verdict::Aborted),
             (Step::Fence, Verdict::Aborted),
@@ -71,7 +72,7 @@ fn a_run_that_lost_its_material_is_held_until_it_is_there_again_or_a_person_rele
 /// there again.
 #[test]
 fn a_run_that_lost_journal_and_material_goes_on_once_the_material_is_back() {
-    let start = fixture(MigrationClass::M2);
+    let start = fixture(MigrationClass::M2, Method::Logical);
     for (step, wanted) in [
         (Step::Switch, Verdict::RolledBack),
         (Step::Finalise, Verdict::Committed),

@@ -1,6 +1,7 @@
 //! Runs without a fault: the world itself has to be right first.
 
 use mastopatch::domain::event::MigrationClass;
+use mastopatch::domain::plan::Method;
 
 use crate::sim::fixture::fixture;
 use crate::sim::outcome::{Verdict, judge};
@@ -9,7 +10,9 @@ use crate::sim::world::Target;
 
 #[test]
 fn without_a_fault_a_good_target_is_committed_and_a_bad_one_rolled_back() {
-    for class in [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2] {
+    let classes = [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2];
+    let methods = [Method::Logical, Method::Clone];
+    for (class, method) in classes.into_iter().flat_map(|it| methods.map(|m| (it, m))) {
         for target in [
             Target::Good,
             Target::MigrationFails,
@@ -17,7 +20,7 @@ fn without_a_fault_a_good_target_is_committed_and_a_bad_one_rolled_back() {
             Target::Unhealthy,
             Target::Dies,
         ] {
-            let fixture = fixture(class);
+            let fixture = fixture(class, method);
             let mut world = fixture.world.clone();
             world.target = target;
             world.trace = Some(Vec::new());
@@ -33,7 +36,7 @@ fn without_a_fault_a_good_target_is_committed_and_a_bad_one_rolled_back() {
             assert_eq!(
                 verdict,
                 Ok(wanted),
-                "{class:?} {target:?}\n{}",
+                "{class:?} {method:?} {target:?}\n{}",
                 carried.world.trace.unwrap().join("\n")
             );
         }

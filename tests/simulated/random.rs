@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use mastopatch::domain::event::{MigrationClass, Order};
+use mastopatch::domain::plan::Method;
 
 use crate::case::{Case, Tally};
 use crate::sim::fault::{Dice, Fault, Schedule};
@@ -55,7 +56,10 @@ pub(crate) fn case(seed: u64) -> Case {
         Some((Order::Rollback, true)),
         Some((Order::Release, false)),
     ]);
+    // Thrown last, so that the other dice of a seed stay what they are.
+    let method = dice.pick(&[Method::Logical, Method::Clone]);
     Case {
+        method,
         schedule,
         harm,
         order,

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use mastopatch::domain::event::{MigrationClass, Step, UndoStep};
+use mastopatch::domain::plan::Method;
 
 use crate::case::{Case, Tally};
 use crate::sim::fault::{Fault, When};
@@ -73,6 +74,17 @@ fn bases() -> Vec<Case> {
         for target in [Target::Good, Target::Unhealthy] {
             bases.push(Case::update(class, target));
         }
+    }
+    // Where nothing is pending, a clone is made and thrown away.
+    for (class, target) in [
+        (MigrationClass::M0, Target::Good),
+        (MigrationClass::M2, Target::Good),
+        (MigrationClass::M2, Target::Unhealthy),
+    ] {
+        bases.push(Case {
+            method: Method::Clone,
+            ..Case::update(class, target)
+        });
     }
     bases
 }

@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) streaming_image: String,
     pub(crate) migrate_timeout: String,
     pub(crate) boot_timeout: String,
+    pub(crate) snapshot: String,
     pub(crate) settle: String,
     pub(crate) stop_grace: String,
     /// `approval` of minor steps in the usual policy.
@@ -267,6 +268,7 @@ streaming_image = "{streaming}"
 [run]
 migrate_timeout = "{migrate}"
 boot_timeout = "{boot}"
+snapshot = "{snapshot}"
 settle = "{settle}"
 stop_grace = "{grace}"
 
@@ -296,6 +298,7 @@ role = "manager"
             streaming = settings.streaming_image,
             migrate = settings.migrate_timeout,
             boot = settings.boot_timeout,
+            snapshot = settings.snapshot,
             settle = settings.settle,
             grace = settings.stop_grace,
             smtp = settings.smtp,
@@ -360,6 +363,7 @@ impl Settings {
             streaming_image: format!("{registry}/mastodon/mastodon-streaming"),
             migrate_timeout: "60s".to_owned(),
             boot_timeout: "90s".to_owned(),
+            snapshot: "logical".to_owned(),
             settle: "8s".to_owned(),
             stop_grace: "20s".to_owned(),
             minor_approval: "none".to_owned(),

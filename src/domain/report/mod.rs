@@ -208,12 +208,15 @@ impl Report {
                     bytes: *bytes,
                 });
             }
-            Finding::Proved { rows, .. } => self.rows_proved = Some(*rows),
-            Finding::Restored { rows, .. } => self.rows_restored = Some(*rows),
+            Finding::Proved { rows, bytes: 0, .. } => self.rows_proved = Some(*rows),
+            Finding::Restored { tables: 1.., rows } => self.rows_restored = Some(*rows),
             Finding::Opened { notes, .. } => {
                 self.notes.extend(notes.iter().map(|note| clean(note)));
             }
-            Finding::Nothing
+            // What was neither counted nor copied: a clone, or its original.
+            Finding::Proved { .. }
+            | Finding::Restored { .. }
+            | Finding::Nothing
             | Finding::Skipped { .. }
             | Finding::Fenced { .. }
             | Finding::Migrated { .. }

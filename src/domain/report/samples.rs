@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::advisory::Severity;
 use crate::domain::event::{Blame, Entry, Event, Finding, Outcome, Step, UndoStep};
 use crate::domain::plan::{
-    Asked, DatabaseRef, ImageKind, Limits, OnDeadline, PLAN_FORMAT, Plan, PlannedFile,
+    Asked, DatabaseRef, ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile,
     PlannedImage, PlannedService, RedisRef, Role, Site, Why,
 };
 use crate::domain::version::UpdateKind;
@@ -90,6 +90,7 @@ pub(crate) fn plan() -> Plan {
         hard_deadline: None,
         close_by: None,
         on_deadline: OnDeadline::Rollback,
+        method: Method::Logical,
         way_back_s: 0,
     }
 }
@@ -216,6 +217,7 @@ impl Scribe {
                 Finding::Proved {
                     tables: 4,
                     rows: 12_345,
+                    bytes: 0,
                     redis_keys: 7,
                 },
             );

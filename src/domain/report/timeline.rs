@@ -307,8 +307,20 @@ fn describe(finding: &Finding) -> String {
         Finding::Snapshotted { path, bytes } => format!("{} in {path}", human_bytes(*bytes)),
         Finding::Proved {
             tables,
+            bytes,
+            redis_keys,
+            ..
+        } if *bytes > 0 => format!(
+            "{} relations of {} are the same in the clone, {} Redis keys read back",
+            human_count(*tables),
+            human_bytes(*bytes),
+            human_count(*redis_keys)
+        ),
+        Finding::Proved {
+            tables,
             rows,
             redis_keys,
+            ..
         } => format!(
             "{} tables, {} rows and {} Redis keys read back",
             human_count(*tables),
@@ -321,6 +333,7 @@ fn describe(finding: &Finding) -> String {
         Finding::Opened { open_after_ms, .. } => {
             format!("reachable after {}", human_ms(*open_after_ms))
         }
+        Finding::Restored { tables: 0, .. } => "the original is back in its place".to_owned(),
         Finding::Restored { tables, rows } => format!(
             "{} tables, {} rows back from the snapshot",
             human_count(*tables),

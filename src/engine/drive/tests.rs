@@ -13,7 +13,7 @@ use jiff::SignedDuration;
 use super::driver::*;
 use super::*;
 use crate::domain::event::{Blame, Finding, Step, UndoStep};
-use crate::domain::plan::OnDeadline;
+use crate::domain::plan::{Method, OnDeadline};
 use crate::domain::report::samples::{START, plan};
 use crate::engine::StepError;
 use crate::ports::reporter::Reporter;
@@ -73,6 +73,7 @@ async fn a_run_that_may_finish_is_committed_after_its_window() {
     let fakes = minutes(&[(Step::Migrate, 300)]);
     let plan = Plan {
         on_deadline: OnDeadline::Finish,
+        method: Method::Logical,
         ..in_a_window()
     };
     assert_eq!(run(&fakes, plan).await.outcome, Outcome::Committed);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::domain::event::Finding;
 use crate::domain::path::lines;
-use crate::domain::plan::ImageKind;
+use crate::domain::plan::{ImageKind, Method};
 use crate::domain::version::ReleaseVersion;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::compose::{ComposeProject, FileState};
@@ -135,7 +135,13 @@ impl<P: Ports> Ctx<'_, P> {
                 database.user, database.user
             )));
         }
-        if !facts.foreign_extensions.is_empty() {
+        if let Some(why) = facts.no_clone.filter(|_| self.plan.method == Method::Clone) {
+            return Err(StepError::Host(format!(
+                "database `{}` cannot be cloned: {why}; set `snapshot = \"logical\"` in [run], or change that",
+                database.name
+            )));
+        }
+        if !facts.foreign_extensions.is_empty() && self.plan.method == Method::Logical {
             return Err(StepError::Host(format!(
                 "role `{}` could not restore the extensions {} of database `{}`, which an administrator \
                  made; make the role a superuser, or drop them",
@@ -154,7 +160,11 @@ impl<P: Ports> Ctx<'_, P> {
 
     async fn room(&self) -> Result<(), StepError> {
         let files = self.ports.files();
-        let dump = self.plan.database.bytes.saturating_add(HEADROOM / 8);
+        let dump = match self.plan.method {
+            Method::Logical => self.plan.database.bytes,
+            Method::Clone => 0,
+        };
+        let dump = dump.saturating_add(HEADROOM / 8);
         self.room_at(files.snapshot_root(), dump, "the snapshot")?;
         let info = self.ports.runtime().info().await?;
         let images: u64 = self.material.images.values().map(|image| image.size).sum();

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 
 use super::switch::endpoint;
 use crate::domain::event::Finding;
-use crate::domain::plan::{PlannedService, Role};
+use crate::domain::plan::{Method, PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
 use crate::engine::strangers::{SERVICE, is_old};
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
+use crate::ports::database::Database;
 use crate::ports::files::RunFiles;
 use crate::ports::runtime::{Container, ContainerRuntime, ContainerSpec, RUN_LABEL};
 
@@ -258,15 +259,42 @@ impl<P: Ports> Ctx<'_, P> {
         self.remove_helpers().await?;
         self.remove_strangers().await?;
         self.drop_keep_tags().await?;
-        self.tidy_snapshots()?;
+        if self.plan.method == Method::Clone {
+            // Where no migration needed it, it is nobody's.
+            self.ensure_no_database(&self.plan.cloned_database())
+                .await?;
+        }
+        self.tidy_snapshots(true).await?;
         Ok(Finding::Nothing)
     }
 
-    /// Removes what is unfinished of this run's snapshot, and the oldest snapshots beyond those to keep.
-    pub(crate) fn tidy_snapshots(&self) -> Result<(), StepError> {
+    async fn ensure_no_database(&self, name: &str) -> Result<(), StepError> {
+        let password = self.material.database_password();
+        let database = self.ports.database();
+        Ok(database
+            .ensure_dropped(&self.plan.database, &password, name)
+            .await?)
+    }
+
+    /// Removes what is unfinished of this run's snapshot, and the oldest snapshots beyond those to keep. Of the originals of
+    /// clones, each as big as the database, only that of the newest committed run stays: `supersedes` says whether that
+    /// is this one.
+    pub(crate) async fn tidy_snapshots(&self, supersedes: bool) -> Result<(), StepError> {
         let files = self.ports.files();
         files.ensure_no_partial(&self.plan.run)?;
         let keep = self.plan.limits.keep_snapshots;
+        let mut others = files.snapshots(&self.plan.instance)?;
+        others.retain(|manifest| manifest.run != self.plan.run);
+        let n_kept = usize::try_from(keep)
+            .unwrap_or(usize::MAX)
+            .saturating_sub(1);
+        let n_doomed = others.len().saturating_sub(n_kept);
+        for (n, manifest) in others.iter().enumerate() {
+            let is_doomed = n < n_doomed || (supersedes && self.plan.method == Method::Clone);
+            if let Some(original) = manifest.original.as_ref().filter(|_| is_doomed) {
+                self.ensure_no_database(original).await?;
+            }
+        }
         for removed in files.prune_snapshots(&self.plan.instance, keep, &self.plan.run)? {
             self.note(format!("removed the old snapshot {}", removed.display()));
         }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::event::{Finding, MigrationClass};
-use crate::domain::plan::{ImageKind, PlannedService, Role};
+use crate::domain::plan::{ImageKind, Method, PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::engine::probes::tail;
 use crate::engine::steps::role;
@@ -48,6 +48,13 @@ impl<P: Ports> Ctx<'_, P> {
         self.ports
             .files()
             .set_mark(&self.plan.run, Mark::Migrating)?;
+        if self.plan.method == Method::Clone {
+            // From here on the new version has the copy, and the original is the snapshot.
+            let (clone, original) = (self.plan.cloned_database(), self.plan.original_database());
+            database
+                .swap(&self.plan.database, &password, &clone, &original)
+                .await?;
+        }
         let id = self.ensure_one_off(web, role::MIGRATE, one_off).await?;
         let runtime = self.ports.runtime();
         runtime.ensure_running(&id).await?;

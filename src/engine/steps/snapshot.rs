@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::domain::event::Finding;
+use crate::domain::plan::{DatabaseRef, Method};
 use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::clock::Clock;
@@ -19,19 +20,39 @@ impl<P: Ports> Ctx<'_, P> {
         let (database, redis) = (self.ports.database(), self.ports.redis());
         let schema = database.schema_versions(&plan.database, &password).await?;
         let limit = self.snapshot_limit();
-        let rows = database
-            .row_counts(&plan.database, &password, limit)
-            .await?;
+        let rows = match plan.method {
+            Method::Logical => {
+                database
+                    .row_counts(&plan.database, &password, limit)
+                    .await?
+            }
+            // The original stays as it is; to count it would keep the site closed for as long as to copy it.
+            Method::Clone => RowCounts::new(),
+        };
         let redis_keys = redis.keys(&plan.redis, &redis_password).await?;
         let dir = self.ports.files().begin_snapshot(&plan.run)?;
         let on_behalf = self.on_behalf();
         // Both at once: Redis waits some seconds before it starts a copy, and the site is closed. Both are
         // waited for, so that no tool is left running.
-        let (dumped, redis_dumped) = tokio::join!(
-            database.dump(&plan.database, &password, &on_behalf, &dir, limit),
+        let copied = async {
+            match plan.method {
+                Method::Logical => {
+                    let (live, on_behalf) = (&plan.database, &on_behalf);
+                    database.dump(live, &password, on_behalf, &dir, limit).await
+                }
+                Method::Clone => {
+                    let clone = plan.cloned_database();
+                    database
+                        .clone_to(&plan.database, &password, &clone, limit)
+                        .await
+                }
+            }
+        };
+        let (copied, redis_dumped) = tokio::join!(
+            copied,
             redis.dump(&plan.redis, &redis_password, &on_behalf, &dir, limit),
         );
-        dumped?;
+        copied?;
         redis_dumped?;
         self.ports.files().copy_into(&dir, &self.owners_files())?;
         let manifest = Manifest {
@@ -45,7 +66,11 @@ impl<P: Ports> Ctx<'_, P> {
                 .iter()
                 .map(|image| (image.from_reference.clone(), image.from_id.clone()))
                 .collect(),
-            method: "pg_dump --format=directory; redis-cli --rdb".to_owned(),
+            method: match plan.method {
+                Method::Logical => "pg_dump --format=directory; redis-cli --rdb".to_owned(),
+                Method::Clone => "the untouched original of a clone; redis-cli --rdb".to_owned(),
+            },
+            original: (plan.method == Method::Clone).then(|| plan.original_database()),
             postgres: plan.database.server_version,
             schema,
             rows,
@@ -78,12 +103,33 @@ impl<P: Ports> Ctx<'_, P> {
             return Err(StepError::Host("the snapshot is gone".to_owned()));
         };
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        let rows = self
-            .ports
-            .database()
-            .count_dump(&plan.database, &on_behalf, &dir, limit)
-            .await?;
-        same_rows(&manifest.rows, &rows)?;
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let proved = match plan.method {
+            Method::Logical => {
+                let rows = database
+                    .count_dump(&plan.database, &on_behalf, &dir, limit)
+                    .await?;
+                same_rows(&manifest.rows, &rows)?;
+                (count(rows.len()), rows.values().sum(), 0)
+            }
+            Method::Clone => {
+                let clone = plan.cloned_database();
+                let seen = database
+                    .compare_clone(&plan.database, &password, &clone)
+                    .await?;
+                let copy = DatabaseRef {
+                    name: clone,
+                    ..plan.database.clone()
+                };
+                if database.schema_versions(&copy, &password).await? != manifest.schema {
+                    return Err(DataError::Incomplete {
+                        difference: "the clone's schema is not the original's".to_owned(),
+                    }
+                    .into());
+                }
+                (seen.relations, 0, seen.bytes)
+            }
+        };
         let (alive, all) = self
             .ports
             .redis()
@@ -104,9 +150,11 @@ impl<P: Ports> Ctx<'_, P> {
         }
         // What somebody wrote meanwhile is not in the copy.
         self.fence_stands(state).await?;
+        let (tables, rows, bytes) = proved;
         Ok(Finding::Proved {
-            tables: count(rows.len()),
-            rows: rows.values().sum(),
+            tables,
+            rows,
+            bytes,
             redis_keys: all,
         })
     }

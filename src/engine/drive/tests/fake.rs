@@ -386,6 +386,7 @@ impl RunFiles for Fakes {
         seal_snapshot(dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;
         open_snapshot(run: &str) -> FilesResult<Option<(PathBuf, Manifest)>>;
         ensure_no_partial(run: &str) -> FilesResult<()>;
+        snapshots(instance: &str) -> FilesResult<Vec<Manifest>>;
         prune_snapshots(instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>>;
         snapshot_root() -> &Path;
         room(path: &Path) -> FilesResult<Room>;

@@ -12,7 +12,7 @@ use crate::domain::plan::{DatabaseRef, RedisRef};
 use crate::engine::planner::InstanceRef;
 use crate::engine::planner::look::Eyes;
 use crate::ports::database::{
-    DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
+    CloneSeen, DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
 };
 use crate::ports::probe::{Answer, Probe, ProbeError, Request};
 use crate::ports::runtime::{
@@ -259,6 +259,7 @@ impl Database for FakeHost {
             bytes: 1,
             may_create_databases: self.may_create_databases,
             foreign_extensions: Vec::new(),
+            no_clone: None,
         })
     }
 
@@ -285,6 +286,8 @@ impl Database for FakeHost {
         dump(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<()>;
         count_dump(database: &DatabaseRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<RowCounts>;
         restore(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, into: &str, limit: Duration) -> DataResult<RowCounts>;
+        clone_to(database: &DatabaseRef, password: &SecretString, into: &str, limit: Duration) -> DataResult<()>;
+        compare_clone(database: &DatabaseRef, password: &SecretString, clone: &str) -> DataResult<CloneSeen>;
         exists(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<bool>;
         remark(database: &DatabaseRef, password: &SecretString, name: &str, text: &str) -> DataResult<()>;
         remark_on(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<String>;

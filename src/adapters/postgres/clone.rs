@@ -1,0 +1,210 @@
+//! A clone of a database in the same server, made of its files: how it is made, dressed, compared, and ended half-way.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::{Postgres, identifier, literal, parse_counts};
+use crate::domain::plan::DatabaseRef;
+use crate::ports::database::{CloneSeen, DataError, DataResult, Database as _};
+use crate::ports::runtime::ContainerRuntime;
+
+/// Every relation with a file of its own, by name, with its bytes.
+const RELATIONS: &str = "\
+SELECT c.oid::regclass || ' ' || pg_relation_size(c.oid) FROM pg_class c \
+WHERE c.relkind IN ('r', 'i', 'S', 't', 'm') AND c.relpersistence <> 't' AND NOT c.relisshared ORDER BY 1";
+
+/// What of database `:original` lies in the server's catalogue and not in its files: owner, limit, grants, remark, settings.
+const DRESS: &str = "\
+SELECT pg_get_userbyid(datdba), datconnlimit, \
+(SELECT string_agg(a::text, ' ' ORDER BY a::text) FROM unnest(datacl) a), \
+shobj_description(d.oid, 'pg_database'), \
+(SELECT string_agg(setrole::regrole || ' ' || setconfig::text, ' ' ORDER BY setrole) \
+FROM pg_db_role_setting WHERE setdatabase = d.oid) FROM pg_database d WHERE datname = :original";
+
+/// Gives database `:clone` what [`DRESS`] tells of `:original`; the owner it has. A list among the settings is kept as it is
+/// quoted.
+const TAKE_DRESS: &str = "\
+DO $mastopatch$ DECLARE one text; BEGIN FOR one IN \
+SELECT format('ALTER DATABASE %I CONNECTION LIMIT %s', :clone, datconnlimit) \
+FROM pg_database WHERE datname = :original AND datconnlimit <> -1 \
+UNION ALL SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', :clone) \
+FROM pg_database WHERE datname = :original AND datacl IS NOT NULL \
+UNION ALL SELECT format('GRANT %s ON DATABASE %I TO %s%s', a.privilege_type, :clone, \
+CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END, \
+CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' ELSE '' END) \
+FROM pg_database d, aclexplode(d.datacl) a WHERE d.datname = :original AND a.grantee <> d.datdba \
+UNION ALL SELECT format('ALTER %s SET %s TO %s', CASE s.setrole WHEN 0 THEN format('DATABASE %I', :clone) \
+ELSE format('ROLE %I IN DATABASE %I', pg_get_userbyid(s.setrole), :clone) END, \
+split_part(o, '=', 1), CASE WHEN split_part(o, '=', 1) IN ('search_path', 'temp_tablespaces', \
+'session_preload_libraries', 'local_preload_libraries') THEN substr(o, strpos(o, '=') + 1) \
+ELSE quote_literal(substr(o, strpos(o, '=') + 1)) END) \
+FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) o WHERE d.datname = :original \
+UNION ALL SELECT format('COMMENT ON DATABASE %I IS %L', :clone, shobj_description(d.oid, 'pg_database')) \
+FROM pg_database d WHERE d.datname = :original AND shobj_description(d.oid, 'pg_database') IS NOT NULL \
+LOOP EXECUTE one; END LOOP; END $mastopatch$";
+
+/// What keeps a clone of the current database from being the same for everybody, a sentence a line.
+pub(super) const NO_CLONE: &str = "\
+SELECT 'role ' || current_user || ' does not own it' FROM pg_database d, pg_roles r \
+WHERE d.datname = current_database() AND r.rolname = current_user AND NOT r.rolsuper AND d.datdba <> r.oid \
+UNION ALL SELECT 'replication slot ' || slot_name || ' belongs to it' FROM pg_replication_slots \
+WHERE database = current_database() \
+UNION ALL SELECT 'subscription ' || subname || ' belongs to it' FROM pg_subscription s \
+JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = current_database() \
+UNION ALL SELECT 'somebody else than its owner granted rights on it' FROM pg_database d, aclexplode(d.datacl) a \
+WHERE d.datname = current_database() AND a.grantor <> d.datdba \
+UNION ALL SELECT 'an administrator gave it the setting ' || o FROM pg_db_role_setting s \
+JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) o \
+WHERE d.datname = current_database() AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+AND (s.setrole <> 0 OR NOT EXISTS (SELECT FROM pg_settings p \
+WHERE p.name = split_part(o, '=', 1) AND p.context = 'user'))";
+
+/// Seconds until a statement that was ended is gone.
+const END_TRIES: u32 = 30;
+
+/// Times a clone is tried while somebody keeps connecting; each ends their connections, and PostgreSQL itself waits five
+/// seconds for them.
+const CLONE_TRIES: u32 = 3;
+impl<R: ContainerRuntime> Postgres<R> {
+    pub(super) async fn make_clone(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        into: &str,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.ensure_dropped(database, password, into).await?;
+        let strategy = if database.server_version >= 150_000 {
+            " STRATEGY FILE_COPY"
+        } else {
+            ""
+        };
+        let owner = format!(
+            "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database WHERE datname = {}",
+            literal(&database.name)
+        );
+        let owner = self.ask_server(database, password, &owner).await?;
+        // Begins as `end_making` looks for it.
+        let create = format!(
+            "CREATE DATABASE {} WITH TEMPLATE {} OWNER {}{strategy}",
+            identifier(into),
+            identifier(&database.name),
+            owner.trim()
+        );
+        let mut tries_left = CLONE_TRIES;
+        loop {
+            tries_left = tries_left.saturating_sub(1);
+            self.end_connections(database, password, &database.name)
+                .await?;
+            let made = self
+                .ask_within(database, password, "template1", &create, limit)
+                .await;
+            match made {
+                Ok(_) => break,
+                Err(DataError::Tool { stderr, .. })
+                    if tries_left > 0 && stderr.contains("being accessed by other users") => {}
+                Err(err) => return Err(err),
+            }
+        }
+        self.take_dress(database, password, into).await
+    }
+
+    pub(super) async fn compare(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        clone: &str,
+    ) -> DataResult<CloneSeen> {
+        let live = self
+            .ask(database, password, &database.name, RELATIONS)
+            .await?;
+        let copy = self.ask(database, password, clone, RELATIONS).await?;
+        same_lines(&live, &copy)?;
+        let (ours, theirs) = (
+            self.dress(database, password, &database.name).await?,
+            self.dress(database, password, clone).await?,
+        );
+        if ours != theirs {
+            return Err(DataError::Incomplete {
+                difference: format!(
+                    "the original has `{}`, the copy `{}`",
+                    ours.trim(),
+                    theirs.trim()
+                ),
+            });
+        }
+        let sizes = parse_counts(&live)?;
+        Ok(CloneSeen {
+            relations: u64::try_from(sizes.len()).unwrap_or(u64::MAX),
+            bytes: sizes.values().sum(),
+        })
+    }
+
+    async fn dress(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<String> {
+        let sql = DRESS.replace(":original", &literal(name));
+        self.ask_server(database, password, &sql).await
+    }
+
+    /// Gives a clone what a database has in the server's catalogue; `CREATE DATABASE` copies only files and owner.
+    async fn take_dress(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        clone: &str,
+    ) -> DataResult<()> {
+        let sql = TAKE_DRESS
+            .replace(":original", &literal(&database.name))
+            .replace(":clone", &literal(clone));
+        // In the database itself, as a remark wants it.
+        self.ask(database, password, clone, &sql).await.map(drop)
+    }
+
+    /// Ends what still makes the database `name`, for somebody who does not wait for it any more.
+    pub(super) async fn end_making(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<()> {
+        let beginning = format!("CREATE DATABASE {}", identifier(name));
+        let is_it = format!(
+            "starts_with(query, {}) AND state = 'active' AND pid <> pg_backend_pid()",
+            literal(&beginning)
+        );
+        let ends = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {is_it}");
+        let is_there = format!("SELECT count(*) FROM pg_stat_activity WHERE {is_it}");
+        for _ in 0..END_TRIES {
+            self.ask_server(database, password, &ends).await?;
+            if self.ask_server(database, password, &is_there).await?.trim() == "0" {
+                return Ok(());
+            }
+            self.ask_server(database, password, "SELECT pg_sleep(1)")
+                .await?;
+        }
+        Err(DataError::Tool {
+            tool: "psql",
+            exit: 0,
+            stderr: format!("`{beginning}` goes on though its connection was ended"),
+        })
+    }
+}
+
+/// Compares two lists, line by line; names the first difference.
+fn same_lines(original: &str, copy: &str) -> DataResult<()> {
+    let mut pairs = original.lines().zip(copy.lines());
+    let difference = pairs
+        .find(|(a, b)| a != b)
+        .map(|(a, b)| format!("the original has `{a}`, the copy `{b}`"));
+    let (a, b) = (original.lines().count(), copy.lines().count());
+    let difference = difference
+        .or_else(|| (a != b).then(|| format!("the original has {a} relations, the copy {b}")));
+    difference.map_or(Ok(()), |difference| {
+        Err(DataError::Incomplete { difference })
+    })
+}
