@@ -69,7 +69,7 @@ test: ## every test, on a real engine in the lab; starts what it needs and takes
 	$(LAB) run cargo test --locked --no-fail-fast
 	@echo 'test: all good'
 
-mutants: ## change what decides about a run in small ways, one at a time, and see that a test notices; about two hours
+mutants: ## change what decides about a run in small ways, one at a time, and see that a test notices; most of a day
 	@$(PREPARE) cargo cc
 	@cargo mutants --version >/dev/null 2>&1 || { echo 'mutants: cargo-mutants is not installed (cargo install cargo-mutants --locked)' >&2; exit 1; }
 	cargo mutants --config .ci/mutants.toml --output $(TARGET_DIR)

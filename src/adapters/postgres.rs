@@ -172,7 +172,8 @@ impl<R: ContainerRuntime> Postgres<R> {
         Ok(answer.lines().map(ToOwned::to_owned).collect())
     }
 
-    /// Ends every connection to the database `name`.
+    /// Ends every session in the database `name`. The server's own workers, which belong to no role, give way by themselves, and
+    /// only a superuser may end them.
     async fn end_connections(
         &self,
         database: &DatabaseRef,
@@ -180,7 +181,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         name: &str,
     ) -> DataResult<()> {
         let ends = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {}",
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
             literal(name)
         );
         self.ask_server(database, password, &ends).await?;
@@ -195,6 +196,8 @@ impl<R: ContainerRuntime> Postgres<R> {
         to: &str,
     ) -> DataResult<()> {
         if from == database.name {
+            // A session that may not be ended is told while nothing has changed.
+            self.end_connections(database, password, from).await?;
             // Nobody may come back between the end of the connections and the renaming.
             let shuts = format!(
                 "ALTER DATABASE {} ALLOW_CONNECTIONS false",
@@ -211,21 +214,6 @@ impl<R: ContainerRuntime> Postgres<R> {
         self.ask_server(database, password, &renames)
             .await
             .map(drop)
-    }
-
-    /// Lets everybody connect to databases again, also those that a switch shut.
-    async fn let_in(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        names: [&str; 2],
-    ) -> DataResult<()> {
-        let there = self.names(database, password).await?;
-        for name in names.into_iter().filter(|name| there.contains(*name)) {
-            let lets = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name));
-            self.ask_server(database, password, &lets).await?;
-        }
-        Ok(())
     }
 }
 
@@ -263,9 +251,8 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         );
         let answer = self.ask(database, password, &database.name, &sql).await?;
         facts.foreign_extensions = answer.lines().map(ToOwned::to_owned).collect();
-        let answer = self
-            .ask(database, password, &database.name, clone::NO_CLONE)
-            .await?;
+        let sql = clone::no_clone(facts.version);
+        let answer = self.ask(database, password, &database.name, &sql).await?;
         facts.no_clone = answer.lines().next().map(ToOwned::to_owned);
         Ok(facts)
     }
@@ -494,7 +481,21 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 });
             }
         }
-        self.let_in(database, password, [live, aside]).await
+        self.ensure_open(database, password, live).await?;
+        self.ensure_open(database, password, aside).await
+    }
+
+    async fn ensure_open(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> DataResult<()> {
+        if !self.names(database, password).await?.contains(name) {
+            return Ok(());
+        }
+        let lets = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name));
+        self.ask_server(database, password, &lets).await.map(drop)
     }
 
     async fn ensure_dropped(

@@ -441,6 +441,15 @@ mod tests {
         for order in [Order::Resume, Order::Rollback, Order::Release] {
             assert_eq!(order.name(), written(order));
         }
+        for outcome in [
+            Outcome::Committed,
+            Outcome::RolledBack,
+            Outcome::Aborted,
+            Outcome::Held,
+            Outcome::Released,
+        ] {
+            assert_eq!(outcome.name(), written(outcome).replace('_', " "));
+        }
     }
 
     #[test]

@@ -481,4 +481,18 @@ mod tests {
         let refused = state.apply(&Event::Rebuilt(not_committed()));
         assert!(refused.is_err() && state.is_committed());
     }
+    #[test]
+    fn a_site_that_its_owner_updated_by_other_means_is_left_to_a_person() {
+        let moved = Evidence {
+            moved_on: Some("mastodon-web-1".to_owned()),
+            ..fenced()
+        };
+        let learnt = judge(None, &moved).unwrap();
+        let why = learnt.held.unwrap();
+        assert!(why.contains("`mastodon-web-1` serves in place of"), "{why}");
+        assert!(why.contains("`mastopatch release`"), "{why}");
+        assert_eq!(end(&moved).1, Some(Outcome::Held));
+        let learnt = judge(Some(&committed()), &moved).unwrap();
+        assert!(learnt.committed && learnt.held.is_some());
+    }
 }

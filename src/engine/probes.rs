@@ -306,4 +306,152 @@ mod tests {
         assert_eq!(tail(logs), expected);
         assert_eq!(tail("a\n  b"), "a b");
     }
+
+    /// A Mastodon that answers as it is told; what it was not told is not found.
+    struct Site(std::collections::BTreeMap<&'static str, (u16, &'static str)>);
+
+    /// A healthy one of 4.5.9.
+    fn healthy() -> Site {
+        let pages = [
+            ("/health", (200, "OK")),
+            ("/api/v1/streaming/health", (200, "OK\n")),
+            ("/api/v2/instance", (200, r#"{"version":"4.5.9"}"#)),
+            ("/api/v1/timelines/public?limit=1", (200, "[]")),
+            ("/auth/sign_in", (200, "<link href='/packs/app.css'>")),
+            ("/packs/app.css", (200, "p {}")),
+        ];
+        Site(pages.into())
+    }
+
+    impl Site {
+        fn but(mut self, path: &'static str, status: u16, body: &'static str) -> Self {
+            self.0.insert(path, (status, body));
+            self
+        }
+    }
+
+    impl Probe for Site {
+        async fn get(&self, request: Request<'_>) -> Result<Answer, ProbeError> {
+            assert_eq!(request.host, "social.example");
+            match self.0.get(request.path) {
+                Some((0, why)) => Err(ProbeError::NoAnswer {
+                    address: request.address,
+                    path: request.path.to_owned(),
+                    source: (*why).into(),
+                }),
+                Some((status, body)) => Ok(Answer {
+                    status: *status,
+                    body: (*body).to_owned(),
+                }),
+                None => Ok(Answer {
+                    status: 404,
+                    body: "not found".to_owned(),
+                }),
+            }
+        }
+    }
+
+    fn target() -> Target<'static> {
+        Target {
+            address: ([127, 0, 0, 1], 3000).into(),
+            domain: "social.example",
+        }
+    }
+
+    async fn asked(site: Site) -> Result<Vec<String>, String> {
+        web(&site, target(), &"4.5.9".parse().unwrap()).await
+    }
+
+    #[tokio::test]
+    async fn a_healthy_web_is_told_line_by_line() {
+        let lines = asked(healthy()).await.unwrap();
+        let expected = [
+            "/health answers OK",
+            "/api/v2/instance shows 4.5.9",
+            "the public timeline answers 200",
+            "the login page answers 200, and so does /packs/app.css",
+        ];
+        assert_eq!(lines, expected);
+        let lines = streaming(&healthy(), target()).await.unwrap();
+        assert_eq!(lines, ["/api/v1/streaming/health answers OK"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_site_closes_to_strangers_speaks_not_against_the_version() {
+        let timeline = "/api/v1/timelines/public?limit=1";
+        for status in [401, 403, 404, 422] {
+            let lines = asked(healthy().but(timeline, status, "")).await.unwrap();
+            let line = format!("the public timeline is closed ({status})");
+            assert!(lines.contains(&line), "{lines:?}");
+        }
+        for status in [300, 302, 399] {
+            let site = healthy().but("/auth/sign_in", status, "");
+            let lines = asked(site).await.unwrap();
+            let line = format!("the login page redirects ({status})");
+            assert!(lines.contains(&line), "{lines:?}");
+        }
+        let plain = healthy().but("/auth/sign_in", 200, "<p>sign in</p>");
+        let lines = asked(plain).await.unwrap();
+        assert_eq!(lines.last().unwrap(), "the login page answers 200");
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_web_is_told_in_a_line() {
+        for (path, status, body, said) in [
+            ("/health", 500, "OK", "/health answers 500 (OK)"),
+            ("/health", 200, "a\nb", "/health answers 200 (a\\nb)"),
+            ("/health", 429, "", "/health answers 429, too many requests"),
+            ("/health", 0, "connection refused", "connection refused"),
+            ("/api/v2/instance", 503, "", "/api/v2/instance answers 503"),
+            ("/api/v2/instance", 200, "{}", "shows no version"),
+            (
+                "/api/v2/instance",
+                200,
+                r#"{"version":"4.5.8"}"#,
+                "web shows version 4.5.8, not 4.5.9",
+            ),
+            (
+                "/api/v1/timelines/public?limit=1",
+                500,
+                "",
+                "limit=1 answers 500",
+            ),
+            ("/auth/sign_in", 400, "", "/auth/sign_in answers 400"),
+            ("/auth/sign_in", 500, "", "/auth/sign_in answers 500"),
+            (
+                "/packs/app.css",
+                404,
+                "",
+                "the login page names /packs/app.css, which answers 404",
+            ),
+        ] {
+            let wrong = asked(healthy().but(path, status, body)).await.unwrap_err();
+            assert!(wrong.contains(said), "{path}: {wrong}");
+        }
+        let path = "/api/v1/streaming/health";
+        for (status, body) in [(200, "no"), (500, "OK")] {
+            let site = healthy().but(path, status, body);
+            let wrong = streaming(&site, target()).await.unwrap_err();
+            assert!(wrong.starts_with(path), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_container_that_was_killed_is_not_the_versions_fault_and_one_that_is_gone_is_not_waited_for()
+     {
+        for (wrong, is_from_outside, is_final) in [
+            (Wrong::Gone, true, true),
+            (Wrong::Stopped { exit_code: 137 }, true, true),
+            (Wrong::Stopped { exit_code: 143 }, true, true),
+            (Wrong::Stopped { exit_code: 1 }, false, true),
+            (
+                Wrong::Answer("/health answers 500".to_owned()),
+                false,
+                false,
+            ),
+        ] {
+            assert_eq!(wrong.is_from_outside(), is_from_outside, "{wrong}");
+            assert_eq!(wrong.is_final(), is_final, "{wrong}");
+        }
+    }
 }

@@ -110,6 +110,13 @@ impl<P: Ports> Ctx<'_, P> {
                     .to_owned(),
             ));
         }
+        let original = self.plan.original_database();
+        if restores && self.plan.method == Method::Clone && !self.has_original(&original).await? {
+            return Err(StepError::NeedsPerson(format!(
+                "database `{original}`, the original from before the migrations, is gone, so nothing was stopped; \
+                 `mastopatch resume` goes on with the new version"
+            )));
+        }
         Ok(())
     }
 
@@ -206,6 +213,8 @@ impl<P: Ports> Ctx<'_, P> {
         self.nobody_opened_the_old_version(state).await?;
         let live = &plan.database;
         let is_aside = database.exists(live, &password, &original).await?;
+        // A switch that was interrupted leaves it shut.
+        database.ensure_open(live, &password, &live.name).await?;
         // Else it was not yet put aside, or is back already.
         if !is_aside && database.schema_versions(live, &password).await? != manifest.schema {
             return Err(StepError::NeedsPerson(format!(
@@ -214,14 +223,15 @@ impl<P: Ports> Ctx<'_, P> {
                 live.name
             )));
         }
-        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        let redis_password = self.material.redis_password();
-        self.ports
-            .redis()
-            .restore(&plan.redis, &redis_password, &on_behalf, dir, limit)
-            .await?;
-        self.nobody_opened_the_old_version(state).await?;
+        // Before the original was put aside, nothing of the new version touched Redis either; once it is back, Redis is.
         if is_aside {
+            let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
+            let redis_password = self.material.redis_password();
+            self.ports
+                .redis()
+                .restore(&plan.redis, &redis_password, &on_behalf, dir, limit)
+                .await?;
+            self.nobody_opened_the_old_version(state).await?;
             database.swap(live, &password, &original, &damaged).await?;
         }
         // The old version starts only after this.
@@ -232,11 +242,25 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(finding)
     }
 
+    /// Whether the original of a clone stands aside, or is in its own place.
+    async fn has_original(&self, original: &str) -> Result<bool, StepError> {
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let live = &self.plan.database;
+        if database.exists(live, &password, original).await? {
+            return Ok(true);
+        }
+        let Some((_, manifest)) = self.ports.files().open_snapshot(&self.plan.run)? else {
+            return Ok(false);
+        };
+        Ok(database.schema_versions(live, &password).await? == manifest.schema)
+    }
+
     /// Ends a clone that is still being made, and removes one that is not in use: nobody can connect to the original
     /// meanwhile.
     async fn ensure_no_clone(&self, state: &RunState) -> Result<(), StepError> {
         let plan = self.plan;
-        if plan.method != Method::Clone || state.furthest() < Some(Step::Snapshot) {
+        let was_begun = state.furthest() >= Some(Step::Snapshot) || state.was_rebuilt();
+        if plan.method != Method::Clone || !was_begun {
             return Ok(());
         }
         self.data_answer().await?;

@@ -204,6 +204,14 @@ pub trait Database: Send + Sync {
         name: &str,
     ) -> impl Future<Output = DataResult<bool>> + Send;
 
+    /// Lets people connect to this database, if there is one, also where a switch that was interrupted had shut it.
+    fn ensure_open(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        name: &str,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
     /// Writes a remark on a database into the server's catalogue, in place of an earlier one.
     fn remark(
         &self,

@@ -1,5 +1,7 @@
 //! Which interruptions there are, and which of them a short run takes.
 
+use mastopatch::domain::plan::Method;
+
 use crate::acts::Act;
 use crate::moments::{BACK, Effect, GOOD, Moment};
 use crate::place::Update;
@@ -9,6 +11,8 @@ use crate::place::Update;
 pub(crate) struct Case {
     pub(crate) act: Act,
     pub(crate) update: Update,
+    /// How the database is copied.
+    pub(crate) method: Method,
     pub(crate) moment: Moment,
     /// Belongs to the spread that every run of the tests takes.
     pub(crate) spread: bool,
@@ -17,11 +21,19 @@ pub(crate) struct Case {
 impl Case {
     /// Its name on the command line and in the output.
     pub(crate) fn name(&self) -> String {
+        format!("{}, {}, {}", self.act.name(), self.kind(), self.moment)
+    }
+
+    /// What is interrupted.
+    pub(crate) fn kind(&self) -> String {
         let update = match self.update {
-            Update::Good => "good",
-            Update::Broken => "broken",
+            Update::Good => "good update",
+            Update::Broken => "broken update",
         };
-        format!("{}, {update} update, {}", self.act.name(), self.moment)
+        match self.method {
+            Method::Logical => update.to_owned(),
+            Method::Clone => format!("{update} on a clone"),
+        }
     }
 }
 
@@ -37,22 +49,65 @@ const RISKY_EFFECTS: [Effect; 1] = [Effect::Migration];
 
 /// Every case that may run beside others.
 pub(crate) fn beside_others() -> Vec<Vec<Case>> {
-    vec![killed_forward(), killed_back(), disturbed()]
+    vec![
+        killed_forward(),
+        killed_back(),
+        killed_on_a_clone(),
+        disturbed(),
+    ]
+}
+
+/// Around the making of the clone, the two switches by name, and the end of the original.
+fn killed_on_a_clone() -> Vec<Case> {
+    let case = |update, moment, spread| Case {
+        act: Act::Kill,
+        update,
+        method: Method::Clone,
+        moment,
+        spread,
+    };
+    let good = [
+        Moment::Entry("intent snapshot"),
+        Moment::During(Effect::Clone),
+        Moment::Entry("done snapshot"),
+        Moment::Entry("done prove"),
+        Moment::During(Effect::Migration),
+        Moment::Entry("done migrate"),
+        Moment::Entry("committed"),
+        Moment::Entry("intent finalise"),
+    ];
+    let back = [
+        Moment::Entry("failed migrate"),
+        Moment::Entry("undo-intent restore-data"),
+        Moment::Entry("undo-done restore-data"),
+        Moment::Entry("undo-done start-old"),
+        Moment::Entry("undo-intent clean-up"),
+    ];
+    let risky = [
+        Moment::During(Effect::Clone),
+        Moment::During(Effect::Migration),
+        Moment::Entry("undo-intent restore-data"),
+    ];
+    let good = good.map(|moment| case(Update::Good, moment, risky.contains(&moment)));
+    let back = back.map(|moment| case(Update::Broken, moment, risky.contains(&moment)));
+    good.into_iter().chain(back).collect()
 }
 
 fn killed_forward() -> Vec<Case> {
     let entries = GOOD.iter().map(|label| Case {
         act: Act::Kill,
         update: Update::Good,
+        method: Method::Logical,
         moment: Moment::Entry(label),
         spread: RISKY_GOOD.contains(label),
     });
     let effects = Effect::ALL
         .into_iter()
-        .filter(|effect| *effect != Effect::Restore);
+        .filter(|effect| ![Effect::Restore, Effect::Clone].contains(effect));
     let effects = effects.map(|effect| Case {
         act: Act::Kill,
         update: Update::Good,
+        method: Method::Logical,
         moment: Moment::During(effect),
         spread: RISKY_EFFECTS.contains(&effect),
     });
@@ -63,6 +118,7 @@ fn killed_back() -> Vec<Case> {
     let entries = BACK.iter().map(|label| Case {
         act: Act::Kill,
         update: Update::Broken,
+        method: Method::Logical,
         moment: Moment::Entry(label),
         spread: RISKY_BACK.contains(label),
     });
@@ -70,6 +126,7 @@ fn killed_back() -> Vec<Case> {
     let effects = effects.into_iter().map(|effect| Case {
         act: Act::Kill,
         update: Update::Broken,
+        method: Method::Logical,
         moment: Moment::During(effect),
         spread: effect == Effect::Restore,
     });
@@ -80,6 +137,7 @@ fn disturbed() -> Vec<Case> {
     let case = |act, label: &'static str, spread| Case {
         act,
         update: Update::Good,
+        method: Method::Logical,
         moment: Moment::Entry(label),
         spread,
     };
@@ -111,6 +169,7 @@ pub(crate) fn alone() -> Vec<Case> {
     let engine = |update, label: &'static str, spread| Case {
         act: Act::EngineRestart,
         update,
+        method: Method::Logical,
         moment: Moment::Entry(label),
         spread,
     };

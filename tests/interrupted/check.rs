@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mastopatch::domain::event::{Entry, Event, Outcome};
+use mastopatch::domain::plan::Method;
 use mastopatch::ports::store::{Journal as _, StoredRun};
 
 use crate::acts::start_again;
@@ -54,7 +55,10 @@ pub(crate) struct Seen {
 pub(crate) fn run(place: &mut Place, case: &Case, number: usize) -> Seen {
     let start = Instant::now();
     let update = place.update;
-    let product = place.product();
+    let mut product = place.product();
+    if case.method == Method::Clone {
+        product.change(|settings| "clone".clone_into(&mut settings.snapshot));
+    }
     place.github.show(update.releases());
     let mails = product.mailbox.all().len();
     let writer = Writer::start(&place.instance);
@@ -130,6 +134,9 @@ fn all_old(place: &Place, product: &Product, case: &Case, before: &World) {
     world::assert_one_version(instance, tag);
     world::assert_files_name(instance, tag);
     world::assert_no_leftovers(instance, product);
+    let names = instance.databases();
+    let aside = names.iter().find(|name| name.contains("_before_"));
+    assert_eq!(aside, None, "the original of a clone is still put aside");
     let now = World::of(instance);
     if case.act.keeps_containers() {
         now.assert_same_but_for_new_statuses(before);

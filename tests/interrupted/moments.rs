@@ -81,6 +81,8 @@ pub(crate) enum Effect {
     Pull,
     /// Files of the snapshot grow.
     Dump,
+    /// The server copies the database's files.
+    Clone,
     /// Some migrations are applied, others are not.
     Migration,
     /// The database is being restored beside the damaged one.
@@ -94,9 +96,10 @@ pub(crate) enum Effect {
 }
 
 impl Effect {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Pull,
         Self::Dump,
+        Self::Clone,
         Self::Migration,
         Self::Restore,
         Self::Boot,
@@ -108,7 +111,7 @@ impl Effect {
     fn intent(self) -> &'static str {
         match self {
             Self::Pull => "intent pull",
-            Self::Dump => "intent snapshot",
+            Self::Dump | Self::Clone => "intent snapshot",
             Self::Migration => "intent migrate",
             Self::Restore => "undo-intent restore-data",
             Self::Boot | Self::Settle => "intent verify",
@@ -120,6 +123,7 @@ impl Effect {
         match self {
             Self::Pull => "pull",
             Self::Dump => "dump",
+            Self::Clone => "clone",
             Self::Migration => "migration",
             Self::Restore => "restore",
             Self::Boot => "boot",
@@ -250,15 +254,13 @@ struct Eye {
 
 impl Eye {
     fn on(effect: Effect, instance: &Instance) -> Self {
-        let mut sql = matches!(effect, Effect::Migration | Effect::Restore).then(|| {
-            // A session in the live database would be in the way of the restore.
-            let database = if effect == Effect::Restore {
-                "postgres"
-            } else {
-                "mastodon_production"
-            };
-            Asker::of(instance, database)
-        });
+        let database = match effect {
+            // A session in the live database would be in the way.
+            Effect::Restore | Effect::Clone => Some("postgres"),
+            Effect::Migration => Some("mastodon_production"),
+            Effect::Pull | Effect::Dump | Effect::Boot | Effect::Settle | Effect::Open => None,
+        };
+        let mut sql = database.map(|database| Asker::of(instance, database));
         let applied = match (&mut sql, effect) {
             (Some(sql), Effect::Migration) => sql.number(APPLIED),
             _ => 0,
@@ -285,7 +287,15 @@ impl Eye {
             Effect::Dump => has_partial_file(&state_dir.join("snapshots")),
             Effect::Migration => {
                 let sql = self.sql.as_mut().expect("made for this");
+                if sql.is_over() {
+                    // The switch to a clone ends every session.
+                    *sql = Asker::of(instance, "mastodon_production");
+                }
                 sql.number(APPLIED) > self.applied
+            }
+            Effect::Clone => {
+                let sql = self.sql.as_mut().expect("made for this");
+                sql.number(CLONING) > 0
             }
             Effect::Restore => {
                 let sql = self.sql.as_mut().expect("made for this");
@@ -311,6 +321,7 @@ fn short(run: &str) -> &str {
     &run[run.len().saturating_sub(12)..]
 }
 
+const CLONING: &str = "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND query LIKE 'CREATE DATABASE %'";
 const APPLIED: &str = "SELECT count(*) FROM schema_migrations";
 
 fn has_partial_file(snapshots: &Path) -> bool {
@@ -353,6 +364,11 @@ impl Asker {
             questions,
             answers,
         }
+    }
+
+    /// Whether the server ended the session.
+    fn is_over(&mut self) -> bool {
+        !matches!(self.child.try_wait(), Ok(None))
     }
 
     /// 0 where the server ended the session, as a switch of the databases does.

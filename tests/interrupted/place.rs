@@ -126,6 +126,10 @@ impl Place {
         self.in_database(
             "dropdb -U mastodon --maintenance-db postgres --force mastodon_production",
         );
+        self.in_database(
+            "psql -U mastodon -d postgres -Atc \"SELECT datname FROM pg_database WHERE datname LIKE 'mastodon_production%'\" \
+             | xargs -r -n 1 dropdb -U mastodon --maintenance-db postgres --force",
+        );
         self.in_database("createdb -U mastodon --maintenance-db postgres mastodon_production");
         self.in_database(&format!(
             "psql -q -v ON_ERROR_STOP=1 -U mastodon -d mastodon_production -f {BASE} >/dev/null"

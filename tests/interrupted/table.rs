@@ -34,14 +34,7 @@ impl Table {
             self.order.push(name);
             self.order.len() - 1
         });
-        let kind = format!(
-            "{}, {} update",
-            case.act.name(),
-            match case.update {
-                crate::place::Update::Good => "good",
-                crate::place::Update::Broken => "broken",
-            }
-        );
+        let kind = format!("{}, {}", case.act.name(), case.kind());
         let row = self.rows.entry((kind, place)).or_default();
         row.place = case.moment.to_string();
         row.times += 1;

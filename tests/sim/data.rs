@@ -392,6 +392,20 @@ impl Database for SimPorts {
         })
     }
 
+    async fn ensure_open(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        name: &str,
+    ) -> DataResult<()> {
+        self.pg(changes("let in"), |world, _| {
+            if let Some(db) = world.databases.get_mut(name) {
+                db.shut = false;
+            }
+            Ok(())
+        })
+    }
+
     async fn exists(
         &self,
         _database: &DatabaseRef,
@@ -467,6 +481,12 @@ impl Database for SimPorts {
             };
             match found {
                 (true, false, true) => {}
+                // Shut, and not yet renamed; which of the two the middle is, the clock says.
+                (true, true, false) if when == When::Middle && world.now_ms / 5 % 2 == 0 => {
+                    if let Some(db) = world.databases.get_mut(live) {
+                        db.shut = true;
+                    }
+                }
                 (true, true, false) => {
                     rename(world, live, aside);
                     if when == When::After {

@@ -208,6 +208,7 @@ fn empty(class: MigrationClass, method: Method) -> World {
         quarantine: None,
         silent: false,
         full_until: 0,
+        out_of_reach: None,
         refused: false,
         ever_refused: false,
         harm: None,

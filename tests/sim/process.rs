@@ -130,6 +130,14 @@ pub(crate) fn first_recovery(world: World) -> World {
     ports.into_world()
 }
 
+/// The world as one process leaves it, and how that ended: the one of `plan`, or the one that looks for what is left.
+pub(crate) fn one_process(world: World, plan: Option<Plan>) -> (World, Exit) {
+    let start = plan.map_or(Start::Recovery, |plan| Start::Run(Box::new(plan)));
+    let mut ports = SimPorts::new(world);
+    let exit = run_process(&mut ports, start);
+    (ports.into_world(), exit)
+}
+
 /// Carries a run through: the process of `plan` starts, or the one that finds what is in the journal; whenever one ends
 /// before the run is over, the next starts.
 pub(crate) fn carry_through(world: World, plan: Option<Plan>) -> Carried {

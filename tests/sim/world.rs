@@ -147,6 +147,17 @@ pub(crate) enum Upset {
     Gone,
 }
 
+/// Calls that go wrong for a while.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OutOfReach {
+    /// Which.
+    pub(crate) is_it: fn(Call) -> bool,
+    /// Until this moment.
+    pub(crate) until_ms: u64,
+    /// What their callers are told.
+    pub(crate) upset: Upset,
+}
+
 /// The process was killed: the payload of the unwinding that drops it.
 #[derive(Debug)]
 pub(crate) struct Killed;
@@ -223,6 +234,8 @@ pub(crate) struct World {
     pub(crate) quarantine: Option<String>,
     pub(crate) silent: bool,
     pub(crate) full_until: u32,
+    /// Calls that go wrong for a while, whoever makes them.
+    pub(crate) out_of_reach: Option<OutOfReach>,
     /// Whether this process was told that the journal took nothing.
     pub(crate) refused: bool,
     /// Whether any process was told so: the journal may then lack what happened.
@@ -363,7 +376,10 @@ impl World {
             _ if call.port == Port::Engine && self.now_ms < self.engine_back_ms => {
                 Answer::Upset(Upset::Gone)
             }
-            Strike::Nothing => Answer::Said(effect(self, When::After)),
+            Strike::Nothing => match self.is_out_of_reach(call) {
+                Some(upset) => Answer::Upset(upset),
+                None => Answer::Said(effect(self, When::After)),
+            },
             Strike::Tell(upset) => Answer::Upset(upset),
             Strike::TellAfter(upset) => {
                 effect(self, When::After);
@@ -390,6 +406,11 @@ impl World {
         self.public_writes();
         invariants::always(self);
         answer
+    }
+
+    fn is_out_of_reach(&self, call: Call) -> Option<Upset> {
+        let gone = self.out_of_reach.filter(|it| self.now_ms < it.until_ms);
+        gone.filter(|it| (it.is_it)(call)).map(|it| it.upset)
     }
 
     fn strike(&mut self, fault: Option<Fault>, call: Call) -> Strike {

@@ -2,6 +2,8 @@
 
 use mastopatch::domain::event::{Event, MigrationClass, Order, Outcome, Step};
 use mastopatch::domain::plan::Method;
+use mastopatch::engine::material::Material;
+use secrecy::ExposeSecret as _;
 
 use crate::sim::fault::{Fault, Schedule, When};
 use crate::sim::fixture::{Fixture, fixture};
@@ -47,6 +49,10 @@ fn a_run_that_lost_its_material_is_held_until_it_is_there_again_or_a_person_rele
             let outcome = |world: &World| world.state.outcome().map(|(outcome, _)| outcome);
             assert_eq!(world.violation, None, "{at}");
             assert_eq!(outcome(&world), Some(Outcome::Held), "{at}");
+            let (_, because) = world.state.outcome().unwrap();
+            for word in ["material", "`mastopatch resume` or `rollback`"] {
+                assert!(because.contains(word), "{at}: {because}");
+            }
             let n_entries = world.log.len();
 
             // What it cannot do is refused before anything is written.
@@ -88,4 +94,24 @@ fn a_run_that_lost_journal_and_material_goes_on_once_the_material_is_back() {
         let verdict = judge(&mut over, &start.world, &start.plan);
         assert_eq!(verdict, Ok(wanted), "{step}");
     }
+}
+
+/// What a container wrote last goes into journal and mail: without the values of secrets, and otherwise as it was.
+#[test]
+fn a_material_gives_its_secrets_to_the_tools_and_to_nobody_else() {
+    let start = fixture(MigrationClass::M0, Method::Logical);
+    let material = Material::parse(&start.world.material, &start.plan).unwrap();
+    assert_eq!(
+        material.database_password().expose_secret(),
+        "a-secret-password"
+    );
+    assert_eq!(material.redis_password().expose_secret(), "");
+    // Neither what is no secret nor what is so short that it stands in texts by chance.
+    let said = "a-secret-password is refused by social.example, 1 of 3";
+    let masked = "[secret] is refused by social.example, 1 of 3";
+    assert_eq!(material.masked(said.to_owned()), masked);
+    assert_eq!(
+        format!("{material:?}"),
+        "Material { project: \"mastodon\", .. }"
+    );
 }

@@ -45,7 +45,7 @@ FROM pg_database d WHERE d.datname = :original AND shobj_description(d.oid, 'pg_
 LOOP EXECUTE one; END LOOP; END $mastopatch$";
 
 /// What keeps a clone of the current database from being the same for everybody, a sentence a line.
-pub(super) const NO_CLONE: &str = "\
+const NO_CLONE: &str = "\
 SELECT 'role ' || current_user || ' does not own it' FROM pg_database d, pg_roles r \
 WHERE d.datname = current_database() AND r.rolname = current_user AND NOT r.rolsuper AND d.datdba <> r.oid \
 UNION ALL SELECT 'replication slot ' || slot_name || ' belongs to it' FROM pg_replication_slots \
@@ -58,7 +58,26 @@ UNION ALL SELECT 'an administrator gave it the setting ' || o FROM pg_db_role_se
 JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) o \
 WHERE d.datname = current_database() AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
 AND (s.setrole <> 0 OR NOT EXISTS (SELECT FROM pg_settings p \
-WHERE p.name = split_part(o, '=', 1) AND p.context = 'user'))";
+WHERE p.name = split_part(o, '=', 1) AND p.context = 'user')) \
+UNION ALL SELECT 'role ' || current_user || ' may not end sessions of role ' || pg_get_userbyid(a.usesysid) \
+FROM pg_stat_activity a JOIN pg_roles r ON r.oid = a.usesysid \
+WHERE a.datname = current_database() AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) \
+AND (r.rolsuper OR NOT (pg_has_role(a.usesysid, 'MEMBER') OR pg_has_role('pg_signal_backend', 'MEMBER')))";
+
+/// The same, of servers from version 15 on: they refuse to copy what was sorted by another version of the library.
+const OTHER_COLLATION: &str = "\
+UNION ALL SELECT 'it was sorted by another version of the system''s library: REINDEX DATABASE, then \
+ALTER DATABASE ... REFRESH COLLATION VERSION' FROM pg_database WHERE datname = current_database() \
+AND datcollversion IS NOT NULL AND datcollversion IS DISTINCT FROM pg_database_collation_actual_version(oid)";
+
+/// Asks a server of version `server_version` why the current database cannot be cloned.
+pub(super) fn no_clone(server_version: u32) -> String {
+    if server_version >= 150_000 {
+        format!("{NO_CLONE} {OTHER_COLLATION}")
+    } else {
+        NO_CLONE.to_owned()
+    }
+}
 
 /// Seconds until a statement that was ended is gone.
 const END_TRIES: u32 = 30;

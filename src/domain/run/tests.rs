@@ -484,3 +484,60 @@ fn a_journal_of_bounded_length_is_folded_into_what_wrote_it() {
         .collect();
     assert_eq!(RunState::fold(&entries).unwrap(), state);
 }
+
+/// Also where what was seen says less than a commit needs, or more than it leaves to do: the next step lets people in.
+#[test]
+fn behind_a_commit_that_is_seen_the_site_is_opened_first() {
+    for reached in [Step::Fence, Step::Verify, Step::Open, Step::Finalise] {
+        let mut state = planned();
+        apply(&mut state, &rebuilt(reached, true));
+        assert_eq!(state.next(), Next::Step(Step::Open), "{reached}");
+        let before = Step::ALL.into_iter().filter(|it| *it < Step::Open);
+        assert_eq!(state.done, before.collect(), "{reached}");
+    }
+}
+
+/// On the way back and behind the commit, what is seen adds nothing but that a person has to look.
+#[test]
+fn a_way_back_and_an_opening_learn_only_that_they_stand_still() {
+    let mut back = up_to(Step::Switch);
+    apply(&mut back, &failed(Step::Switch));
+    back_to(&mut back, UndoStep::RestoreFiles);
+    apply(&mut back, &resumed());
+    let mut forward = up_to(Step::Open);
+    apply(&mut forward, &resumed());
+    for (state, reached, committed) in [(back, Step::Switch, false), (forward, Step::Open, true)] {
+        let why = Some("a person has to look".to_owned());
+        let stands_still = Rebuilt {
+            committed,
+            held: why.clone(),
+            ..seen(reached)
+        };
+        for other in [
+            Rebuilt {
+                held: None,
+                ..stands_still.clone()
+            },
+            Rebuilt {
+                committed: !committed,
+                ..stands_still.clone()
+            },
+            Rebuilt {
+                reached: Step::Fence,
+                ..stands_still.clone()
+            },
+            Rebuilt {
+                held: None,
+                committed: !committed,
+                ..stands_still.clone()
+            },
+        ] {
+            refuses(&state, &Event::Rebuilt(other));
+        }
+        let mut state = state;
+        apply(&mut state, &Event::Rebuilt(stands_still));
+        assert!(
+            matches!(state.next(), Next::Finish { outcome: Outcome::Held, because } if Some(&because) == why.as_ref())
+        );
+    }
+}

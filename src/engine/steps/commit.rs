@@ -291,8 +291,15 @@ impl<P: Ports> Ctx<'_, P> {
         let n_doomed = others.len().saturating_sub(n_kept);
         for (n, manifest) in others.iter().enumerate() {
             let is_doomed = n < n_doomed || (supersedes && self.plan.method == Method::Clone);
-            if let Some(original) = manifest.original.as_ref().filter(|_| is_doomed) {
-                self.ensure_no_database(original).await?;
+            if let Some(original) = manifest.original.as_ref().filter(|_| is_doomed)
+                && let Err(err) = self.ensure_no_database(original).await
+            {
+                // Somebody uses it. Room that is not free again is no reason to hold a run; the next one tries again.
+                self.note(format!(
+                    "the old original `{original}` stays for now: {}",
+                    chain(&err)
+                ));
+                return Ok(());
             }
         }
         for removed in files.prune_snapshots(&self.plan.instance, keep, &self.plan.run)? {

@@ -289,6 +289,7 @@ impl Database for FakeHost {
         clone_to(database: &DatabaseRef, password: &SecretString, into: &str, limit: Duration) -> DataResult<()>;
         compare_clone(database: &DatabaseRef, password: &SecretString, clone: &str) -> DataResult<CloneSeen>;
         exists(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<bool>;
+        ensure_open(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<()>;
         remark(database: &DatabaseRef, password: &SecretString, name: &str, text: &str) -> DataResult<()>;
         remark_on(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<String>;
         swap(database: &DatabaseRef, password: &SecretString, restored: &str, aside: &str) -> DataResult<()>;
