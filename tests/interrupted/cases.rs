@@ -86,7 +86,6 @@ fn killed_on_a_clone() -> Vec<Case> {
     let risky = [
         Moment::During(Effect::Clone),
         Moment::During(Effect::Migration),
-        Moment::Entry("undo-intent restore-data"),
     ];
     let good = good.map(|moment| case(Update::Good, moment, risky.contains(&moment)));
     let back = back.map(|moment| case(Update::Broken, moment, risky.contains(&moment)));
