@@ -94,14 +94,17 @@ fn a_state_file_that_cannot_be_opened_keeps_no_site_closed(stage: &mut Stage) ->
     Ok(())
 }
 
-/// An update that is committed, and whose port somebody else holds at the opening.
+/// An update that is committed, and whose port somebody else holds at the opening. Its mail has arrived.
 fn held_at_its_opening(site: &Site, product: &Product, to: &str) -> TcpListener {
+    let mails = product.mailbox.all().len();
     let mut apply = product.spawn(&["apply", "--to", to, "--yes"]);
     apply.until_said("... verify", UNTIL_ROLLED_BACK);
     let port =
         TcpListener::bind(("127.0.0.1", site.instance.web_port)).expect("a closed site's port");
     let ended = apply.finish(UNTIL_HELD).expect_code(21);
     assert!(ended.stdout.contains("mastopatch resume"), "{ended}");
+    let told = product.mailbox.wait_beyond(mails);
+    assert!(told[0].subject.contains("ACTION NEEDED"), "{told:#?}");
     port
 }
 
@@ -113,6 +116,7 @@ fn a_run_that_is_held_behind_its_commit_goes_on_or_back_as_a_person_says(
     let product = apart(site, "held");
     let before = World::of(&site.instance);
     let port = held_at_its_opening(site, &product, "v4.5.8");
+    let mails = product.mailbox.all().len();
     // Nothing moves until a person decides.
     let refused = product.run(&["apply", "--yes"]).expect_code(21);
     world::assert_clear(&refused, &["held", "rollback"]);
@@ -129,6 +133,7 @@ fn a_run_that_is_held_behind_its_commit_goes_on_or_back_as_a_person_says(
     world::assert_no_leftovers(&site.instance, &product);
     assert_eq!(World::of(&site.instance).compose, before.compose);
     world::assert_quarantined(&product, "v4.5.8");
+    world::assert_one_mail(&product, mails, "v4.5.8");
     product.run(&["rollback", "--yes"]).expect_code(22);
 
     // Once more, and this time forward.
