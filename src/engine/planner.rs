@@ -162,7 +162,7 @@ fn host(sentence: String) -> StepError {
 }
 
 /// Repository and tag of a reference; a digest behind it is left out.
-fn split_reference(reference: &str) -> (&str, Option<&str>) {
+pub(super) fn split_reference(reference: &str) -> (&str, Option<&str>) {
     let name = reference.split('@').next().unwrap_or(reference);
     let after_path = name.rfind('/').map_or(0, |slash| slash.saturating_add(1));
     match name.get(after_path..).and_then(|last| last.rfind(':')) {

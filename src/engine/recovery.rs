@@ -230,7 +230,11 @@ impl<P: Ports> Ctx<'_, P> {
         if known.is_some_and(RunState::only_committed) {
             self.data_answer().await?;
             let has_remark = self.was_restored().await;
-            seen.taken_back = has_remark || (!seen.new_containers && !seen.old_aside);
+            // The mark stands before the commit is written, and goes only where that was refused. Of a way back that was cut off
+            // then, nothing else may show: a database that was renamed and has no remark yet, for one.
+            let was_refused = !mark(Mark::Committing)?;
+            let is_home = !seen.new_containers && !seen.old_aside;
+            seen.taken_back = has_remark || (!seen.opened && (was_refused || is_home));
         }
         let is_moving = seen.fenced || seen.old_aside || seen.new_containers;
         let may_tell = furthest.is_none() || (is_moving && furthest < Some(Step::Migrate));

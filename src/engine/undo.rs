@@ -458,6 +458,14 @@ impl<P: Ports> Ctx<'_, P> {
             self.until_published_well(address).await?;
             probes.push(format!("{address} answers"));
         }
+        // One that was made after the others were put aside may serve beside the old version; the next try puts it aside.
+        let mut strangers = self.strangers().await?.into_iter();
+        if let Some(stranger) = strangers.find(|found| found.state.running) {
+            return Err(StepError::Host(format!(
+                "container `{}` was made and started by somebody while the old version was started",
+                stranger.name
+            )));
+        }
         Ok(Finding::Verified { probes })
     }
 

@@ -24,6 +24,14 @@ impl Case {
         format!("{}, {}, {}", self.act.name(), self.kind(), self.moment)
     }
 
+    /// What it counts as where only the interruption and the way of copying count.
+    pub(crate) fn told(&self) -> String {
+        match self.method {
+            Method::Logical => self.act.name().to_owned(),
+            Method::Clone => format!("{}, on a clone", self.act.name()),
+        }
+    }
+
     /// What is interrupted.
     pub(crate) fn kind(&self) -> String {
         let update = match self.update {

@@ -15,6 +15,8 @@ pub(crate) struct Table {
 #[derive(Default)]
 struct Row {
     place: String,
+    /// What README counts it as.
+    by: String,
     times: u32,
     old: u32,
     new: u32,
@@ -37,6 +39,7 @@ impl Table {
         let kind = format!("{}, {}", case.act.name(), case.kind());
         let row = self.rows.entry((kind, place)).or_default();
         row.place = case.moment.to_string();
+        row.by = case.told();
         row.times += 1;
         match result {
             Ok(seen) => {
@@ -104,5 +107,25 @@ impl Table {
                 .map(|row| row.acknowledged)
                 .sum::<usize>(),
         );
+        self.print_by_act();
+    }
+
+    /// The table as README has it.
+    fn print_by_act(&self) {
+        let mut by: BTreeMap<&str, [u32; 5]> = BTreeMap::new();
+        for row in self.rows.values() {
+            let line = by.entry(&row.by).or_default();
+            for (sum, n) in line
+                .iter_mut()
+                .zip([row.times, row.old, row.new, row.held, row.failed])
+            {
+                *sum += n;
+            }
+        }
+        println!("\n| Interrupted by | runs | all old | all new | held | failed |");
+        println!("|---|---:|---:|---:|---:|---:|");
+        for (by, [times, old, new, held, failed]) in by {
+            println!("| {by} | {times} | {old} | {new} | {held} | {failed} |");
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! What can go wrong, and when.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
 
 use super::stranger::Deed;
 
@@ -72,6 +74,60 @@ impl Fault {
             Self::DiskFull(_) => "disk full",
             Self::Stranger(_) => "stranger",
         }
+    }
+}
+
+impl fmt::Display for Fault {
+    /// The word that [`Self::from_str`] reads.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |when: When| match when {
+            When::Before => 0,
+            When::Middle => 1,
+            When::After => 2,
+        };
+        match self {
+            Self::Kill(when) => write!(f, "kill-{}", part(*when)),
+            Self::PowerCut(when) => write!(f, "power-{}", part(*when)),
+            Self::TornWrite(dice) => write!(f, "torn-{dice}"),
+            Self::EngineRestart => f.write_str("restart-0"),
+            Self::Error => f.write_str("error-0"),
+            Self::Lost => f.write_str("lost-0"),
+            Self::LostAfter => f.write_str("lost-1"),
+            Self::Hang => f.write_str("hang-0"),
+            Self::DiskFull(calls) => write!(f, "full-{calls}"),
+            Self::Stranger(deed) => {
+                let number = Deed::ALL.iter().position(|it| it == deed);
+                write!(f, "stranger-{}", number.unwrap())
+            }
+        }
+    }
+}
+
+impl FromStr for Fault {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let unknown = || format!("`{word}` is no fault");
+        let (name, number) = word.split_once('-').ok_or_else(unknown)?;
+        let number: u32 = number.parse().map_err(|_err| unknown())?;
+        let place = usize::try_from(number).unwrap();
+        let part = || {
+            let parts = [When::Before, When::Middle, When::After];
+            parts.get(place).copied().ok_or_else(unknown)
+        };
+        Ok(match name {
+            "kill" => Self::Kill(part()?),
+            "power" => Self::PowerCut(part()?),
+            "torn" => Self::TornWrite(number),
+            "restart" => Self::EngineRestart,
+            "error" => Self::Error,
+            "lost" if number == 0 => Self::Lost,
+            "lost" => Self::LostAfter,
+            "hang" => Self::Hang,
+            "full" => Self::DiskFull(number),
+            "stranger" => Self::Stranger(*Deed::ALL.get(place).ok_or_else(unknown)?),
+            _ => return Err(unknown()),
+        })
     }
 }
 

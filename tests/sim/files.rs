@@ -14,7 +14,7 @@ use mastopatch::ports::clock::{Clock, Woke};
 use mastopatch::ports::compose::{
     ComposeError, ComposeProject, FileEdit, FileState, Generation, ProjectFiles,
 };
-use mastopatch::ports::files::FilesResult;
+use mastopatch::ports::files::{FilesResult, Mark};
 
 use super::disk::{Gate, Gated, Op, Part};
 use super::fault::When;
@@ -171,6 +171,12 @@ impl Files {
 /// The run's sealed snapshot.
 pub(crate) fn sealed() -> PathBuf {
     Path::new(SNAPSHOTS).join(RUN)
+}
+
+/// Whether a mark of the run lies on the disk.
+pub(crate) fn has_mark(world: &World, mark: Mark) -> bool {
+    let path = Path::new(RUNS).join(format!("{RUN}.{}", mark.name()));
+    world.disk.read(&path).is_ok()
 }
 
 impl World {

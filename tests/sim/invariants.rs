@@ -7,12 +7,11 @@ use std::path::Path;
 use mastopatch::domain::event::{Blame, Entry, Event, Outcome, Step, UndoStep};
 use mastopatch::domain::plan::Method;
 use mastopatch::domain::run::{MAX_ROLLBACKS, MAX_TRANSITIONS};
-use mastopatch::ports::files::MANIFEST;
+use mastopatch::ports::files::{MANIFEST, Mark};
 
 use super::data::{DUMP, REDIS};
 use super::engine::{Program, SimContainer};
 use super::files;
-use super::stranger::Deed;
 use super::world::{Call, Place, Port, Version, World};
 
 /// What the journal has said so far, as far as the invariants need it.
@@ -189,7 +188,7 @@ pub(crate) fn i3_data_change_is_covered(world: &mut World, what: &str) {
     if !is_proved || !has_copy(world) {
         world.wrong(|| format!("I3: {what} changed data without a proved snapshot"));
     }
-    let opened_by_others = world.interfered.contains(&Deed::StartsOld);
+    let opened_by_others = world.was_opened_by_others();
     let mut serving = world.containers.iter().filter(|c| c.serves());
     if !opened_by_others && serving.any(|c| world.is_public(c)) {
         world.wrong(|| format!("I3: {what} changed data while the site was open"));
@@ -199,14 +198,16 @@ pub(crate) fn i3_data_change_is_covered(world: &mut World, what: &str) {
 /// I4, at every write of the public. The old version that a stranger starts does not count as the program's doing.
 pub(crate) fn i4_no_write_behind_the_fence(world: &mut World) {
     let closed = world.seen.fenced && !world.seen.reopened && world.state.outcome().is_none();
-    if closed && !world.ever_refused && !world.interfered.contains(&Deed::StartsOld) {
+    if closed && !world.ever_refused && !world.was_opened_by_others() {
         world.wrong(|| "I4: a write was acknowledged behind the fence".to_owned());
     }
 }
 
-/// I5, at every restore. A person who was shown what would be lost may want it all the same.
+/// I5, at every restore. A person who was shown what would be lost may want it all the same. And a commit that was refused when
+/// it was written, though it is there, is none: its mark is gone before anything is taken back.
 pub(crate) fn i5_no_restore_after_the_commit(world: &mut World, what: &str) {
-    if world.state.is_committed() && !world.state.accepts_loss() {
+    let was_refused = world.ever_refused && !files::has_mark(world, Mark::Committing);
+    if world.state.is_committed() && !world.state.accepts_loss() && !was_refused {
         world.wrong(|| format!("I5: {what} after the commit"));
     }
 }
@@ -318,7 +319,7 @@ fn i13_never_a_mix(world: &mut World) {
         let mut all = world.containers.iter().filter(of(version));
         all.any(|c| world.is_public(c))
     };
-    if public(Version::A) && public(Version::B) && !world.interfered.contains(&Deed::StartsOld) {
+    if public(Version::A) && public(Version::B) && !world.was_opened_by_others() {
         world.wrong(|| "I13: both versions are public".to_owned());
     }
 }

@@ -1,5 +1,9 @@
 //! People and programs that meddle with the host in the middle of a run.
 
+use mastopatch::domain::plan::Role;
+use mastopatch::ports::runtime::ContainerSpec;
+use serde_json::json;
+
 use super::engine::{Program, SimContainer};
 use super::world::{COMPOSE_FILE, Version, World};
 
@@ -22,6 +26,8 @@ pub(crate) enum Deed {
     PrunesImages,
     /// Edits the Compose file.
     EditsFile,
+    /// `docker compose up` of web, after its owner wrote this version's tag into the Compose file.
+    ComposesUp(Version),
     /// Stops the database; its policy does not start it again.
     StopsDatabase,
     /// Sets the wall clock forward by so many minutes, or back.
@@ -34,7 +40,7 @@ pub(crate) enum Deed {
 
 impl Deed {
     /// What may happen by chance.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::StartsOld,
         Self::RenamesNew,
         Self::RenamesOld,
@@ -48,7 +54,14 @@ impl Deed {
         Self::SetsClock(-90),
         Self::AsksToStop,
         Self::SilencesReporter,
+        Self::ComposesUp(Version::A),
+        Self::ComposesUp(Version::B),
     ];
+
+    /// Whether it may let people in.
+    pub(crate) fn opens(self) -> bool {
+        matches!(self, Self::StartsOld | Self::ComposesUp(_))
+    }
 
     /// Whether it takes away or opens what the run depends on, so that a run may be held and need a person.
     pub(crate) fn is_interference(self) -> bool {
@@ -61,6 +74,7 @@ impl Deed {
             | Self::PrunesContainers
             | Self::PrunesImages
             | Self::EditsFile
+            | Self::ComposesUp(_)
             | Self::StopsDatabase => true,
             Self::SetsClock(_) | Self::AsksToStop | Self::SilencesReporter => false,
         }
@@ -126,6 +140,7 @@ impl World {
                 Some(id) => self.stop(&id),
                 None => did = false,
             },
+            Deed::ComposesUp(version) => did = self.composes_up(version),
             Deed::SetsClock(minutes) => self.wall_offset_ms += i64::from(minutes) * 60_000,
             Deed::SilencesReporter => self.silent = true,
             Deed::AsksToStop => {}
@@ -136,5 +151,55 @@ impl World {
         if !did {
             self.n_faults -= 1;
         }
+    }
+
+    /// Whether anybody may have let people in.
+    pub(crate) fn was_opened_by_others(&self) -> bool {
+        self.interfered.iter().any(|deed| deed.opens())
+    }
+
+    /// Makes web anew with the image of a version, in all its networks, in place of a container that does not run.
+    fn composes_up(&mut self, version: Version) -> bool {
+        let Some(plan) = self.begun.clone() else {
+            return false;
+        };
+        let Some(web) = plan.services.iter().find(|it| it.role == Role::Web) else {
+            return false;
+        };
+        let image = &plan.images[0];
+        let image = match version {
+            Version::A => &image.from_reference,
+            Version::B => &image.to_reference,
+        };
+        if self.image_named(image).is_none() {
+            return false;
+        }
+        if let Some(there) = self.containers.iter().find(|c| *c.name == *web.container) {
+            // Compose lets alone what is as it should be, and our own it cannot tell from its own.
+            if there.running {
+                return false;
+            }
+            let id = there.id.clone();
+            self.remove(&id);
+        }
+        let networks = web.private_networks.iter().chain(&web.public_networks);
+        let endpoints: serde_json::Map<_, _> =
+            networks.map(|name| (name.clone(), json!({}))).collect();
+        let spec = ContainerSpec {
+            body: json!({
+                "Image": image, "Cmd": ["bundle", "exec", "puma"],
+                "Labels": {
+                    "com.docker.compose.project": "mastodon", "com.docker.compose.service": web.service,
+                    "com.docker.compose.oneoff": "False",
+                },
+                "HostConfig": {"RestartPolicy": {"Name": "always"}},
+                "NetworkingConfig": {"EndpointsConfig": endpoints},
+            }),
+            more_networks: Vec::new(),
+        };
+        let Ok(id) = self.create(&web.container, &spec, true) else {
+            return false;
+        };
+        self.start(&id).is_ok()
     }
 }

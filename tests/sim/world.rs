@@ -50,6 +50,16 @@ pub(crate) enum Target {
     Dies,
 }
 
+impl Target {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Good,
+        Self::MigrationFails,
+        Self::MigrationHangs,
+        Self::Unhealthy,
+        Self::Dies,
+    ];
+}
+
 /// One database of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Db {

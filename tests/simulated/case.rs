@@ -127,6 +127,45 @@ impl Case {
         }
     }
 
+    /// The command that tells an update once more; without harm and orders.
+    pub(crate) fn command(&self) -> String {
+        let faults = self
+            .schedule
+            .iter()
+            .map(|(at, fault)| format!("{at}:{fault}"));
+        format!(
+            "FAULTS={} CLASS={:?} METHOD={} TARGET={} cargo test --test simulated retell -- --nocapture",
+            faults.collect::<Vec<_>>().join(","),
+            self.class,
+            self.method.name(),
+            Target::ALL
+                .iter()
+                .position(|it| *it == self.target)
+                .unwrap()
+        )
+    }
+
+    /// Reads what [`Self::command`] says; `None` if `FAULTS` is not there.
+    pub(crate) fn of_environment() -> Option<Self> {
+        let said = |name: &str| std::env::var(name).ok();
+        let class = match said("CLASS").as_deref() {
+            Some("M0") => MigrationClass::M0,
+            Some("M1") => MigrationClass::M1,
+            _ => MigrationClass::M2,
+        };
+        let target = said("TARGET").and_then(|place| place.parse::<usize>().ok());
+        let mut case = Self::update(class, Target::ALL[target.unwrap_or_default()]);
+        if said("METHOD").as_deref() == Some(Method::Clone.name()) {
+            case.method = Method::Clone;
+        }
+        for fault in said("FAULTS")?.split(',').filter(|it| !it.is_empty()) {
+            let (at, fault) = fault.split_once(':').unwrap();
+            case.schedule
+                .insert(at.parse().unwrap(), fault.parse().unwrap());
+        }
+        Some(case)
+    }
+
     /// The run once more, as a text that can be read.
     pub(crate) fn told(&self) -> String {
         let went = self.run_with(false, true);

@@ -98,8 +98,17 @@ fn a_run_interrupted_by_chance_ends_all_old_all_new_or_held() {
         }
     });
     println!(
-        "{} runs by chance, {} of them interrupted, {} restarts: {:?}",
-        all.runs, all.interrupted, all.restarts, all.verdicts
+        "{} runs by chance (seeds {first} to {}), {} of them interrupted, {} restarts: {:?}",
+        all.runs,
+        first + runs - 1,
+        all.interrupted,
+        all.restarts,
+        all.verdicts
+    );
+    assert!(
+        all.interrupted >= runs * 5 / 6,
+        "{} of {runs} are too few",
+        all.interrupted
     );
     all.assert_right();
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use serde_json::json;
 
 use crate::domain::event::Finding;
-use crate::domain::plan::Role;
+use crate::domain::plan::{PlannedImage, Role};
 use crate::domain::run::RunState;
+use crate::engine::planner::split_reference;
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::files::{Mark, RunFiles};
-use crate::ports::runtime::ContainerRuntime;
+use crate::ports::runtime::{Container, ContainerRuntime, RUN_LABEL};
 
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn fence(&self) -> Result<Finding, StepError> {
@@ -71,7 +72,8 @@ impl<P: Ports> Ctx<'_, P> {
         })
     }
 
-    /// The fence still stands: no old container was started, and nothing else runs Mastodon.
+    /// The fence still stands: no old container was started, nobody made another one that was, whichever version it runs and
+    /// whether it still does, and nothing else runs Mastodon.
     pub(super) async fn fence_stands(&self, state: &RunState) -> Result<(), StepError> {
         if let Some(name) = self.old_container_started_since(state).await? {
             return Err(StepError::Host(format!(
@@ -79,10 +81,18 @@ impl<P: Ports> Ctx<'_, P> {
                  nobody may run `up` during an update"
             )));
         }
+        let mut strangers = self.strangers().await?.into_iter();
+        if let Some(stranger) = strangers.find(|found| found.state.started()) {
+            return Err(StepError::Host(format!(
+                "container `{}` was made and started by somebody while the site was closed; nobody may run `up` during \
+                 an update",
+                stranger.name
+            )));
+        }
         self.nobody_else_runs_mastodon().await
     }
 
-    /// A container with the old or new image that the plan does not know would write behind the fence.
+    /// A container with Mastodon's image, of whichever version, that is not of this run would write behind the fence.
     async fn nobody_else_runs_mastodon(&self) -> Result<(), StepError> {
         let label = "com.docker.compose.project";
         let containers = self
@@ -90,13 +100,15 @@ impl<P: Ports> Ctx<'_, P> {
             .runtime()
             .labelled(label, &self.plan.project)
             .await?;
+        let is_mastodon = |container: &Container, image: &PlannedImage| {
+            let repository = split_reference(&container.image).0;
+            image.from_id == container.image_id || image.repository == repository
+        };
         let other = containers.iter().find(|container| {
+            let images = &self.plan.images;
             container.state.running
-                && self
-                    .plan
-                    .images
-                    .iter()
-                    .any(|image| image.from_id == container.image_id)
+                && container.labels.get(RUN_LABEL) != Some(&self.plan.run)
+                && images.iter().any(|image| is_mastodon(container, image))
         });
         match other {
             Some(container) => Err(StepError::Host(format!(
