@@ -45,20 +45,20 @@ impl HeldAt {
 }
 
 /// The world of a run that is held; made once. `None` where a run of this class is not held by that.
-pub(crate) fn held(at: HeldAt, class: MigrationClass) -> Option<&'static World> {
-    type Made = BTreeMap<(HeldAt, MigrationClass), Option<&'static World>>;
+pub(crate) fn held(at: HeldAt, class: MigrationClass, method: Method) -> Option<&'static World> {
+    type Made = BTreeMap<(HeldAt, MigrationClass, &'static str), Option<&'static World>>;
     static MADE: OnceLock<Mutex<Made>> = OnceLock::new();
     let mut made = MADE
         .get_or_init(Mutex::default)
         .lock()
         .unwrap_or_else(PoisonError::into_inner);
     *made
-        .entry((at, class))
-        .or_insert_with(|| make(at, class).map(|world| &*Box::leak(Box::new(world))))
+        .entry((at, class, method.name()))
+        .or_insert_with(|| make(at, class, method).map(|world| &*Box::leak(Box::new(world))))
 }
 
-fn make(at: HeldAt, class: MigrationClass) -> Option<World> {
-    let start = fixture(class, Method::Logical);
+fn make(at: HeldAt, class: MigrationClass, method: Method) -> Option<World> {
+    let start = fixture(class, method);
     let mut world = start.world.clone();
     let plan = &start.plan;
     world = match at {
@@ -109,7 +109,7 @@ fn make(at: HeldAt, class: MigrationClass) -> Option<World> {
             carry_through(world, Some(plan.clone())).world
         }
     };
-    assert_eq!(world.violation, None, "{at:?} {class:?}");
+    assert_eq!(world.violation, None, "{at:?} {class:?} {method:?}");
     if !world.state.is_held() {
         return None;
     }

@@ -15,7 +15,7 @@ fn an_order_on_a_held_run_whose_journal_came_back_from_a_backup_loses_nothing() 
     let places = [HeldAt::Finalising, HeldAt::Emptied, HeldAt::WayBack];
     let mut n_ended = 0;
     for (class, at) in classes.into_iter().flat_map(|it| places.map(|at| (it, at))) {
-        let Some(before) = held(at, class) else {
+        let Some(before) = held(at, class, Method::Logical) else {
             continue;
         };
         let start = fixture(class, Method::Logical);

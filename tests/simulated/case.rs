@@ -54,12 +54,14 @@ impl Case {
     /// An order on a held run, without a fault; `None` where a run of this class is not held there.
     pub(crate) fn order(
         class: MigrationClass,
+        method: Method,
         at: HeldAt,
         order: Order,
         accept_loss: bool,
     ) -> Option<Self> {
-        held(at, class)?;
+        held(at, class, method)?;
         Some(Self {
+            method,
             held: Some(at),
             order: Some((order, accept_loss)),
             ..Self::update(class, Target::Good)
@@ -86,7 +88,7 @@ impl Case {
 
     /// Its world before anything is done, for a comparison.
     pub(crate) fn begins(&self) -> World {
-        let begins = self.held.map(|at| held(at, self.class));
+        let begins = self.held.map(|at| held(at, self.class, self.method));
         let never = || panic!("{self:?} is never held there");
         begins.map_or_else(
             || fixture(self.class, self.method).world.clone(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use mastopatch::domain::event::{MigrationClass, Order};
+use mastopatch::domain::plan::Method;
 
 use crate::case::{Case, Tally, Went};
 use crate::sim::fault::{Fault, When};
@@ -15,6 +16,13 @@ use crate::sim::world::{Made, Phase, Place, Target, World};
 /// Runs of one kind in the test of all faults, at the most.
 const RUNS_MAX: usize = 800;
 const CLASSES: [MigrationClass; 3] = [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2];
+
+fn classes_and_methods() -> impl Iterator<Item = (MigrationClass, Method)> {
+    let methods = [Method::Logical, Method::Clone];
+    CLASSES
+        .into_iter()
+        .flat_map(move |class| methods.map(|method| (class, method)))
+}
 
 /// Everything that changes an instance. One that is added has to be given its row in [`Activity::next`] and
 /// [`Activity::kind`].
@@ -65,13 +73,17 @@ struct Update;
 
 impl Kind for Update {
     fn runs(&self) -> Vec<(Case, Verdict)> {
-        let runs = CLASSES.into_iter().flat_map(|class| {
-            [
-                (Case::update(class, Target::Good), Verdict::Committed),
-                (Case::update(class, Target::Unhealthy), Verdict::RolledBack),
-            ]
-        });
-        runs.collect()
+        let mut runs = Vec::new();
+        for (class, method) in classes_and_methods() {
+            for (target, ends) in [
+                (Target::Good, Verdict::Committed),
+                (Target::Unhealthy, Verdict::RolledBack),
+            ] {
+                let case = Case::update(class, target);
+                runs.push((Case { method, ..case }, ends));
+            }
+        }
+        runs
     }
 
     fn may_end(&self, ends: Verdict) -> Vec<Verdict> {
@@ -86,10 +98,10 @@ struct Ordered(Order);
 impl Kind for Ordered {
     fn runs(&self) -> Vec<(Case, Verdict)> {
         let mut runs = Vec::new();
-        for class in CLASSES {
+        for (class, method) in classes_and_methods() {
             for at in HeldAt::ALL {
                 let accepts = !(at == HeldAt::OldStarted && self.0 == Order::Resume);
-                let case = Case::order(class, at, self.0, accepts);
+                let case = Case::order(class, method, at, self.0, accepts);
                 runs.extend(case.map(|case| (case, ends(at, self.0))));
             }
         }
@@ -319,7 +331,7 @@ fn a_way_back_that_is_taken_twice_leaves_what_it_leaves_when_taken_once() {
     all_stand("every step back twice", repeat_every_undo);
 }
 
-/// Tells one order: `AT` (its place in `HeldAt::ALL`), `ORDER` (0, 1, 2), `CLASS` (0, 1, 2), and `CALL` and `FAULT` (its place in
+/// Tells one order: `AT` (its place in `HeldAt::ALL`), `ORDER` (0, 1, 2), `CLASS` (0, 1, 2), `CLONE` for a clone, and `CALL` and `FAULT` (its place in
 /// `Fault::TABLE`).
 #[test]
 fn retell_order() {
@@ -329,7 +341,8 @@ fn retell_order() {
         return;
     };
     let order = [Order::Resume, Order::Rollback, Order::Release][order];
-    let case = Case::order(CLASSES[class], HeldAt::ALL[at], order, true);
+    let method = number("CLONE").map_or(Method::Logical, |_| Method::Clone);
+    let case = Case::order(CLASSES[class], method, HeldAt::ALL[at], order, true);
     let mut case = case.expect("a run that is held there");
     if let (Some(call), Some(fault)) = (number("CALL"), number("FAULT")) {
         let call = u32::try_from(call).unwrap();
@@ -342,9 +355,9 @@ fn retell_order() {
 /// consent; without it, nothing moves.
 #[test]
 fn what_nobody_agreed_to_lose_is_not_lost() {
-    for class in CLASSES {
+    for (class, method) in classes_and_methods() {
         for at in HeldAt::ALL {
-            let Some(case) = Case::order(class, at, Order::Rollback, false) else {
+            let Some(case) = Case::order(class, method, at, Order::Rollback, false) else {
                 continue;
             };
             let went = case.run();
@@ -361,7 +374,7 @@ fn what_nobody_agreed_to_lose_is_not_lost() {
                 Verdict::RolledBack
             };
             assert_eq!(went.verdict, Ok(wanted), "{}", case.told());
-            let before = held(at, class).unwrap();
+            let before = held(at, class, method).unwrap();
             assert!(
                 went.world.acknowledged.starts_with(&before.acknowledged),
                 "{at:?} {class:?}: posts were given up that nobody agreed to lose"

@@ -240,7 +240,7 @@ fn a_way_back_from_behind_the_commit_that_lacks_the_old_version_or_its_data_stop
         ("image", "`docker pull "),
         ("snapshot", "the snapshot of this run is gone"),
     ] {
-        let mut world = held(HeldAt::Finalising, MigrationClass::M2)
+        let mut world = held(HeldAt::Finalising, MigrationClass::M2, Method::Logical)
             .unwrap()
             .clone();
         world.interfered.push(Deed::PrunesImages);
@@ -407,7 +407,7 @@ fn a_plan_file_stays_as_long_as_its_run_may_need_it() {
     assert!(plan_files(&world).is_empty(), "the run is over");
 
     // A held one.
-    let held = held(HeldAt::Opening, MigrationClass::M2).unwrap();
+    let held = held(HeldAt::Opening, MigrationClass::M2, Method::Logical).unwrap();
     let (world, _exit) = one_process(held.clone(), None);
     assert_eq!(plan_files(&world).len(), 1, "a held run needs its plan");
 
@@ -429,7 +429,7 @@ fn a_plan_file_stays_as_long_as_its_run_may_need_it() {
 #[test]
 fn what_was_written_since_the_snapshot_and_what_is_left_of_a_held_run_is_counted() {
     let plan = &fixture(MigrationClass::M2, Method::Logical).plan;
-    let mut world = held(HeldAt::Finalising, MigrationClass::M2)
+    let mut world = held(HeldAt::Finalising, MigrationClass::M2, Method::Logical)
         .unwrap()
         .clone();
     world.out_of_reach = None;
