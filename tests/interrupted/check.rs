@@ -56,9 +56,7 @@ pub(crate) fn run(place: &mut Place, case: &Case, number: usize) -> Seen {
     let start = Instant::now();
     let update = place.update;
     let mut product = place.product();
-    if case.method == Method::Clone {
-        product.change(|settings| "clone".clone_into(&mut settings.snapshot));
-    }
+    product.change(|settings| case.method.name().clone_into(&mut settings.snapshot));
     place.github.show(update.releases());
     let mails = product.mailbox.all().len();
     let writer = Writer::start(&place.instance);

@@ -32,4 +32,6 @@ mod material;
 mod patience;
 mod plain;
 mod random;
+mod room;
+mod snapshots;
 mod table;
