@@ -17,9 +17,8 @@ pub(super) fn fill(instance: &Instance, bytes: u64) {
         if size >= bytes {
             break;
         }
-        if from > 0 {
-            let each = (size / from).max(1);
-            rows = ((bytes - size) / each).max(500);
+        if let Some(each) = size.checked_div(from) {
+            rows = ((bytes - size) / each.max(1)).max(500);
         }
         let to = from + rows;
         instance.sql(

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mastopatch::domain::event::{Entry, Event, Outcome};
-use mastopatch::domain::plan::Method;
 use mastopatch::ports::store::{Journal as _, StoredRun};
 
 use crate::acts::start_again;

@@ -20,7 +20,10 @@ use crate::support::{eventually, shell};
 pub(crate) fn suite() -> Vec<Scenario> {
     scenarios![
         a_server_says_where_its_data_lie_and_what_is_free_there,
-        a_copy_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused,
+        data_in_an_odd_place_and_in_a_tablespace_are_found_by_any_role,
+        a_server_whose_data_cannot_be_found_says_what_would_help,
+        a_dump_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused,
+        a_clone_that_lacks_a_table_or_has_another_is_refused,
         a_method_is_chosen_by_itself_and_told_and_a_clone_that_cannot_be_is_refused,
     ]
 }
@@ -155,9 +158,12 @@ fn a_server_says_where_its_data_lie_and_what_is_free_there(stage: &mut Stage) ->
         .map(|it| it.parse::<u64>().unwrap())
         .product();
     assert_eq!(places[0].room.total, total);
-    drop(server);
+    Ok(())
+}
 
-    // PGDATA in an odd place, on a file system of its own that the host has no path to; a tablespace on another one.
+fn data_in_an_odd_place_and_in_a_tablespace_are_found_by_any_role(stage: &mut Stage) -> Verdict {
+    let lab = &stage.lab;
+    // On a file system of its own that the host has no path to; the tablespace on another one.
     let options = [
         "-e",
         "PGDATA=/somewhere/else/pg",
@@ -200,9 +206,12 @@ fn a_server_says_where_its_data_lie_and_what_is_free_there(stage: &mut Stage) ->
         ("/big/t", 64 * MIB)
     );
     assert!((3 * MIB..5 * MIB).contains(&places[1].bytes), "{places:?}");
-    drop(server);
+    Ok(())
+}
 
-    // A role that may not ask, and an environment that says nothing: it is said what helps.
+fn a_server_whose_data_cannot_be_found_says_what_would_help(stage: &mut Stage) -> Verdict {
+    let lab = &stage.lab;
+    // The role may not ask, and nothing in the folder of the environment tells of a server.
     let options = [
         "--tmpfs",
         "/var/lib/postgresql/data:size=300m",
@@ -254,7 +263,7 @@ enum Spoilt {
     Lacking,
 }
 
-fn a_copy_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused(stage: &mut Stage) -> Verdict {
+fn a_dump_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused(stage: &mut Stage) -> Verdict {
     let postgres = postgres(&stage.lab);
     let site = stage.site(&InstanceOptions::at("v4.5.8"));
     let database = database_of(&site.instance);
@@ -303,7 +312,17 @@ fn a_copy_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused(stage: &mut Stage
         now(postgres.ensure_dropped(&database, &none, into)).unwrap();
     }
 
-    // A clone that lacks a table, and one of which a table is longer.
+    shell::run("docker", ["rm", "-f", "mastopatch_toolbox_copies"]);
+    fs::remove_dir_all(&dir).unwrap();
+    World::of(&site.instance).assert_same_as(&before);
+    Ok(())
+}
+
+fn a_clone_that_lacks_a_table_or_has_another_is_refused(stage: &mut Stage) -> Verdict {
+    let postgres = postgres(&stage.lab);
+    let site = stage.site(&InstanceOptions::at("v4.5.8"));
+    let (database, none) = (database_of(&site.instance), SecretString::from(""));
+    let before = World::of(&site.instance);
     let clone = "mastodon_production_clone_copies";
     for (sql, words) in [
         ("", ""),
@@ -338,8 +357,6 @@ fn a_copy_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused(stage: &mut Stage
         }
     }
     now(postgres.ensure_dropped(&database, &none, clone)).unwrap();
-    shell::run("docker", ["rm", "-f", "mastopatch_toolbox_copies"]);
-    fs::remove_dir_all(&dir).unwrap();
     World::of(&site.instance).assert_same_as(&before);
     Ok(())
 }

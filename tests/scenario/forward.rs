@@ -83,6 +83,8 @@ fn a_minor_that_rewrites_data_goes_in_and_no_acknowledged_write_is_lost(
     site.product
         .run(&["apply", "--to", "v4.4.15", "--yes"])
         .expect_code(0);
+    site.product
+        .change(|settings| settings.snapshot = "auto".to_owned());
     writer.wait_for_more(10);
     let report = writer.stop();
 
