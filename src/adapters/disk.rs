@@ -127,6 +127,7 @@ impl Disk for HostDisk {
         let stat = rustix::fs::statvfs(path)?;
         Ok(Room {
             bytes: stat.f_bavail.saturating_mul(stat.f_frsize),
+            total: stat.f_blocks.saturating_mul(stat.f_frsize),
             inodes: (stat.f_files > 0).then_some(stat.f_favail),
         })
     }

@@ -353,6 +353,10 @@ impl<D: Disk> RunFiles for StateDir<D> {
         let Some(manifest) = self.read_manifest(&dir)? else {
             return Ok(None);
         };
+        if manifest.run != run {
+            let reason = format!("it is the snapshot of run {}", manifest.run);
+            return Err(FilesError::Damaged { path: dir, reason });
+        }
         let found = self.marks(&dir)?;
         // One that sealed it may have been cut off before this.
         self.sync(&self.snapshots)?;
@@ -478,6 +482,46 @@ mod tests {
         fs::remove_file(dir.join("database/1.dat")).unwrap();
         assert!(state.open_snapshot("r1").is_err());
         assert!(state.open_snapshot("r2").unwrap().is_none());
+    }
+
+    #[test]
+    fn whatever_was_done_to_a_snapshots_files_is_named() {
+        let data = "database/1.dat";
+        for (damage, words) in [
+            (Damage::Cut, "`database/1.dat` is not as it was written"),
+            (Damage::Flip, "`database/1.dat` is not as it was written"),
+            (Damage::Remove, "`database/1.dat` is not as it was written"),
+            (Damage::Add, "files that do not belong to it"),
+            (Damage::Rename, "it is the snapshot of run r1"),
+        ] {
+            let root = tempfile::tempdir().unwrap();
+            let state = StateDir::open(root.path()).unwrap();
+            let dir = snapshot(&state, "r1");
+            let path = dir.join(data);
+            let mut opened = "r1";
+            match damage {
+                Damage::Cut => fs::write(&path, b"row").unwrap(),
+                Damage::Flip => fs::write(&path, b"rnws").unwrap(),
+                Damage::Remove => fs::remove_file(&path).unwrap(),
+                Damage::Add => fs::write(dir.join("database/2.dat"), b"").unwrap(),
+                Damage::Rename => {
+                    // An older run's, in this one's place.
+                    fs::rename(&dir, dir.with_file_name("r2")).unwrap();
+                    opened = "r2";
+                }
+            }
+            let text = state.open_snapshot(opened).unwrap_err().to_string();
+            assert!(text.contains(words), "{damage:?}: {text}");
+        }
+    }
+
+    #[derive(Debug, Clone, Copy)]
+    enum Damage {
+        Cut,
+        Flip,
+        Remove,
+        Add,
+        Rename,
     }
 
     #[test]

@@ -7,14 +7,17 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
+use super::toolbox::{self, INSIDE, Kind, shortened};
 use crate::domain::plan::DatabaseRef;
+use crate::domain::room::DataPlace;
 use crate::ports::database::{
     CloneSeen, DataError, DataResult, Database, OnBehalf, RowCounts, ServerFacts,
 };
 use crate::ports::runtime::{ContainerRuntime, Exec};
 
+mod ask;
 mod clone;
+mod places;
 
 /// Parallel jobs of dump and restore: two are near the best on the small hosts this is for, and leave
 /// a core for everything else.
@@ -52,62 +55,6 @@ impl<R: ContainerRuntime> Postgres<R> {
     /// Uses this runtime.
     pub fn new(runtime: R) -> Self {
         Self { runtime }
-    }
-
-    /// Asks one question in database `name`; a row a line, columns by `|`.
-    async fn ask(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        name: &str,
-        sql: &str,
-    ) -> DataResult<String> {
-        self.ask_within(database, password, name, sql, QUESTION)
-            .await
-    }
-
-    async fn ask_within(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        name: &str,
-        sql: &str,
-        limit: Duration,
-    ) -> DataResult<String> {
-        let command = [
-            "psql",
-            "-X",
-            "-q",
-            "-A",
-            "-t",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            name,
-            "-c",
-            sql,
-        ];
-        let env = [
-            ("PGUSER", database.user.as_str()),
-            ("PGPASSWORD", password.expose_secret()),
-            ("PGOPTIONS", "-c lock_timeout=60s"),
-        ];
-        let exec = Exec {
-            command: &command,
-            env: &env,
-            limit,
-        };
-        toolbox::run(&self.runtime, &database.container, "psql", exec).await
-    }
-
-    /// Asks in the database that always exists and is never renamed.
-    async fn ask_server(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        sql: &str,
-    ) -> DataResult<String> {
-        self.ask(database, password, "template1", sql).await
     }
 
     async fn toolbox(
@@ -180,12 +127,8 @@ impl<R: ContainerRuntime> Postgres<R> {
         password: &SecretString,
         name: &str,
     ) -> DataResult<()> {
-        let ends = format!(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
-            literal(name)
-        );
-        self.ask_server(database, password, &ends).await?;
-        Ok(())
+        let ends = ends_connections(name);
+        self.ask_server(database, password, &ends).await.map(drop)
     }
 
     async fn rename(
@@ -255,6 +198,14 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         let answer = self.ask(database, password, &database.name, &sql).await?;
         facts.no_clone = answer.lines().next().map(ToOwned::to_owned);
         Ok(facts)
+    }
+
+    async fn places(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<Vec<DataPlace>> {
+        self.look_at_places(database, password).await
     }
 
     async fn schema_versions(
@@ -534,6 +485,14 @@ fn unexpected(answer: &str) -> DataError {
         tool: "psql",
         answer: shortened(answer),
     }
+}
+
+/// Ends every session in the database `name`.
+fn ends_connections(name: &str) -> String {
+    format!(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {} AND usesysid IS NOT NULL",
+        literal(name)
+    )
 }
 
 /// A name in SQL.

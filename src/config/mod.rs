@@ -10,7 +10,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use crate::domain::plan::{Method, OnDeadline};
+use crate::domain::method::MethodChoice;
+use crate::domain::plan::OnDeadline;
 use crate::domain::policy::Policy;
 use crate::domain::report::words::clean;
 use crate::domain::window::Needed;
@@ -117,7 +118,7 @@ pub struct Run {
     /// What a run does that would outlast its window.
     pub on_deadline: OnDeadline,
     /// How the database is copied.
-    pub snapshot: Method,
+    pub snapshot: MethodChoice,
 }
 
 /// Whom to write to, and how.

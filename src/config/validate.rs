@@ -16,6 +16,7 @@ use crate::config::{
     ConfigError, ConfigErrors, Docker, GitHub, Instance, Mail, MailLogin, Problem, Recipient, Role,
     Run, Settings,
 };
+use crate::domain::method::MethodChoice;
 use crate::domain::plan::{Method, OnDeadline};
 use crate::domain::policy::Policy;
 
@@ -75,7 +76,11 @@ const ON_DEADLINE: [(&str, OnDeadline); 2] = [
     ("rollback", OnDeadline::Rollback),
     ("finish", OnDeadline::Finish),
 ];
-const METHODS: [(&str, Method); 2] = [("logical", Method::Logical), ("clone", Method::Clone)];
+const METHODS: [(&str, MethodChoice); 3] = [
+    ("auto", MethodChoice::Auto),
+    ("logical", MethodChoice::Only(Method::Logical)),
+    ("clone", MethodChoice::Only(Method::Clone)),
+];
 /// A secret is one line; anything longer is a wrong file.
 const LONGEST_SECRET: usize = 4_096;
 
@@ -422,7 +427,7 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         Some(text) => word(file, text, &ON_DEADLINE),
     };
     let snapshot = match &run.snapshot {
-        None => Some(Method::default()),
+        None => Some(MethodChoice::default()),
         Some(text) => word(file, text, &METHODS),
     };
     Some(Run {

@@ -51,6 +51,9 @@ pub struct Plan {
     // Left out where it says nothing, so that plans from before are the same bytes as ever.
     #[serde(default, skip_serializing_if = "Method::is_logical")]
     pub method: Method,
+    /// Why in this way, in one sentence; empty in plans from before there was a choice.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub method_because: String,
     /// Redis.
     pub redis: RedisRef,
     /// The project's files that will name the new version.
@@ -426,4 +429,30 @@ fn shortened(name: &str) -> String {
 /// SHA-256 in hex.
 pub fn sha256_hex(bytes: &[u8]) -> String {
     format!("{:x}", Sha256::digest(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::domain::plan::{Method, Plan};
+    use crate::domain::report::samples;
+
+    #[test]
+    fn a_plan_from_before_there_was_a_choice_of_methods_keeps_its_bytes() {
+        let old = samples::plan();
+        let text = old.canonical().unwrap();
+        assert!(!text.contains("\"method"), "{text}");
+        let loaded: Plan = serde_json::from_str(&text).unwrap();
+        assert_eq!(loaded, old);
+        let new = Plan {
+            method: Method::Clone,
+            method_because: "there is room".to_owned(),
+            ..old
+        };
+        let text = new.canonical().unwrap();
+        assert!(
+            text.contains(r#""method":"clone","method_because":"there is room""#),
+            "{text}"
+        );
+        assert_eq!(serde_json::from_str::<Plan>(&text).unwrap(), new);
+    }
 }

@@ -8,9 +8,9 @@ use jiff::Timestamp;
 
 use super::material::{MATERIAL_FORMAT, Material};
 use super::{Ports, StepError};
+use crate::domain::method::{self, MethodChoice};
 use crate::domain::plan::{
-    ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why,
-    sha256_hex,
+    ImageKind, Limits, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why, sha256_hex,
 };
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
@@ -47,8 +47,8 @@ pub struct Goal {
     pub close_by: Option<Timestamp>,
     /// What the run does when only the time for its way back is left.
     pub on_deadline: OnDeadline,
-    /// How the database is copied.
-    pub method: Method,
+    /// What the configuration says of how the database is copied.
+    pub method: MethodChoice,
     /// Seconds that the way back needs; 0 where nobody knows.
     pub way_back_s: u64,
 }
@@ -91,6 +91,7 @@ pub async fn make_plan<P: Ports>(
     let text = material
         .to_text()
         .map_err(|err| host(format!("the material cannot be written down: {err}")))?;
+    let chosen = method::choose(goal.method, goal.kind, &survey.copying);
     let plan = Plan {
         format: PLAN_FORMAT,
         run: goal.run,
@@ -105,7 +106,8 @@ pub async fn make_plan<P: Ports>(
         services: survey.services.clone(),
         site: survey.site.clone(),
         database: survey.database.clone(),
-        method: goal.method,
+        method: chosen.method,
+        method_because: chosen.because,
         redis: survey.redis.clone(),
         files,
         material_sha256: sha256_hex(text.as_bytes()),

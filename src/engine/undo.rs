@@ -104,7 +104,7 @@ impl<P: Ports> Ctx<'_, P> {
                 )));
             }
         }
-        if restores && self.ports.files().open_snapshot(&self.plan.run)?.is_none() {
+        if restores && self.own_snapshot()?.is_none() {
             return Err(StepError::NeedsPerson(
                 "the snapshot of this run is gone, so nothing was stopped; `mastopatch resume` goes on with the new version"
                     .to_owned(),
@@ -124,7 +124,7 @@ impl<P: Ports> Ctx<'_, P> {
     /// by name; then Redis. The damaged database is kept until the old version is seen to serve.
     async fn restore_data(&self, state: &RunState) -> Result<Finding, StepError> {
         let plan = self.plan;
-        let Some((dir, manifest)) = self.ports.files().open_snapshot(&plan.run)? else {
+        let Some((dir, manifest)) = self.own_snapshot()? else {
             return Err(StepError::Host(
                 "the snapshot of this run is gone".to_owned(),
             ));
@@ -249,7 +249,7 @@ impl<P: Ports> Ctx<'_, P> {
         if database.exists(live, &password, original).await? {
             return Ok(true);
         }
-        let Some((_, manifest)) = self.ports.files().open_snapshot(&self.plan.run)? else {
+        let Some((_, manifest)) = self.own_snapshot()? else {
             return Ok(false);
         };
         Ok(database.schema_versions(live, &password).await? == manifest.schema)

@@ -10,6 +10,7 @@ use secrecy::SecretString;
 use super::Retry;
 use super::runtime::RuntimeError;
 use crate::domain::plan::{DatabaseRef, RedisRef};
+use crate::domain::room::DataPlace;
 
 /// The run and instance on whose behalf a helper container works; both become labels of it.
 #[derive(Debug, Clone)]
@@ -85,6 +86,12 @@ pub enum DataError {
         /// The first differences.
         difference: String,
     },
+    /// Where the server keeps its data is not known.
+    #[error("where the server keeps its data could not be seen: {why}")]
+    Unseen {
+        /// Why, and what would help.
+        why: String,
+    },
     /// Database names stand in a way that the program never makes.
     #[error("the databases `{name}`, `{other}` stand in an unexpected way; nothing was renamed")]
     Names {
@@ -103,6 +110,7 @@ impl DataError {
             Self::Tool { .. }
             | Self::Answer { .. }
             | Self::Incomplete { .. }
+            | Self::Unseen { .. }
             | Self::Names { .. } => Retry::Permanent,
         }
     }
@@ -119,6 +127,14 @@ pub trait Database: Send + Sync {
         database: &DatabaseRef,
         password: &SecretString,
     ) -> impl Future<Output = DataResult<ServerFacts>> + Send;
+
+    /// Where the server keeps this database, its own data folder first, with the room there: as the server's container sees
+    /// it, so that volumes, bind mounts, links and tablespaces are what they are. Read-only.
+    fn places(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<Vec<DataPlace>>> + Send;
 
     /// Versions in `schema_migrations`.
     fn schema_versions(

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::database::RowCounts;
+pub use crate::domain::room::Room;
 
 /// Format of the manifests this program writes.
 pub const MANIFEST_FORMAT: u32 = 1;
@@ -54,15 +55,6 @@ pub struct FileMark {
     pub bytes: u64,
     /// Its SHA-256, in hex.
     pub sha256: String,
-}
-
-/// Room on a file system.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Room {
-    /// Bytes free for us.
-    pub bytes: u64,
-    /// Files that can still be made; `None` where the file system has no such limit.
-    pub inodes: Option<u64>,
 }
 
 /// Why a file of ours could not be used.
@@ -170,7 +162,8 @@ pub trait RunFiles: Send + Sync {
     /// gives the folder its final name. Gives that folder and the bytes in it.
     fn seal_snapshot(&self, dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;
 
-    /// The run's finished snapshot, if there is one. Compares sizes and SHA-256 of every file.
+    /// The run's finished snapshot, if there is one. One whose manifest names another run is an error, and so is one of whose
+    /// files the size or the SHA-256 is another than when it was finished.
     fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>>;
 
     /// Makes sure the run has no unfinished snapshot.

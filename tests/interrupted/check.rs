@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use mastopatch::domain::event::{Entry, Event, Outcome};
-use mastopatch::domain::plan::Method;
 use mastopatch::ports::store::{Journal as _, StoredRun};
 
 use crate::acts::start_again;
@@ -56,9 +55,7 @@ pub(crate) fn run(place: &mut Place, case: &Case, number: usize) -> Seen {
     let start = Instant::now();
     let update = place.update;
     let mut product = place.product();
-    if case.method == Method::Clone {
-        product.change(|settings| "clone".clone_into(&mut settings.snapshot));
-    }
+    product.change(|settings| case.method.name().clone_into(&mut settings.snapshot));
     place.github.show(update.releases());
     let mails = product.mailbox.all().len();
     let writer = Writer::start(&place.instance);

@@ -153,6 +153,7 @@ fn diagnoses() -> Vec<Diagnosis> {
                 support: support(running.line(), now, &ends),
                 way: Ok(way),
                 refusal: None,
+                copies: vec!["clone: there is room.".to_owned()],
                 only_by_hand: Vec::new(),
             };
             Diagnosis {

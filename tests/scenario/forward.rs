@@ -62,6 +62,9 @@ fn a_minor_that_rewrites_data_goes_in_and_no_acknowledged_write_is_lost(
     stage: &mut Stage,
 ) -> Verdict {
     let site = at_4_3_21(stage);
+    // Its twin in `clone` has the other method.
+    site.product
+        .change(|settings| settings.snapshot = "logical".to_owned());
     let mails = site.product.mailbox.all().len();
     site.github
         .show(&["v4.3.21", "v4.4.0", "v4.4.14", "v4.4.15"]);
@@ -80,6 +83,8 @@ fn a_minor_that_rewrites_data_goes_in_and_no_acknowledged_write_is_lost(
     site.product
         .run(&["apply", "--to", "v4.4.15", "--yes"])
         .expect_code(0);
+    site.product
+        .change(|settings| settings.snapshot = "auto".to_owned());
     writer.wait_for_more(10);
     let report = writer.stop();
 

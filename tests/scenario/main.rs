@@ -18,6 +18,7 @@
 )]
 
 mod clone;
+mod copies;
 mod crash;
 mod doubt;
 mod forward;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             parts::suite(),
             forward::suite(),
             clone::suite(),
+            copies::suite(),
             knowing::suite(),
             windows::closed_suite(),
             windows::opening_suite(),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use mastopatch::domain::plan::{DatabaseRef, RedisRef};
+use mastopatch::domain::room::{DataPlace, Room};
 use mastopatch::ports::database::{
     CloneSeen, DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
 };
@@ -53,6 +54,11 @@ impl Db {
 }
 
 impl World {
+    fn server_is_full(&self) -> bool {
+        let from = self.server_full_from;
+        from.is_some_and(|step| self.state.furthest() >= Some(step))
+    }
+
     fn server_answers(&self, program: Program) -> bool {
         self.containers
             .iter()
@@ -252,6 +258,27 @@ impl Database for SimPorts {
                 foreign_extensions: Vec::new(),
                 no_clone: None,
             })
+        })
+    }
+
+    async fn places(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+    ) -> DataResult<Vec<DataPlace>> {
+        self.pg(asks("places"), |world, _| {
+            let room = Room {
+                bytes: if world.server_is_full() { 0 } else { 1 << 40 },
+                total: 1 << 41,
+                inodes: Some(1 << 20),
+            };
+            let place = DataPlace {
+                path: "/var/lib/postgresql/data".to_owned(),
+                bytes: 50 << 20,
+                relations: 40,
+                room,
+            };
+            Ok(vec![place])
         })
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use mastopatch::domain::event::MigrationClass;
+use mastopatch::domain::method::MethodChoice;
 use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Why};
 use mastopatch::domain::run::RunState;
 use mastopatch::domain::version::UpdateKind;
@@ -146,7 +147,7 @@ fn goal(ports: &SimPorts) -> Goal {
         hard_deadline: None,
         close_by: None,
         on_deadline: OnDeadline::Rollback,
-        method,
+        method: MethodChoice::Only(method),
         way_back_s: 300,
     }
 }
@@ -179,6 +180,7 @@ fn empty(class: MigrationClass, method: Method) -> World {
     World {
         databases: [(LIVE.to_owned(), fresh(&setting.base))].into(),
         setting: Arc::new(setting),
+        server_full_from: None,
         target: Target::Good,
         now_ms: 1_000,
         boot_ms: 0,

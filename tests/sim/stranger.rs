@@ -1,10 +1,14 @@
 //! People and programs that meddle with the host in the middle of a run.
 
 use mastopatch::domain::plan::Role;
+use mastopatch::ports::files::MANIFEST;
 use mastopatch::ports::runtime::ContainerSpec;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::data::REDIS;
 use super::engine::{Program, SimContainer};
+use super::files::sealed;
+use super::fixture::EARLIER;
 use super::world::{COMPOSE_FILE, Version, World};
 
 /// Something that somebody does.
@@ -36,6 +40,40 @@ pub(crate) enum Deed {
     AsksToStop,
     /// The mails cannot be written.
     SilencesReporter,
+    /// Does something to the run's finished snapshot. Not by chance: nothing is owed to a run whose copy was spoilt, but that it
+    /// is not used.
+    SpoilsSnapshot(Spoilt),
+}
+
+/// What was done to a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Spoilt {
+    /// Its manifest names another instance.
+    OtherInstance,
+    /// Its manifest names another version.
+    OtherVersion,
+    /// Its manifest says that it was taken by the other method.
+    OtherMethod,
+    /// An older run's manifest and files lie in its place.
+    OlderRun,
+    /// A bit of a file is another.
+    Flipped,
+    /// A file is half as long.
+    Cut,
+    /// A file is gone.
+    Lacking,
+}
+
+impl Spoilt {
+    pub(crate) const ALL: [Self; 7] = [
+        Self::OtherInstance,
+        Self::OtherVersion,
+        Self::OtherMethod,
+        Self::OlderRun,
+        Self::Flipped,
+        Self::Cut,
+        Self::Lacking,
+    ];
 }
 
 impl Deed {
@@ -75,13 +113,67 @@ impl Deed {
             | Self::PrunesImages
             | Self::EditsFile
             | Self::ComposesUp(_)
-            | Self::StopsDatabase => true,
+            | Self::StopsDatabase
+            | Self::SpoilsSnapshot(_) => true,
             Self::SetsClock(_) | Self::AsksToStop | Self::SilencesReporter => false,
         }
     }
 }
 
 impl World {
+    fn spoil_snapshot(&mut self, how: Spoilt) {
+        let (dir, file) = (sealed(), sealed().join(REDIS[0]));
+        let bytes = self.disk.read(&file).unwrap().to_vec();
+        match how {
+            Spoilt::OtherInstance => self.edit_manifest("instance", &json!("other.example")),
+            Spoilt::OtherVersion => self.edit_manifest("version", &json!("4.4.0")),
+            Spoilt::OtherMethod => {
+                let is_clone = self.manifest()["original"].is_string();
+                let other = if is_clone {
+                    Value::Null
+                } else {
+                    json!("somebodys")
+                };
+                self.edit_manifest("original", &other);
+            }
+            Spoilt::OlderRun => {
+                let older = dir.with_file_name(EARLIER[1].0);
+                for (path, is_folder) in self.disk.below(&dir).unwrap() {
+                    if !is_folder {
+                        self.disk.remove_file(&dir.join(path)).unwrap();
+                    }
+                }
+                for (path, is_folder) in self.disk.below(&older).unwrap() {
+                    if !is_folder {
+                        let bytes = self.disk.read(&older.join(&path)).unwrap();
+                        let name = path.strip_prefix(&older).unwrap_or(&path);
+                        self.disk.put(&dir.join(name), &bytes);
+                    }
+                }
+            }
+            Spoilt::Flipped => {
+                let mut other = bytes;
+                other[3] ^= 1;
+                self.disk.put(&file, &other);
+            }
+            Spoilt::Cut => self.disk.put(&file, &bytes[..bytes.len() / 2]),
+            Spoilt::Lacking => self.disk.remove_file(&file).unwrap(),
+        }
+        self.disk.sync_all();
+    }
+
+    fn manifest(&self) -> Value {
+        let bytes = self.disk.read(&sealed().join(MANIFEST)).unwrap();
+        serde_json::from_slice(&bytes).unwrap()
+    }
+
+    fn edit_manifest(&mut self, key: &str, value: &Value) {
+        let mut manifest = self.manifest();
+        manifest[key] = value.clone();
+        let text = serde_json::to_vec(&manifest).unwrap();
+        self.disk.put(&sealed().join(MANIFEST), &text);
+    }
+
     /// Does it; a stop is asked for by the caller.
     pub(crate) fn meddle(&mut self, deed: Deed) {
         let serves = |c: &SimContainer| {
@@ -144,6 +236,7 @@ impl World {
             Deed::SetsClock(minutes) => self.wall_offset_ms += i64::from(minutes) * 60_000,
             Deed::SilencesReporter => self.silent = true,
             Deed::AsksToStop => {}
+            Deed::SpoilsSnapshot(how) => self.spoil_snapshot(how),
         }
         if did && deed.is_interference() {
             self.interfered.push(deed);

@@ -223,6 +223,8 @@ pub(crate) struct World {
     pub(crate) in_full: bool,
 
     pub(crate) databases: BTreeMap<String, Db>,
+    /// From which step on there is no room where the server keeps its data.
+    pub(crate) server_full_from: Option<Step>,
     pub(crate) redis: Vec<u32>,
     pub(crate) edited: bool,
     /// The run's material, which the process writes that begins the run.

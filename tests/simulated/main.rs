@@ -33,4 +33,6 @@ mod patience;
 mod plain;
 mod random;
 mod refused;
+mod room;
+mod snapshots;
 mod table;

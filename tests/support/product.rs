@@ -34,6 +34,7 @@ pub(crate) struct Settings {
     pub(crate) streaming_image: String,
     pub(crate) migrate_timeout: String,
     pub(crate) boot_timeout: String,
+    /// How the database is copied; by itself, unless a scenario is about one method.
     pub(crate) snapshot: String,
     pub(crate) settle: String,
     pub(crate) stop_grace: String,
@@ -363,7 +364,7 @@ impl Settings {
             streaming_image: format!("{registry}/mastodon/mastodon-streaming"),
             migrate_timeout: "60s".to_owned(),
             boot_timeout: "90s".to_owned(),
-            snapshot: "logical".to_owned(),
+            snapshot: "auto".to_owned(),
             settle: "8s".to_owned(),
             stop_grace: "20s".to_owned(),
             minor_approval: "none".to_owned(),

@@ -118,6 +118,11 @@ fn details(report: &Report) -> Vec<Fact> {
             .as_ref()
             .map(|kept| format!("{} ({})", kept.path, human_bytes(kept.bytes))),
     );
+    let because = &report.method_because;
+    facts.push_some(
+        "Method",
+        (!because.is_empty()).then(|| format!("{}: {because}", report.method)),
+    );
     facts.push_some(
         "Proved",
         report

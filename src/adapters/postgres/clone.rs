@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{Postgres, identifier, literal, parse_counts};
+use super::ask::OPTIONS;
+use super::{Postgres, ends_connections, identifier, literal, parse_counts, unexpected};
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{CloneSeen, DataError, DataResult, Database as _};
 use crate::ports::runtime::ContainerRuntime;
@@ -85,6 +86,41 @@ const END_TRIES: u32 = 30;
 /// Times a clone is tried while somebody keeps connecting; each ends their connections, and PostgreSQL itself waits five
 /// seconds for them.
 const CLONE_TRIES: u32 = 3;
+/// Since when a server knows `file_copy_method`.
+const SHARES_BLOCKS: u32 = 180_000;
+/// Whether this build of the server can share blocks; whoever connects may ask for that.
+const CAN_SHARE: &str = "\
+SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'file_copy_method' AND context = 'user' AND 'clone' = ANY(enumvals))";
+/// Options of a connection whose copies share blocks with what they are copies of (XFS, Btrfs, ZFS).
+const SHARING: &str = "-c lock_timeout=60s -c file_copy_method=clone";
+/// Options of every other connection.
+const COPYING: &str = OPTIONS;
+
+/// Sessions other than the asking one that make the database `name`, as a condition.
+fn is_making(name: &str) -> String {
+    format!(
+        "starts_with(query, {}) AND state = 'active' AND pid <> pg_backend_pid()",
+        literal(&format!("CREATE DATABASE {}", identifier(name)))
+    )
+}
+
+/// The statement that copies a database's files. It begins as [`is_making`] looks for it.
+///
+/// Since version 15 a database is by default copied page by page through the write-ahead log, which takes twice as long;
+/// before, files are copied anyway, and there is no word for it.
+fn create_sql(into: &str, from: &str, owner: &str, server_version: u32) -> String {
+    let strategy = if server_version >= 150_000 {
+        " STRATEGY FILE_COPY"
+    } else {
+        ""
+    };
+    format!(
+        "CREATE DATABASE {} WITH TEMPLATE {} OWNER {owner}{strategy}",
+        identifier(into),
+        identifier(from),
+    )
+}
+
 impl<R: ContainerRuntime> Postgres<R> {
     pub(super) async fn make_clone(
         &self,
@@ -93,34 +129,29 @@ impl<R: ContainerRuntime> Postgres<R> {
         into: &str,
         limit: Duration,
     ) -> DataResult<()> {
-        self.ensure_dropped(database, password, into).await?;
-        let strategy = if database.server_version >= 150_000 {
-            " STRATEGY FILE_COPY"
-        } else {
-            ""
-        };
-        let owner = format!(
-            "SELECT quote_ident(pg_get_userbyid(datdba)) FROM pg_database WHERE datname = {}",
-            literal(&database.name)
+        let owner = self.owner_for(database, password, into).await?;
+        let mut options = self.copy_options(database, password).await?;
+        let (name, version) = (database.name.as_str(), database.server_version);
+        let (ends, create) = (
+            ends_connections(name),
+            create_sql(into, name, &owner, version),
         );
-        let owner = self.ask_server(database, password, &owner).await?;
-        // Begins as `end_making` looks for it.
-        let create = format!(
-            "CREATE DATABASE {} WITH TEMPLATE {} OWNER {}{strategy}",
-            identifier(into),
-            identifier(&database.name),
-            owner.trim()
-        );
+        // On one connection: nobody is to come back between the two.
+        let statements = [ends.as_str(), create.as_str()];
         let mut tries_left = CLONE_TRIES;
         loop {
             tries_left = tries_left.saturating_sub(1);
-            self.end_connections(database, password, &database.name)
-                .await?;
             let made = self
-                .ask_within(database, password, "template1", &create, limit)
+                .say(database, password, "template1", &statements, limit, options)
                 .await;
             match made {
                 Ok(_) => break,
+                // Its file system, or its kernel, shares no blocks: then they are copied.
+                Err(DataError::Tool { stderr, .. })
+                    if options == SHARING && stderr.contains("could not clone file") =>
+                {
+                    options = COPYING;
+                }
                 Err(DataError::Tool { stderr, .. })
                     if tries_left > 0 && stderr.contains("being accessed by other users") => {}
                 Err(err) => return Err(err),
@@ -129,21 +160,62 @@ impl<R: ContainerRuntime> Postgres<R> {
         self.take_dress(database, password, into).await
     }
 
+    /// The live database's owner as SQL writes it, once nothing of the name `into` is there or being made.
+    async fn owner_for(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        into: &str,
+    ) -> DataResult<String> {
+        // One question while the site is closed, in place of those that dropping takes.
+        let question = format!(
+            "SELECT EXISTS (SELECT FROM pg_database WHERE datname = {}) OR EXISTS (SELECT FROM pg_stat_activity WHERE {}), \
+             quote_ident(pg_get_userbyid(datdba)) FROM pg_database WHERE datname = {}",
+            literal(into),
+            is_making(into),
+            literal(&database.name)
+        );
+        let answer = self.ask_server(database, password, &question).await?;
+        let seen = answer.trim().split_once('|');
+        let (is_there, owner) = seen.ok_or_else(|| unexpected(&answer))?;
+        if is_there != "f" {
+            self.ensure_dropped(database, password, into).await?;
+        }
+        Ok(owner.to_owned())
+    }
+
+    /// How the server is told to copy files: sharing their blocks where it can do that.
+    async fn copy_options(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<&'static str> {
+        if database.server_version < SHARES_BLOCKS {
+            return Ok(COPYING);
+        }
+        let answer = self.ask_server(database, password, CAN_SHARE).await?;
+        Ok(if answer.trim() == "t" {
+            SHARING
+        } else {
+            COPYING
+        })
+    }
+
     pub(super) async fn compare(
         &self,
         database: &DatabaseRef,
         password: &SecretString,
         clone: &str,
     ) -> DataResult<CloneSeen> {
-        let live = self
-            .ask(database, password, &database.name, RELATIONS)
-            .await?;
-        let copy = self.ask(database, password, clone, RELATIONS).await?;
-        same_lines(&live, &copy)?;
-        let (ours, theirs) = (
-            self.dress(database, password, &database.name).await?,
-            self.dress(database, password, clone).await?,
+        // All at once: the site is closed.
+        let (live, copy, ours, theirs) = tokio::join!(
+            self.ask(database, password, &database.name, RELATIONS),
+            self.ask(database, password, clone, RELATIONS),
+            self.dress(database, password, &database.name),
+            self.dress(database, password, clone),
         );
+        let (live, copy, ours, theirs) = (live?, copy?, ours?, theirs?);
+        same_lines(&live, &copy)?;
         if ours != theirs {
             return Err(DataError::Incomplete {
                 difference: format!(
@@ -191,11 +263,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         password: &SecretString,
         name: &str,
     ) -> DataResult<()> {
-        let beginning = format!("CREATE DATABASE {}", identifier(name));
-        let is_it = format!(
-            "starts_with(query, {}) AND state = 'active' AND pid <> pg_backend_pid()",
-            literal(&beginning)
-        );
+        let is_it = is_making(name);
         let ends = format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {is_it}");
         let is_there = format!("SELECT count(*) FROM pg_stat_activity WHERE {is_it}");
         for _ in 0..END_TRIES {
@@ -209,7 +277,9 @@ impl<R: ContainerRuntime> Postgres<R> {
         Err(DataError::Tool {
             tool: "psql",
             exit: 0,
-            stderr: format!("`{beginning}` goes on though its connection was ended"),
+            stderr: format!(
+                "the making of database `{name}` goes on though its connection was ended"
+            ),
         })
     }
 }
@@ -226,4 +296,44 @@ fn same_lines(original: &str, copy: &str) -> DataResult<()> {
     difference.map_or(Ok(()), |difference| {
         Err(DataError::Incomplete { difference })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_version_of_the_server_is_asked_in_words_that_it_knows() {
+        for (version, strategy) in [
+            (120_022, ""),
+            (130_018, ""),
+            (140_015, ""),
+            (150_010, " STRATEGY FILE_COPY"),
+            (160_006, " STRATEGY FILE_COPY"),
+            (170_002, " STRATEGY FILE_COPY"),
+            (180_000, " STRATEGY FILE_COPY"),
+        ] {
+            assert_eq!(
+                create_sql("a\"clone", "mastodon", "\"Owner\"", version),
+                format!(
+                    "CREATE DATABASE \"a\"\"clone\" WITH TEMPLATE \"mastodon\" OWNER \"Owner\"{strategy}"
+                )
+            );
+            // A column of `pg_database` that came with version 15.
+            let knows = no_clone(version).contains("datcollversion");
+            assert_eq!(knows, version >= 150_000, "{version}");
+        }
+    }
+
+    #[test]
+    fn the_first_difference_of_two_lists_is_named() {
+        assert!(same_lines("a 1\nb 2\n", "a 1\nb 2\n").is_ok());
+        for (copy, words) in [
+            ("a 1\nb 3\n", "the original has `b 2`, the copy `b 3`"),
+            ("a 1\n", "the original has 2 relations, the copy 1"),
+        ] {
+            let text = same_lines("a 1\nb 2\n", copy).unwrap_err().to_string();
+            assert!(text.contains(words), "{text}");
+        }
+    }
 }

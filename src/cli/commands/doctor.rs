@@ -8,6 +8,7 @@ use crate::config::{ConfigErrors, Instance};
 use crate::daemon::knowledge::{self, Known};
 use crate::daemon::world::World;
 use crate::domain::installed::Origin;
+use crate::domain::method;
 use crate::domain::path::{Path, lines, path};
 use crate::engine::planner::{Depth, look};
 use crate::engine::{StepError, chain};
@@ -88,6 +89,9 @@ async fn diagnose(
             &ends,
         )
     });
+    let survey = seen.survey.as_ref();
+    let copies = survey.map(|survey| method::told(call.settings.run.snapshot, &survey.copying));
+    let copies = copies.unwrap_or_default();
     let support = lines::support(version.line(), call.clock.now(), &ends);
     Ok(Diagnosis {
         instance: instance.name.clone(),
@@ -95,6 +99,7 @@ async fn diagnose(
             support,
             way,
             refusal: seen.survey.err().map(|err| chain(&err)),
+            copies,
             only_by_hand: only_by_hand(call, instance),
             installed: seen.installed,
             host: seen.host,

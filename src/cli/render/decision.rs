@@ -115,6 +115,10 @@ pub fn plan(plan: &Plan) -> String {
             human_bytes(plan.database.bytes)
         ),
     ));
+    if !plan.method_because.is_empty() {
+        let method = format!("{}: {}", plan.method.name(), clean(&plan.method_because));
+        rows.push(("Method", method));
+    }
     for file in &plan.files {
         rows.push(("Edits", file.path.clone()));
     }

@@ -32,6 +32,8 @@ pub struct Findings {
     pub way: Result<Path, String>,
     /// Why no update could be planned today, whatever the version.
     pub refusal: Option<String>,
+    /// How a run would copy the database, and why so.
+    pub copies: Vec<String>,
     /// Why nothing starts by itself, in whole or in part: the clock, the windows.
     pub only_by_hand: Vec<String>,
 }
@@ -140,6 +142,12 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
         lines.push(String::new());
         lines.push(format!("  No update can be planned: {}", clean(refusal)));
     }
+    if !findings.copies.is_empty() {
+        lines.push(String::new());
+        lines.push("  How the database would be copied:".to_owned());
+        let told = findings.copies.iter();
+        lines.extend(told.map(|sentence| format!("    {}", clean(sentence))));
+    }
     for sentence in &findings.only_by_hand {
         lines.push(String::new());
         lines.push(format!("  Nothing starts by itself: {}", clean(sentence)));
@@ -235,6 +243,7 @@ fn diagnosis_answer(diagnosis: &Diagnosis) -> DiagnosisAnswer<'_> {
                 way: findings.way.as_ref().ok(),
                 way_unknown_because: findings.way.as_ref().err().map(String::as_str),
                 refusal: findings.refusal.as_deref(),
+                copies: &findings.copies,
                 only_by_hand: &findings.only_by_hand,
             }),
         },
@@ -284,6 +293,7 @@ mod tests {
                 ..Path::default()
             }),
             refusal: None,
+            copies: Vec::new(),
             only_by_hand: Vec::new(),
         }
     }
@@ -372,6 +382,16 @@ mod tests {
              \x20   4.6.9 (minor)\n\
              \x20     nothing more in its way"
         );
+    }
+
+    #[test]
+    fn people_read_how_the_database_would_be_copied() {
+        let text = doctor(&[of(Findings {
+            copies: vec!["clone: there is room.".to_owned()],
+            ..findings(Vec::new())
+        })]);
+        let wanted = "\n\n  How the database would be copied:\n    clone: there is room.\n\n";
+        assert!(text.contains(wanted), "{text}");
     }
 
     #[test]

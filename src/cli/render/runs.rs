@@ -124,6 +124,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .as_ref()
             .map(|kept| format!("{} ({})", kept.path, human_bytes(kept.bytes))),
     );
+    some("Method", method(report));
     some(
         "Proved",
         report
@@ -147,6 +148,12 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ));
     }
     facts
+}
+
+/// How the database was copied, and why so.
+fn method(report: &Report) -> Option<String> {
+    let because = &report.method_because;
+    (!because.is_empty()).then(|| format!("{}: {because}", report.method))
 }
 
 fn class_words(report: &Report, class: crate::domain::event::MigrationClass) -> String {

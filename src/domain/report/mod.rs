@@ -59,6 +59,10 @@ pub struct Report {
     pub interruptions: u32,
     /// The copy from before.
     pub snapshot: Option<SnapshotNote>,
+    /// How the database was to be copied: `logical` or `clone`.
+    pub method: &'static str,
+    /// Why so; empty for runs from before there was a choice.
+    pub method_because: String,
     /// Rows counted in the copy and in the database.
     pub rows_proved: Option<u64>,
     /// Rows that came back from the copy.
@@ -135,6 +139,8 @@ impl Report {
             committed_at: None,
             interruptions: timeline.interruptions,
             snapshot: None,
+            method: plan.method.name(),
+            method_because: clean(&plan.method_because),
             rows_proved: None,
             rows_restored: None,
             loss_accepted_by: None,

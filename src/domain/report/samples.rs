@@ -91,6 +91,7 @@ pub(crate) fn plan() -> Plan {
         close_by: None,
         on_deadline: OnDeadline::Rollback,
         method: Method::Logical,
+        method_because: String::new(),
         way_back_s: 0,
     }
 }

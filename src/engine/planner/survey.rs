@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use super::{host, split_reference};
+use crate::domain::method::CopyFacts;
 use crate::domain::plan::{DatabaseRef, ImageKind, PlannedService, RedisRef, Role, Site};
 use crate::domain::version::ReleaseVersion;
 use crate::engine::probes::{self, Target};
-use crate::engine::{Ports, StepError};
+use crate::engine::{Ports, StepError, chain};
 use crate::ports::compose::{ComposeProject, ProjectFiles};
 use crate::ports::database::Database;
 use crate::ports::probe::{Probe, Request};
@@ -50,6 +51,8 @@ pub struct Survey {
     pub site: Site,
     /// The database.
     pub database: DatabaseRef,
+    /// What the way in which it is copied depends on.
+    pub copying: CopyFacts,
     /// Redis.
     pub redis: RedisRef,
     /// The project's files.
@@ -73,7 +76,7 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         .find(|(_, role)| *role == Role::Web)
         .map(|(container, _)| *container)
         .ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
-    let (database, redis) = data_stores(ports, web, &members, &services).await?;
+    let (database, copying, redis) = data_stores(ports, web, &members, &services).await?;
     let project = ports.compose().files(&web.name, &web.labels)?;
     let (images, references) = images(ports, &parts).await?;
     let site = Site {
@@ -97,6 +100,7 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         references,
         site,
         database,
+        copying,
         redis,
         project,
         bystanders,
@@ -258,7 +262,7 @@ async fn data_stores<P: Ports>(
     web: &Container,
     members: &[&Container],
     services: &[PlannedService],
-) -> Result<(DatabaseRef, RedisRef), StepError> {
+) -> Result<(DatabaseRef, CopyFacts, RedisRef), StepError> {
     let elsewhere = [
         "DATABASE_URL",
         "REDIS_URL",
@@ -300,6 +304,13 @@ async fn data_stores<P: Ports>(
     let password = web.env.get("DB_PASS").cloned().unwrap_or_default().into();
     let facts = ports.database().facts(&database, &password).await?;
     (database.server_version, database.bytes) = (facts.version, facts.bytes);
+    let places = ports.database().places(&database, &password).await;
+    let copying = CopyFacts {
+        bytes: facts.bytes,
+        may_create_databases: facts.may_create_databases,
+        no_clone: facts.no_clone,
+        places: places.map_err(|err| chain(&err)),
+    };
     let (container, network) = neighbour(web, "REDIS_HOST", members, &private)?;
     let redis = RedisRef {
         container: container.name.clone(),
@@ -307,7 +318,7 @@ async fn data_stores<P: Ports>(
         host: required(web, "REDIS_HOST")?.to_owned(),
         port: number(web, "REDIS_PORT", 6379)?,
     };
-    Ok((database, redis))
+    Ok((database, copying, redis))
 }
 
 /// The running container that web reaches by the name in `key`, and the private network it does so in.

@@ -1,11 +1,12 @@
 //! Preflight: is everything as the plan says, and will there be room? Changes nothing.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use crate::domain::event::Finding;
+use crate::domain::event::{Finding, MigrationClass};
 use crate::domain::path::lines;
 use crate::domain::plan::{ImageKind, Method};
+use crate::domain::room::{Need, SPARE, copies, in_server, shortage, usually_migrates};
+use crate::domain::run::RunState;
 use crate::domain::version::ReleaseVersion;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::compose::{ComposeProject, FileState};
@@ -16,10 +17,9 @@ use crate::ports::runtime::ContainerRuntime;
 /// Labels in which Compose keeps the hash of a service's definition.
 pub(crate) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 
-/// Room that a new version's images may need beyond the size of the old ones, and that has to stay free
-/// for logs and write-ahead logs: 512 MiB.
-const HEADROOM: u64 = 512 << 20;
-/// Files a run may make: a dump has two per table, and a Mastodon has about 150 tables.
+/// Room that stays free beside a snapshot, for what the program itself writes, journals and mails: 64 MiB.
+const SPARE_BESIDE_SNAPSHOT: u64 = 64 << 20;
+/// Files that a dump or an image may make: a dump has two per table, and a Mastodon has about 150 tables.
 const INODES: u64 = 2_000;
 
 impl<P: Ports> Ctx<'_, P> {
@@ -29,7 +29,7 @@ impl<P: Ports> Ctx<'_, P> {
         self.no_unapplied_edits().await?;
         self.environment_fits()?;
         self.servers_fit().await?;
-        self.room().await?;
+        self.room_for_run().await?;
         self.old_version_is_well().await?;
         Ok(Finding::Nothing)
     }
@@ -137,7 +137,7 @@ impl<P: Ports> Ctx<'_, P> {
         }
         if let Some(why) = facts.no_clone.filter(|_| self.plan.method == Method::Clone) {
             return Err(StepError::Host(format!(
-                "database `{}` cannot be cloned: {why}; set `snapshot = \"logical\"` in [run], or change that",
+                "database `{}` cannot be cloned: {why}; set `snapshot = \"auto\"` or `\"logical\"` in [run], or change that",
                 database.name
             )));
         }
@@ -158,69 +158,54 @@ impl<P: Ports> Ctx<'_, P> {
         redis_problem(&redis, to).map_or(Ok(()), |problem| Err(StepError::Host(problem)))
     }
 
-    async fn room(&self) -> Result<(), StepError> {
-        let files = self.ports.files();
-        let dump = match self.plan.method {
-            Method::Logical => self.plan.database.bytes,
-            Method::Clone => 0,
-        };
-        let dump = dump.saturating_add(HEADROOM / 8);
-        self.room_at(files.snapshot_root(), dump, "the snapshot")?;
+    /// Room for everything that the run will make, as far as is known before its images are here.
+    async fn room_for_run(&self) -> Result<(), StepError> {
         let info = self.ports.runtime().info().await?;
-        let images: u64 = self.material.images.values().map(|image| image.size).sum();
-        self.room_at(
-            &info.data_root,
-            images.saturating_add(HEADROOM),
-            "the new images",
-        )?;
-        if let Some(data) = self.database_folder().await? {
-            let copy = self
-                .plan
-                .database
-                .bytes
-                .saturating_mul(2)
-                .saturating_add(HEADROOM);
-            self.room_at(Path::new(&data), copy, "the migrations and a restore")?;
-        }
-        Ok(())
+        let images = self.material.images.values().map(|image| image.size).sum();
+        let needs = vec![Need {
+            what: "the new images",
+            place: info.data_root.display().to_string(),
+            bytes: images,
+            inodes: INODES,
+            spare: SPARE,
+            room: self.ports.files().room(&info.data_root)?,
+        }];
+        self.there_is_room(needs, usually_migrates(self.plan.kind))
+            .await
     }
 
-    fn room_at(&self, path: &Path, needed: u64, what: &str) -> Result<(), StepError> {
-        let room = self.ports.files().room(path)?;
-        if room.bytes < needed {
-            return Err(StepError::Host(format!(
-                "not enough room for {what}: {} needs {} MiB free, {} MiB are; make room and try again",
-                path.display(),
-                needed >> 20,
-                room.bytes >> 20
-            )));
-        }
-        if room.inodes.is_some_and(|inodes| inodes < INODES) {
-            return Err(StepError::Host(format!(
-                "not enough free inodes for {what} at {}: {INODES} are needed; remove small files",
-                path.display()
-            )));
-        }
-        Ok(())
+    /// Room for the copies, now that the images are here and it is known whether they bring migrations.
+    pub(super) async fn room_for_copies(&self, state: &RunState) -> Result<(), StepError> {
+        let migrates = state.class() != Some(MigrationClass::M0);
+        self.there_is_room(Vec::new(), migrates).await
     }
 
-    /// The folder of this host that the database server writes to, if it can be seen.
-    async fn database_folder(&self) -> Result<Option<String>, StepError> {
-        let container = self
-            .ports
-            .runtime()
-            .container(&self.plan.database.container)
-            .await?;
-        Ok(container.and_then(|container| {
-            let mounts = container.raw.get("Mounts")?.as_array()?;
-            mounts.iter().find_map(|mount| {
-                let destination = mount.get("Destination")?.as_str()?;
-                let source = mount.get("Source")?.as_str()?;
-                destination
-                    .contains("postgresql")
-                    .then(|| source.to_owned())
-            })
-        }))
+    /// Whether there is room for the copies and whatever else is needed, each on the file system where it will be: what
+    /// shares one is added up.
+    async fn there_is_room(&self, mut needs: Vec<Need>, migrates: bool) -> Result<(), StepError> {
+        let (method, files) = (self.plan.method, self.ports.files());
+        let root = files.snapshot_root();
+        needs.push(Need {
+            what: "the snapshot",
+            place: root.display().to_string(),
+            bytes: match method {
+                Method::Logical => self.plan.database.bytes,
+                Method::Clone => 0,
+            },
+            inodes: INODES,
+            spare: SPARE_BESIDE_SNAPSHOT,
+            room: files.room(root)?,
+        });
+        let n_copies = copies(method, migrates);
+        if n_copies > 0 {
+            let password = self.material.database_password();
+            let database = self.ports.database();
+            let places = database.places(&self.plan.database, &password).await?;
+            needs.extend(in_server(&places, n_copies));
+        }
+        shortage(&needs).map_or(Ok(()), |short| {
+            Err(StepError::Host(format!("{short}; make room and try again")))
+        })
     }
 
     async fn old_version_is_well(&self) -> Result<(), StepError> {

@@ -14,7 +14,7 @@ use crate::ports::files::{Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, RUN_LABEL};
 
 impl<P: Ports> Ctx<'_, P> {
-    pub(super) async fn fence(&self) -> Result<Finding, StepError> {
+    pub(super) async fn fence(&self, state: &RunState) -> Result<Finding, StepError> {
         let clock = self.ports.clock();
         if self
             .plan
@@ -35,6 +35,9 @@ impl<P: Ports> Ctx<'_, P> {
         }
         // What is executed is what was planned, also if somebody came in between (I9).
         self.still_as_planned()
+            .await
+            .map_err(|err| StepError::NotBegun(chain(&err)))?;
+        self.room_for_copies(state)
             .await
             .map_err(|err| StepError::NotBegun(chain(&err)))?;
         let start = clock.monotonic();

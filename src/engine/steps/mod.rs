@@ -30,7 +30,7 @@ impl<P: Ports> Ctx<'_, P> {
         match step {
             Step::Preflight => self.preflight().await,
             Step::Pull => self.pull().await,
-            Step::Fence => self.fence().await,
+            Step::Fence => self.fence(state).await,
             Step::Snapshot => self.snapshot(state).await,
             Step::Prove => self.prove(state).await,
             Step::Migrate => self.migrate(state).await,

@@ -18,7 +18,14 @@ impl<P: Ports> Ctx<'_, P> {
         let password = self.material.database_password();
         let redis_password = self.material.redis_password();
         let (database, redis) = (self.ports.database(), self.ports.redis());
-        let schema = database.schema_versions(&plan.database, &password).await?;
+        // Somebody may have filled the disk since the site was closed. All at once: it is closed.
+        let (room, schema, redis_keys) = tokio::join!(
+            self.room_for_copies(state),
+            database.schema_versions(&plan.database, &password),
+            redis.keys(&plan.redis, &redis_password),
+        );
+        room?;
+        let (schema, redis_keys) = (schema?, redis_keys?);
         let limit = self.snapshot_limit();
         let rows = match plan.method {
             Method::Logical => {
@@ -29,7 +36,6 @@ impl<P: Ports> Ctx<'_, P> {
             // The original stays as it is; to count it would keep the site closed for as long as to copy it.
             Method::Clone => RowCounts::new(),
         };
-        let redis_keys = redis.keys(&plan.redis, &redis_password).await?;
         let dir = self.ports.files().begin_snapshot(&plan.run)?;
         let on_behalf = self.on_behalf();
         // Both at once: Redis waits some seconds before it starts a copy, and the site is closed. Both are
@@ -97,44 +103,56 @@ impl<P: Ports> Ctx<'_, P> {
         files
     }
 
+    /// This run's own snapshot, if it is finished: whole, and of the instance, the version and the method of the plan.
+    pub(crate) fn own_snapshot(&self) -> Result<Option<(PathBuf, Manifest)>, StepError> {
+        let plan = self.plan;
+        let found = self.ports.files().open_snapshot(&plan.run)?;
+        let Some((dir, manifest)) = found else {
+            return Ok(None);
+        };
+        let from = plan.from.to_string();
+        let original = (plan.method == Method::Clone).then(|| plan.original_database());
+        let wrong = if manifest.instance != plan.instance {
+            format!("of instance `{}`", manifest.instance)
+        } else if manifest.version != from {
+            format!("of version {}, and {from} served", manifest.version)
+        } else if manifest.original != original {
+            "taken in another way than the plan says".to_owned()
+        } else {
+            return Ok(Some((dir, manifest)));
+        };
+        Err(StepError::Host(format!(
+            "the snapshot in {} is not this run's: it is {wrong}",
+            dir.display()
+        )))
+    }
+
     pub(super) async fn prove(&self, state: &RunState) -> Result<Finding, StepError> {
         let plan = self.plan;
-        let Some((dir, manifest)) = self.ports.files().open_snapshot(&plan.run)? else {
+        let Some((dir, manifest)) = self.own_snapshot()? else {
             return Err(StepError::Host("the snapshot is gone".to_owned()));
         };
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        let (database, password) = (self.ports.database(), self.material.database_password());
-        let proved = match plan.method {
-            Method::Logical => {
-                let rows = database
-                    .count_dump(&plan.database, &on_behalf, &dir, limit)
-                    .await?;
-                same_rows(&manifest.rows, &rows)?;
-                (count(rows.len()), rows.values().sum(), 0)
-            }
-            Method::Clone => {
-                let clone = plan.cloned_database();
-                let seen = database
-                    .compare_clone(&plan.database, &password, &clone)
-                    .await?;
-                let copy = DatabaseRef {
-                    name: clone,
-                    ..plan.database.clone()
-                };
-                if database.schema_versions(&copy, &password).await? != manifest.schema {
-                    return Err(DataError::Incomplete {
-                        difference: "the clone's schema is not the original's".to_owned(),
+        let database = self.ports.database();
+        // Both at once, and both are waited for: the site is closed.
+        let (proved, counted) = tokio::join!(
+            async {
+                match plan.method {
+                    Method::Logical => {
+                        let rows = database
+                            .count_dump(&plan.database, &on_behalf, &dir, limit)
+                            .await?;
+                        same_rows(&manifest.rows, &rows)?;
+                        Ok::<Proved, StepError>((count(rows.len()), rows.values().sum(), 0))
                     }
-                    .into());
+                    Method::Clone => self.prove_clone(&manifest).await,
                 }
-                (seen.relations, 0, seen.bytes)
-            }
-        };
-        let (alive, all) = self
-            .ports
-            .redis()
-            .count_dump(&plan.redis, &on_behalf, &dir, limit)
-            .await?;
+            },
+            self.ports
+                .redis()
+                .count_dump(&plan.redis, &on_behalf, &dir, limit),
+        );
+        let (proved, (alive, all)) = (proved?, counted?);
         let password = self.material.redis_password();
         let now = self.ports.redis().keys(&plan.redis, &password).await?;
         // Nobody writes behind the fence, but keys still expire: the copy holds no more living keys than
@@ -158,7 +176,32 @@ impl<P: Ports> Ctx<'_, P> {
             redis_keys: all,
         })
     }
+
+    /// Whether the clone is the same as its original, which nobody has written to since.
+    async fn prove_clone(&self, manifest: &Manifest) -> Result<Proved, StepError> {
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        let (live, clone) = (&self.plan.database, self.plan.cloned_database());
+        let copy = DatabaseRef {
+            name: clone.clone(),
+            ..live.clone()
+        };
+        let (seen, schema) = tokio::join!(
+            database.compare_clone(live, &password, &clone),
+            database.schema_versions(&copy, &password),
+        );
+        let (seen, schema) = (seen?, schema?);
+        if schema != manifest.schema {
+            return Err(DataError::Incomplete {
+                difference: "the clone's schema is not the original's".to_owned(),
+            }
+            .into());
+        }
+        Ok((seen.relations, 0, seen.bytes))
+    }
 }
+
+/// Tables, rows and bytes that were compared.
+type Proved = (u64, u64, u64);
 
 /// Compares two counts table by table.
 pub(crate) fn same_rows(wanted: &RowCounts, found: &RowCounts) -> Result<(), DataError> {

@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 
 use crate::domain::plan::{DatabaseRef, RedisRef};
+use crate::domain::room::DataPlace;
 use crate::engine::planner::InstanceRef;
 use crate::engine::planner::look::Eyes;
 use crate::ports::database::{
@@ -261,6 +262,14 @@ impl Database for FakeHost {
             foreign_extensions: Vec::new(),
             no_clone: None,
         })
+    }
+
+    async fn places(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+    ) -> DataResult<Vec<DataPlace>> {
+        Ok(Vec::new())
     }
 
     async fn schema_versions(
