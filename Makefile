@@ -94,7 +94,7 @@ demo: ## three updates of a practice Mastodon, told as they happen: a patch, a m
 	$(LAB) run cargo run --quiet --locked --example demo
 
 bench: ## decisions about 10,000 instances; downtime of one patch beside `pull; up -d`; copies of databases (BENCH_SIZES="100M 1G")
-	@$(PREPARE) cargo cc root
+	@$(PREPARE) cargo cc root restic
 	@echo 'bench: building for release, to measure decisions'
 	cargo run --quiet --locked --release --example decide
 	@echo 'bench: building'

@@ -7,13 +7,15 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::toolbox::{self, INSIDE, Kind, shortened};
+use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
 use crate::domain::plan::DatabaseRef;
 use crate::domain::room::DataPlace;
 use crate::ports::database::{
     CloneSeen, DataError, DataResult, Database, OnBehalf, RowCounts, ServerFacts,
 };
 use crate::ports::runtime::{ContainerRuntime, Exec};
+
+use ask::OPTIONS;
 
 mod ask;
 mod clone;
@@ -129,34 +131,6 @@ impl<R: ContainerRuntime> Postgres<R> {
     ) -> DataResult<()> {
         let ends = ends_connections(name);
         self.ask_server(database, password, &ends).await.map(drop)
-    }
-
-    async fn rename(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        from: &str,
-        to: &str,
-    ) -> DataResult<()> {
-        if from == database.name {
-            // A session that may not be ended is told while nothing has changed.
-            self.end_connections(database, password, from).await?;
-            // Nobody may come back between the end of the connections and the renaming.
-            let shuts = format!(
-                "ALTER DATABASE {} ALLOW_CONNECTIONS false",
-                identifier(from)
-            );
-            self.ask_server(database, password, &shuts).await?;
-        }
-        self.end_connections(database, password, from).await?;
-        let renames = format!(
-            "ALTER DATABASE {} RENAME TO {}",
-            identifier(from),
-            identifier(to)
-        );
-        self.ask_server(database, password, &renames)
-            .await
-            .map(drop)
     }
 }
 
@@ -410,30 +384,39 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
     ) -> DataResult<()> {
         let names = self.names(database, password).await?;
         let live = database.name.as_str();
-        match (
+        let mut statements = match (
             names.contains(live),
             names.contains(restored),
             names.contains(aside),
         ) {
             // Already switched.
-            (true, false, true) => {}
-            (true, true, false) => {
-                self.rename(database, password, live, aside).await?;
-                self.rename(database, password, restored, live).await?;
-            }
+            (true, false, true) => Vec::new(),
+            (true, true, false) => [puts_aside(live, aside), renames(restored, live)].concat(),
             // Interrupted between the two renames, or between those of another switch.
-            (false, true, true | false) => {
-                self.rename(database, password, restored, live).await?;
-            }
+            (false, true, true | false) => renames(restored, live),
             _ => {
                 return Err(DataError::Names {
                     name: live.to_owned(),
                     other: restored.to_owned(),
                 });
             }
+        };
+        statements.push(lets_in(live));
+        if names.contains(live) || names.contains(aside) {
+            statements.push(lets_in(aside));
         }
-        self.ensure_open(database, password, live).await?;
-        self.ensure_open(database, password, aside).await
+        // In one go: the site is closed.
+        let statements: Vec<&str> = statements.iter().map(String::as_str).collect();
+        self.say(
+            database,
+            password,
+            "template1",
+            &statements,
+            QUESTION,
+            OPTIONS,
+        )
+        .await
+        .map(drop)
     }
 
     async fn ensure_open(
@@ -445,8 +428,9 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         if !self.names(database, password).await?.contains(name) {
             return Ok(());
         }
-        let lets = format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name));
-        self.ask_server(database, password, &lets).await.map(drop)
+        self.ask_server(database, password, &lets_in(name))
+            .await
+            .map(drop)
     }
 
     async fn ensure_dropped(
@@ -495,6 +479,34 @@ fn ends_connections(name: &str) -> String {
     )
 }
 
+/// Renames a database that is in use, in steps.
+fn puts_aside(live: &str, aside: &str) -> Vec<String> {
+    let mut statements = vec![
+        // A session that may not be ended is told while nothing has changed.
+        ends_connections(live),
+        // Nobody may come back between the end of the connections and the renaming.
+        format!(
+            "ALTER DATABASE {} ALLOW_CONNECTIONS false",
+            identifier(live)
+        ),
+    ];
+    statements.extend(renames(live, aside));
+    statements
+}
+
+fn renames(from: &str, to: &str) -> Vec<String> {
+    let renames = format!(
+        "ALTER DATABASE {} RENAME TO {}",
+        identifier(from),
+        identifier(to)
+    );
+    vec![ends_connections(from), renames]
+}
+
+fn lets_in(name: &str) -> String {
+    format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name))
+}
+
 /// A name in SQL.
 fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -520,6 +532,19 @@ mod tests {
         assert_eq!(counts.get("public.accounts"), Some(&12));
         assert_eq!(counts.get("\"Odd\".\"a b\""), Some(&0));
         assert!(parse_counts("public.accounts many").is_err());
+    }
+
+    #[test]
+    fn a_database_in_use_is_shut_before_it_is_renamed_and_nobody_is_left_in_it() {
+        let said = puts_aside("a", "b");
+        let ends = ends_connections("a");
+        let wanted = [
+            ends.as_str(),
+            "ALTER DATABASE \"a\" ALLOW_CONNECTIONS false",
+            ends.as_str(),
+            "ALTER DATABASE \"a\" RENAME TO \"b\"",
+        ];
+        assert_eq!(said, wanted);
     }
 
     #[test]

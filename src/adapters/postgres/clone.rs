@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::ask::OPTIONS;
 use super::{Postgres, ends_connections, identifier, literal, parse_counts, unexpected};
+use crate::adapters::toolbox::QUESTION;
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{CloneSeen, DataError, DataResult, Database as _};
 use crate::ports::runtime::ContainerRuntime;
@@ -96,6 +97,14 @@ const SHARING: &str = "-c lock_timeout=60s -c file_copy_method=clone";
 /// Options of every other connection.
 const COPYING: &str = OPTIONS;
 
+/// Stands between the answers to several questions; no table is called so.
+const PART: &str = "!mastopatch-part";
+
+/// Goes on in the database `name`: an order to `psql`.
+fn enters(name: &str) -> String {
+    format!("\\connect {}", identifier(name))
+}
+
 /// Sessions other than the asking one that make the database `name`, as a condition.
 fn is_making(name: &str) -> String {
     format!(
@@ -132,12 +141,17 @@ impl<R: ContainerRuntime> Postgres<R> {
         let owner = self.owner_for(database, password, into).await?;
         let mut options = self.copy_options(database, password).await?;
         let (name, version) = (database.name.as_str(), database.server_version);
-        let (ends, create) = (
+        // `CREATE DATABASE` copies only files and owner; the remark wants to be given in the database itself.
+        let dress = TAKE_DRESS
+            .replace(":original", &literal(name))
+            .replace(":clone", &literal(into));
+        let (ends, create, enter) = (
             ends_connections(name),
             create_sql(into, name, &owner, version),
+            enters(into),
         );
-        // On one connection: nobody is to come back between the two.
-        let statements = [ends.as_str(), create.as_str()];
+        // In one go: the site is closed, and nobody is to come back before the copy begins.
+        let statements = [ends.as_str(), &create, &enter, &dress];
         let mut tries_left = CLONE_TRIES;
         loop {
             tries_left = tries_left.saturating_sub(1);
@@ -145,7 +159,7 @@ impl<R: ContainerRuntime> Postgres<R> {
                 .say(database, password, "template1", &statements, limit, options)
                 .await;
             match made {
-                Ok(_) => break,
+                Ok(_) => return Ok(()),
                 // Its file system, or its kernel, shares no blocks: then they are copied.
                 Err(DataError::Tool { stderr, .. })
                     if options == SHARING && stderr.contains("could not clone file") =>
@@ -157,7 +171,6 @@ impl<R: ContainerRuntime> Postgres<R> {
                 Err(err) => return Err(err),
             }
         }
-        self.take_dress(database, password, into).await
     }
 
     /// The live database's owner as SQL writes it, once nothing of the name `into` is there or being made.
@@ -207,15 +220,23 @@ impl<R: ContainerRuntime> Postgres<R> {
         password: &SecretString,
         clone: &str,
     ) -> DataResult<CloneSeen> {
-        // All at once: the site is closed.
-        let (live, copy, ours, theirs) = tokio::join!(
-            self.ask(database, password, &database.name, RELATIONS),
-            self.ask(database, password, clone, RELATIONS),
-            self.dress(database, password, &database.name),
-            self.dress(database, password, clone),
-        );
-        let (live, copy, ours, theirs) = (live?, copy?, ours?, theirs?);
-        same_lines(&live, &copy)?;
+        let (live, dress) = (database.name.as_str(), |name| {
+            DRESS.replace(":original", &literal(name))
+        });
+        let (ours, theirs, enter) = (dress(live), dress(clone), enters(clone));
+        let mark = format!("SELECT '{PART}'");
+        // In one go: the site is closed.
+        let questions = [
+            RELATIONS, &mark, &ours, &mark, &theirs, &mark, &enter, RELATIONS,
+        ];
+        let answer = self
+            .say(database, password, live, &questions, QUESTION, OPTIONS)
+            .await?;
+        let parts: Vec<&str> = answer.split(&format!("{PART}\n")).collect();
+        let [live, ours, theirs, copy] = parts.as_slice() else {
+            return Err(unexpected(&answer));
+        };
+        same_lines(live, copy)?;
         if ours != theirs {
             return Err(DataError::Incomplete {
                 difference: format!(
@@ -225,35 +246,11 @@ impl<R: ContainerRuntime> Postgres<R> {
                 ),
             });
         }
-        let sizes = parse_counts(&live)?;
+        let sizes = parse_counts(live)?;
         Ok(CloneSeen {
             relations: u64::try_from(sizes.len()).unwrap_or(u64::MAX),
             bytes: sizes.values().sum(),
         })
-    }
-
-    async fn dress(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        name: &str,
-    ) -> DataResult<String> {
-        let sql = DRESS.replace(":original", &literal(name));
-        self.ask_server(database, password, &sql).await
-    }
-
-    /// Gives a clone what a database has in the server's catalogue; `CREATE DATABASE` copies only files and owner.
-    async fn take_dress(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-        clone: &str,
-    ) -> DataResult<()> {
-        let sql = TAKE_DRESS
-            .replace(":original", &literal(&database.name))
-            .replace(":clone", &literal(clone));
-        // In the database itself, as a remark wants it.
-        self.ask(database, password, clone, &sql).await.map(drop)
     }
 
     /// Ends what still makes the database `name`, for somebody who does not wait for it any more.
