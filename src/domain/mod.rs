@@ -21,6 +21,7 @@ pub mod published;
 pub mod recovery;
 pub mod release;
 pub mod report;
+pub mod retention;
 pub mod room;
 pub mod run;
 pub mod version;

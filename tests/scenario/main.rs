@@ -28,6 +28,7 @@ mod parts;
 mod refusal;
 mod rollback;
 mod runner;
+mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
 mod windows;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             forward::suite(),
             clone::suite(),
             copies::suite(),
+            snapshots::suite(),
             knowing::suite(),
             windows::closed_suite(),
             windows::opening_suite(),

@@ -35,4 +35,5 @@ mod random;
 mod refused;
 mod room;
 mod snapshots;
+mod spoilt;
 mod table;

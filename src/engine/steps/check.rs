@@ -184,18 +184,11 @@ impl<P: Ports> Ctx<'_, P> {
     /// shares one is added up.
     async fn there_is_room(&self, mut needs: Vec<Need>, migrates: bool) -> Result<(), StepError> {
         let (method, files) = (self.plan.method, self.ports.files());
-        let root = files.snapshot_root();
-        needs.push(Need {
-            what: "the snapshot",
-            place: root.display().to_string(),
-            bytes: match method {
-                Method::Logical => self.plan.database.bytes,
-                Method::Clone => 0,
-            },
-            inodes: INODES,
-            spare: SPARE_BESIDE_SNAPSHOT,
-            room: files.room(root)?,
-        });
+        let dump = match method {
+            Method::Logical => self.plan.database.bytes,
+            Method::Clone => 0,
+        };
+        needs.push(snapshot_need(files, dump)?);
         let n_copies = copies(method, migrates);
         if n_copies > 0 {
             let password = self.material.database_password();
@@ -203,9 +196,7 @@ impl<P: Ports> Ctx<'_, P> {
             let places = database.places(&self.plan.database, &password).await?;
             needs.extend(in_server(&places, n_copies));
         }
-        shortage(&needs).map_or(Ok(()), |short| {
-            Err(StepError::Host(format!("{short}; make room and try again")))
-        })
+        is_enough(&needs)
     }
 
     async fn old_version_is_well(&self) -> Result<(), StepError> {
@@ -222,6 +213,30 @@ impl<P: Ports> Ctx<'_, P> {
         }
         Ok(())
     }
+}
+
+/// What a snapshot needs that takes so many bytes.
+fn snapshot_need<F: RunFiles>(files: &F, bytes: u64) -> Result<Need, StepError> {
+    let root = files.snapshot_root();
+    Ok(Need {
+        what: "the snapshot",
+        place: root.display().to_string(),
+        bytes,
+        inodes: INODES,
+        spare: SPARE_BESIDE_SNAPSHOT,
+        room: files.room(root)?,
+    })
+}
+
+/// Refuses where a snapshot of so many bytes does not fit.
+pub(crate) fn room_for_snapshot<F: RunFiles>(files: &F, bytes: u64) -> Result<(), StepError> {
+    is_enough(&[snapshot_need(files, bytes)?])
+}
+
+fn is_enough(needs: &[Need]) -> Result<(), StepError> {
+    shortage(needs).map_or(Ok(()), |short| {
+        Err(StepError::Host(format!("{short}; make room and try again")))
+    })
 }
 
 /// What stands in the way in an environment, as one sentence.
