@@ -184,7 +184,7 @@ mod tests {
         for words in [
             "000000000001  2026-11-23 02:10  4.5.7    logical  3.0 MiB  goes with the next",
             "the newest update,\n",
-            "does not count: it has no",
+            "does not count: it\n",
             "cannot be said",
             "They lie in /var/lib/mastopatch/snapshots,",
         ] {
