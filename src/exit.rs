@@ -22,6 +22,8 @@ pub enum Exit {
     Held,
     /// Refused or aborted; nothing was changed.
     Refused,
+    /// `snapshot verify`: a snapshot is not what it says.
+    Damaged,
     /// GitHub, Docker, the registry or the mail server cannot be reached.
     Unreachable,
     /// Another run or daemon holds the lock.
@@ -32,7 +34,7 @@ pub enum Exit {
 
 impl Exit {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Done,
         Self::Bug,
         Self::Usage,
@@ -41,6 +43,7 @@ impl Exit {
         Self::RolledBack,
         Self::Held,
         Self::Refused,
+        Self::Damaged,
         Self::Unreachable,
         Self::Locked,
         Self::Config,
@@ -57,6 +60,7 @@ impl Exit {
             Self::RolledBack => 20,
             Self::Held => 21,
             Self::Refused => 22,
+            Self::Damaged => 23,
             Self::Unreachable => 69,
             Self::Locked => 75,
             Self::Config => 78,
@@ -76,6 +80,7 @@ impl Exit {
             Self::RolledBack => "the run was rolled back",
             Self::Held => "the run is stuck: an operator is needed",
             Self::Refused => "refused or aborted; nothing was changed",
+            Self::Damaged => "`snapshot verify`: a snapshot is not what it says",
             Self::Unreachable => {
                 "GitHub, Docker, the registry or the mail server cannot be reached"
             }

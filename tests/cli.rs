@@ -127,7 +127,7 @@ fn run(args: &[&str]) -> Ended {
 #[test]
 fn every_command_has_help_that_names_its_flags() {
     let everywhere = ["--config", "--instance", "--json", "--help"];
-    let commands: [(&[&str], &[&str]); 19] = [
+    let commands: [(&[&str], &[&str]); 24] = [
         (
             &[],
             &["check", "plan", "apply", "approve", "daemon", "Exit codes"],
@@ -150,6 +150,11 @@ fn every_command_has_help_that_names_its_flags() {
         (&["status"], &[]),
         (&["history"], &["--limit"]),
         (&["show"], &["[RUN]"]),
+        (&["snapshot"], &["list", "verify", "create", "prune"]),
+        (&["snapshot", "list"], &[]),
+        (&["snapshot", "verify"], &["[RUN]", "23 a snapshot is not"]),
+        (&["snapshot", "create"], &[]),
+        (&["snapshot", "prune"], &["--dry-run", "--yes"]),
         (&["config"], &["check"]),
         (&["config", "check"], &[]),
         (&["daemon"], &[]),
@@ -315,6 +320,45 @@ fn an_empty_state_is_shown_as_empty() {
         .expect(Exit::Refused)
         .says(&["no run yet"]);
     assert_eq!(show.stdout, "");
+}
+
+#[test]
+fn snapshots_are_listed_without_an_engine_and_damaged_ones_say_why() {
+    let case = Case::new();
+    let ended = case.run(&["snapshot", "list"]).expect(Exit::Done);
+    assert_eq!(ended.stdout, "There is no snapshot.\n");
+    let run = "019aa000-0000-7000-8000-0000000000aa";
+    let dir = case.state_dir().join("snapshots").join(run);
+    fs::create_dir_all(&dir).unwrap();
+    let list = case.json(&["snapshot", "list", "--json"]);
+    assert_eq!(list["format"], 1);
+    let one = &list["snapshots"][0];
+    assert_eq!((&one["run"], &one["goes"]), (&json!(run), &json!(false)));
+    assert_eq!(one["flaw"]["kind"], "unfinished");
+    let text = case.run(&["snapshot", "list"]).expect(Exit::Done).stdout;
+    assert!(text.contains("does not count"), "{text}");
+    // What is not of the instance that was asked for is not shown.
+    let config = case.text();
+    case.write(&format!(
+        "{config}\n[[instance]]\nname = \"b\"\nproject = \"b\"\n"
+    ));
+    let list = case.json(&["snapshot", "list", "--instance", "b", "--json"]);
+    assert_eq!(list["snapshots"], json!([]));
+}
+
+#[test]
+fn snapshots_are_removed_only_where_somebody_agrees() {
+    let case = Case::new();
+    case.run(&["snapshot", "prune"])
+        .expect(Exit::Usage)
+        .says(&["nobody is at the terminal", "--yes"]);
+    // To look through one, its engine is needed.
+    let socket = "no-engine.sock";
+    for command in ["verify", "create"] {
+        case.run(&["snapshot", command])
+            .expect(Exit::Unreachable)
+            .says(&[socket]);
+    }
 }
 
 #[test]

@@ -233,9 +233,9 @@ fn a_removed_snapshot_is_whole_or_gone_and_the_others_stay() {
     }
     let prune = |disk: &SimDisk| {
         let state = state(disk)?;
-        // Twice: one whose manifest cannot be read the first time is kept then, and that is no error.
-        state.prune_snapshots("social.example", 1, "r3")?;
-        state.prune_snapshots("social.example", 1, "r3").map(drop)
+        let gone = ["r1", "r2"].map(str::to_owned);
+        state.remove_snapshots(&gone)?;
+        state.remove_snapshots(&gone).map(drop)
     };
     every_interruption(&disk, &prune, &|disk, is_pruned| {
         let state = state(disk).unwrap();
@@ -261,9 +261,9 @@ fn what_a_cut_off_removal_left_is_removed_by_the_next_one() {
         let disk = base.fork();
         let state = StateDir::on(disk.clone(), Path::new(ROOT)).unwrap();
         disk.after(n_more, Trouble::Killed);
-        drop(state.prune_snapshots("social.example", 1, "r2"));
+        drop(state.remove_snapshots(&["r1".to_owned()]));
         disk.restart();
-        state.prune_snapshots("social.example", 1, "r2").unwrap();
+        state.remove_snapshots(&["r1".to_owned()]).unwrap();
         assert_eq!(disk.names(Path::new(SNAPSHOTS)), ["r2"]);
     }
 }
@@ -286,8 +286,9 @@ fn an_unfinished_snapshot_is_not_counted_among_those_to_keep() {
     assert!(disk.text(&partial).is_some());
     take(&disk, "r3").unwrap();
     let state = state(&disk).unwrap();
-    let removed = state.prune_snapshots("social.example", 2, "r3").unwrap();
-    assert_eq!(removed, Vec::<std::path::PathBuf>::new());
+    let counted = state.snapshots("social.example").unwrap();
+    let counted: Vec<&str> = counted.iter().map(|found| found.run.as_str()).collect();
+    assert_eq!(counted, ["r1", "r3"]);
     assert!(state.open_snapshot("r1").unwrap().is_some());
 }
 
@@ -428,5 +429,6 @@ fn manifest(run: &str) -> Manifest {
         rows: BTreeMap::new(),
         redis_keys: 0,
         files: BTreeMap::new(),
+        hot: false,
     }
 }

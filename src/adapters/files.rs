@@ -10,13 +10,17 @@ use sha2::{Digest as _, Sha256};
 
 use super::disk::{Disk, HostDisk};
 use crate::ports::files::{
-    FileMark, FilesError, FilesResult, MANIFEST, MANIFEST_FORMAT, Manifest, Mark, Room, RunFiles,
+    FileMark, FilesError, FilesResult, Flaw, Found, MANIFEST, Manifest, Mark, Room, RunFiles,
 };
+
+mod snapshots;
 
 /// Bytes read at a time while a checksum is made.
 const CHUNK: usize = 1 << 20;
 /// How the name of a snapshot ends that is being removed, and counts no more.
 const REMOVED: &str = ".removed";
+/// How the name of a snapshot ends that is not finished.
+const PARTIAL: &str = ".partial";
 /// How the name of a plan's file ends.
 const PLAN: &str = ".plan.json";
 
@@ -51,7 +55,7 @@ impl<D: Disk> StateDir<D> {
     }
 
     fn partial(&self, run: &str) -> PathBuf {
-        self.snapshots.join(format!(".{run}.partial"))
+        self.snapshots.join(format!(".{run}{PARTIAL}"))
     }
 
     fn sealed(&self, run: &str) -> PathBuf {
@@ -160,11 +164,9 @@ impl<D: Disk> StateDir<D> {
 
     fn marks(&self, dir: &Path) -> FilesResult<BTreeMap<String, FileMark>> {
         let mut marks = BTreeMap::new();
-        for relative in self.walk(dir)?.0 {
-            let name = relative.to_string_lossy().into_owned();
-            if name != MANIFEST {
-                marks.insert(name, self.mark(&dir.join(&relative))?);
-            }
+        for name in self.names_in(dir)? {
+            let mark = self.mark(&dir.join(&name))?;
+            marks.insert(name, mark);
         }
         Ok(marks)
     }
@@ -177,40 +179,9 @@ impl<D: Disk> StateDir<D> {
         gone(self.disk.remove_tree(path)).map_err(at("remove", path))
     }
 
-    /// Removes a finished snapshot. It stops to count in one step, so that one whose removal is cut off is
-    /// not taken for a damaged one.
-    fn discard(&self, run: &str) -> FilesResult<()> {
-        let (sealed, aside) = (
-            self.sealed(run),
-            self.snapshots.join(format!(".{run}{REMOVED}")),
-        );
-        self.ensure_no_tree(&aside)?;
-        gone(self.disk.rename(&sealed, &aside)).map_err(at("rename", &sealed))?;
-        self.sync(&self.snapshots)?;
-        self.ensure_no_tree(&aside)
-    }
-
     fn read_text(&self, path: &Path) -> io::Result<String> {
         String::from_utf8(self.disk.read(path)?)
             .map_err(|err| io::Error::new(io::ErrorKind::InvalidData, err))
-    }
-
-    fn read_manifest(&self, dir: &Path) -> FilesResult<Option<Manifest>> {
-        let path = dir.join(MANIFEST);
-        let text = match self.read_text(&path) {
-            Err(err) if err.kind() == io::ErrorKind::NotFound => return Ok(None),
-            text => text.map_err(at("read", &path))?,
-        };
-        let manifest: Manifest =
-            serde_json::from_str(&text).map_err(|err| FilesError::Damaged {
-                path: path.clone(),
-                reason: err.to_string(),
-            })?;
-        if manifest.format > MANIFEST_FORMAT {
-            let reason = format!("a newer mastopatch wrote it (format {})", manifest.format);
-            return Err(FilesError::Damaged { path, reason });
-        }
-        Ok(Some(manifest))
     }
 }
 
@@ -350,24 +321,19 @@ impl<D: Disk> RunFiles for StateDir<D> {
 
     fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>> {
         let dir = self.sealed(run);
-        let Some(manifest) = self.read_manifest(&dir)? else {
-            return Ok(None);
+        let damaged = |flaw: Flaw| FilesError::Damaged {
+            path: dir.clone(),
+            reason: flaw.to_string(),
         };
-        let found = self.marks(&dir)?;
+        let manifest = match self.read_manifest(&dir, run)? {
+            Err(Flaw::Unfinished) => return Ok(None),
+            manifest => manifest.map_err(damaged)?,
+        };
+        let flaw = self.difference(&dir, &manifest, &|_| {})?;
         // One that sealed it may have been cut off before this.
         self.sync(&self.snapshots)?;
-        if found == manifest.files {
-            return Ok(Some((dir, manifest)));
-        }
-        let differs = manifest
-            .files
-            .iter()
-            .find(|(name, mark)| found.get(*name) != Some(*mark));
-        let reason = match differs {
-            Some((name, _)) => format!("file `{name}` is not as it was written"),
-            None => "there are files that do not belong to it".to_owned(),
-        };
-        Err(FilesError::Damaged { path: dir, reason })
+        flaw.map_or(Ok(()), |flaw| Err(damaged(flaw)))?;
+        Ok(Some((dir, manifest)))
     }
 
     fn ensure_no_partial(&self, run: &str) -> FilesResult<()> {
@@ -377,47 +343,22 @@ impl<D: Disk> RunFiles for StateDir<D> {
     }
 
     fn snapshots(&self, instance: &str) -> FilesResult<Vec<Manifest>> {
-        let mut found = Vec::new();
-        for (name, _) in self.list(&self.snapshots)? {
-            let name = name.to_string_lossy().into_owned();
-            // One that is not finished does not count.
-            if name.starts_with('.') {
-                continue;
-            }
-            // One that cannot be read is kept: it may be worth a person's look.
-            if let Ok(Some(manifest)) = self.read_manifest(&self.snapshots.join(&name))
-                && manifest.instance == instance
-                && manifest.run == name
-            {
-                found.push(manifest);
-            }
-        }
-        found.sort_by(|a, b| (a.taken_at, &a.run).cmp(&(b.taken_at, &b.run)));
-        Ok(found)
+        self.finished(instance)
     }
 
-    fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>> {
-        for (name, _) in self.list(&self.snapshots)? {
-            let name = name.to_string_lossy().into_owned();
-            if name.starts_with('.') && name.ends_with(REMOVED) {
-                // Of one that was removed, the rest goes.
-                self.ensure_no_tree(&self.snapshots.join(&name))?;
-            }
+    fn found_snapshots(&self) -> FilesResult<Vec<Found>> {
+        self.all_found()
+    }
+
+    fn flaw(&self, found: &Found, seen: &dyn Fn(u64)) -> FilesResult<Option<Flaw>> {
+        match &found.manifest {
+            Ok(manifest) => self.difference(&found.path, manifest, seen),
+            Err(flaw) => Ok(Some(flaw.clone())),
         }
-        let mut others = self.snapshots(instance)?;
-        others.retain(|manifest| manifest.run != run);
-        // The run's own snapshot is one of those that are kept.
-        let n_kept = usize::try_from(keep)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        let n_removed = others.len().saturating_sub(n_kept);
-        let mut removed = Vec::new();
-        for manifest in others.into_iter().take(n_removed) {
-            self.discard(&manifest.run)?;
-            removed.push(self.sealed(&manifest.run));
-        }
-        self.sync(&self.snapshots)?;
-        Ok(removed)
+    }
+
+    fn remove_snapshots(&self, runs: &[String]) -> FilesResult<Vec<PathBuf>> {
+        self.discard_all(runs)
     }
 
     fn snapshot_root(&self) -> &Path {
@@ -436,73 +377,4 @@ impl<D: Disk> RunFiles for StateDir<D> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::*;
-
-    fn manifest(run: &str) -> Manifest {
-        Manifest {
-            format: MANIFEST_FORMAT,
-            run: run.to_owned(),
-            instance: "social.example".to_owned(),
-            version: "4.5.7".to_owned(),
-            taken_at: "2026-11-23T10:00:00Z".parse().unwrap(),
-            images: BTreeMap::new(),
-            method: "test".to_owned(),
-            original: None,
-            postgres: 150_000,
-            schema: [].into(),
-            rows: BTreeMap::new(),
-            redis_keys: 0,
-            files: BTreeMap::new(),
-        }
-    }
-
-    fn snapshot(state: &StateDir, run: &str) -> PathBuf {
-        let dir = state.begin_snapshot(run).unwrap();
-        fs::create_dir(dir.join("database")).unwrap();
-        fs::write(dir.join("database/1.dat"), b"rows").unwrap();
-        state.seal_snapshot(&dir, manifest(run)).unwrap().0
-    }
-
-    #[test]
-    fn a_sealed_snapshot_opens_and_an_altered_or_cut_one_does_not() {
-        let root = tempfile::tempdir().unwrap();
-        let state = StateDir::open(root.path()).unwrap();
-        let dir = snapshot(&state, "r1");
-        assert_eq!(state.open_snapshot("r1").unwrap().unwrap().0, dir);
-        fs::write(dir.join("database/1.dat"), b"rowz").unwrap();
-        let text = state.open_snapshot("r1").unwrap_err().to_string();
-        assert!(text.contains("database/1.dat"), "{text}");
-        fs::remove_file(dir.join("database/1.dat")).unwrap();
-        assert!(state.open_snapshot("r1").is_err());
-        assert!(state.open_snapshot("r2").unwrap().is_none());
-    }
-
-    #[test]
-    fn a_snapshot_without_its_manifest_does_not_count() {
-        let root = tempfile::tempdir().unwrap();
-        let state = StateDir::open(root.path()).unwrap();
-        fs::remove_file(snapshot(&state, "r1").join(MANIFEST)).unwrap();
-        assert!(state.open_snapshot("r1").unwrap().is_none());
-    }
-
-    #[test]
-    fn the_newest_snapshots_stay_and_the_runs_own_always() {
-        let root = tempfile::tempdir().unwrap();
-        let state = StateDir::open(root.path()).unwrap();
-        for run in ["r1", "r2", "r3"] {
-            snapshot(&state, run);
-        }
-        let removed = state.prune_snapshots("social.example", 1, "r1").unwrap();
-        assert_eq!(removed.len(), 2);
-        assert!(state.open_snapshot("r1").unwrap().is_some());
-        assert!(
-            state
-                .prune_snapshots("other.example", 1, "r9")
-                .unwrap()
-                .is_empty()
-        );
-    }
-}
+mod tests;

@@ -42,6 +42,16 @@ const COUNT_SCRIPT: &str = r#"
   END { if (in_copy || failed) exit 3 }'
 "#;
 
+/// The versions in a dump's `schema_migrations`, a line each; fails when the dump is cut.
+const SCHEMA_SCRIPT: &str = r#"
+(pg_restore --data-only --schema=public --table=schema_migrations --file=- "$1" || echo '!mastopatch-failed') | awk '
+  in_copy && $0 == "\\." { in_copy = 0; next }
+  in_copy { print; next }
+  /^COPY .* FROM stdin;$/ { in_copy = 1; next }
+  $0 == "!mastopatch-failed" { failed = 1 }
+  END { if (in_copy || failed) exit 3 }'
+"#;
+
 /// PostgreSQL in containers of a runtime.
 #[derive(Debug)]
 pub struct Postgres<R> {
@@ -341,6 +351,22 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 .tool(&toolbox, "pg_restore", &command, None, limit)
                 .await?,
         )
+    }
+
+    async fn dump_schema(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<BTreeSet<String>> {
+        let toolbox = self.toolbox(database, on_behalf, dir, false).await?;
+        let folder = format!("{INSIDE}/{FOLDER}");
+        let command = ["sh", "-c", SCHEMA_SCRIPT, "sh", &folder];
+        let answer = self
+            .tool(&toolbox, "pg_restore", &command, None, limit)
+            .await?;
+        Ok(answer.lines().map(ToOwned::to_owned).collect())
     }
 
     async fn restore(

@@ -17,6 +17,10 @@ use crate::domain::policy::Class;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
 use crate::domain::window::{OneOff, Strength};
+pub use snapshots::{
+    CreateAnswer, FlawAnswer, ListAnswer, PruneAnswer, SnapshotAnswer, SnapshotMethod, StaysAnswer,
+    VerifiedAnswer, VerifyAnswer,
+};
 
 /// What every command prints that could not do what was asked.
 #[derive(Debug, Serialize, JsonSchema)]
@@ -352,5 +356,6 @@ pub struct TakenBack<'a> {
     pub was_there: bool,
 }
 
+mod snapshots;
 #[cfg(test)]
 mod tests;

@@ -51,7 +51,7 @@ Then:
   systemctl enable --now mastopatchd    let it be done, by policy
 
 Exit codes: 0 done, 10 update available, 11 available but waiting, 20 rolled back, 21 an operator is
-needed, 22 refused and nothing changed, 69 something cannot be reached, 75 busy, 78 configuration invalid.";
+needed, 22 refused and nothing changed, 23 a snapshot is not what it says, 69 something cannot be reached, 75 busy, 78 configuration invalid.";
 
 /// Shown under the help of `doctor`.
 const DOCTOR: &str = "\
@@ -180,6 +180,11 @@ enum Command {
         #[command(subcommand)]
         command: WindowCommand,
     },
+    /// See, prove, take and remove snapshots
+    Snapshot {
+        #[command(subcommand)]
+        command: SnapshotCommand,
+    },
     /// Show every instance: version, last run, what waits. Asks nothing outside this host
     Status,
     /// List past runs, newest first
@@ -206,6 +211,39 @@ enum Command {
 enum ConfigCommand {
     /// Read configuration and policy, and list every mistake with file and line
     Check,
+}
+
+/// Shown under the help of `snapshot verify`.
+const VERIFY: &str = "\
+Compared are the manifest, the SHA-256 of every file, every row and migration in the dump, and the copy of Redis; of a clone,
+that the database is there and has its schema. It takes about as long as the snapshot took.
+
+Exit codes: 0 whole, 22 it could not be looked at, 23 a snapshot is not what it says, 75 a run is under way.";
+
+#[derive(Debug, Subcommand)]
+enum SnapshotCommand {
+    /// List every snapshot of this host, and what each is kept for. Asks nothing outside this host
+    List,
+    /// Read snapshots back whole and compare them with what was written; all of the instance without RUN
+    #[command(after_help = VERIFY)]
+    Verify {
+        /// The run that took it, or the end of its id
+        run: Option<String>,
+    },
+    /// Take a snapshot now, while the site is open; stops nothing. No run goes back with it
+    ///
+    /// The database is copied by `pg_dump`, Redis some moments later: each is whole, and what is written in between is in one
+    /// of them only.
+    Create,
+    /// Remove the snapshots that are kept for nothing, as the end of the next run would
+    Prune {
+        /// Show what would go, and remove nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
 }
 
 /// Shown under the help of `window open`.

@@ -68,6 +68,12 @@ impl<'a> Show<'a> {
                     bar.set_message(format!("pull {image}: {done} of {total}"));
                 }
             }
+            Progress::Read { done, total } => {
+                if let Some(bar) = &self.bar {
+                    let (done, total) = (human_bytes(done), human_bytes(total));
+                    bar.set_message(format!("{done} of {total}"));
+                }
+            }
             Progress::Note(text) => self.line(&format!("      {text}")),
         }
     }

@@ -62,6 +62,7 @@ pub(super) struct Run {
     pub(super) boot_timeout: Text,
     pub(super) settle: Text,
     pub(super) keep_snapshots: Option<Located<i64>>,
+    pub(super) keep_snapshots_for: Text,
     pub(super) on_deadline: Text,
     pub(super) snapshot: Text,
 }
@@ -251,6 +252,7 @@ impl Run {
             boot_timeout: reader.text("boot_timeout"),
             settle: reader.text("settle"),
             keep_snapshots: reader.number("keep_snapshots"),
+            keep_snapshots_for: reader.text("keep_snapshots_for"),
             on_deadline: reader.text("on_deadline"),
             snapshot: reader.text("snapshot"),
         };

@@ -114,6 +114,8 @@ pub struct Run {
     pub settle: Duration,
     /// How many snapshots are kept.
     pub keep_snapshots: u32,
+    /// Those younger than this are kept, too; none unless it is set.
+    pub keep_snapshots_for: Option<Duration>,
     /// What a run does that would outlast its window.
     pub on_deadline: OnDeadline,
     /// How the database is copied.

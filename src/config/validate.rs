@@ -71,6 +71,12 @@ const SETTLE: Bounds = Bounds {
 const DEFAULT_POLICY: &str = "security-first";
 /// Every snapshot is as large as the database; more than this many is a full disk.
 const MOST_SNAPSHOTS: u32 = 100;
+/// Snapshots hold what people deleted since: five years is longer than anybody may want that.
+const KEEP_FOR: Bounds = Bounds {
+    least: DAY,
+    usual: DAY,
+    most: Duration::from_secs(5 * 365 * 86_400),
+};
 const ON_DEADLINE: [(&str, OnDeadline); 2] = [
     ("rollback", OnDeadline::Rollback),
     ("finish", OnDeadline::Finish),
@@ -417,6 +423,10 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
             good
         }
     };
+    let keep_snapshots_for = match &run.keep_snapshots_for {
+        None => Some(None),
+        some => span(file, some, KEEP_FOR).map(Some),
+    };
     let on_deadline = match &run.on_deadline {
         None => Some(OnDeadline::default()),
         Some(text) => word(file, text, &ON_DEADLINE),
@@ -433,6 +443,7 @@ fn check_run(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         boot_timeout: boot_timeout?,
         settle: settle?,
         keep_snapshots: keep_snapshots?,
+        keep_snapshots_for: keep_snapshots_for?,
         on_deadline: on_deadline?,
         snapshot: snapshot?,
     })

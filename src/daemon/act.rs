@@ -207,14 +207,15 @@ pub async fn execute(
 }
 
 /// A new run's id: sorts by time, and no two are alike.
-fn run_id(now: Timestamp) -> String {
+pub fn run_id(now: Timestamp) -> String {
     let seconds = u64::try_from(now.as_second()).unwrap_or_default();
     let nanos = u32::try_from(now.subsec_nanosecond()).unwrap_or_default();
     let context = uuid::NoContext;
     uuid::Uuid::new_v7(uuid::Timestamp::from_unix(context, seconds, nanos)).to_string()
 }
 
-fn limits(run: &Run) -> Limits {
+/// The limits of a run, from the settings.
+pub fn limits(run: &Run) -> Limits {
     Limits {
         pull_s: run.pull_timeout.as_secs(),
         stop_grace_s: run.stop_grace.as_secs(),
@@ -223,5 +224,6 @@ fn limits(run: &Run) -> Limits {
         boot_s: run.boot_timeout.as_secs(),
         settle_s: run.settle.as_secs(),
         keep_snapshots: run.keep_snapshots,
+        keep_snapshots_for_s: run.keep_snapshots_for.map(|age| age.as_secs()),
     }
 }

@@ -217,7 +217,7 @@ impl Daemon {
             } => {
                 tracing::error!("{step}: failed after {elapsed:.1?}: {error}");
             }
-            Progress::Pull { .. } => {}
+            Progress::Pull { .. } | Progress::Read { .. } => {}
             Progress::Note(text) => tracing::warn!("{text}"),
         }
     }

@@ -20,6 +20,7 @@ pub mod published;
 pub mod recovery;
 pub mod release;
 pub mod report;
+pub mod retention;
 pub mod run;
 pub mod version;
 pub mod window;

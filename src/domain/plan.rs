@@ -4,13 +4,14 @@
 //! of environment files) lies beside it in a file of mode 0600, the *material*, bound by its SHA-256.
 //! The executor makes no choices: where the world no longer is as the plan says, the plan is void (I9).
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::advisory::Severity;
 use super::path::{Obstacle, Weight};
+use super::retention::Rules;
 use super::version::{ReleaseVersion, UpdateKind};
 
 /// Format of the plans this program writes.
@@ -292,6 +293,23 @@ pub struct Limits {
     pub settle_s: u64,
     /// Finished snapshots of the instance that are kept.
     pub keep_snapshots: u32,
+    /// Those younger than this are kept, too.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keep_snapshots_for_s: Option<u64>,
+}
+
+impl Limits {
+    /// How many snapshots are kept, and for how long.
+    pub fn retention(&self) -> Rules {
+        let whole_s = |age: u64| i64::try_from(age).unwrap_or(i64::MAX);
+        Rules {
+            newest: self.keep_snapshots,
+            younger_than: self
+                .keep_snapshots_for_s
+                .map(|age| SignedDuration::from_secs(whole_s(age))),
+        }
+    }
 }
 
 impl Plan {
@@ -395,11 +413,7 @@ impl Plan {
 
     /// Name under which the untouched original stands aside while the new version has the copy.
     pub fn original_database(&self) -> String {
-        format!(
-            "{}_before_{}",
-            shortened(&self.database.name),
-            self.short_run()
-        )
+        original_database(&self.database.name, &self.run)
     }
 
     /// Name under which a damaged database is put aside during a restore.
@@ -413,9 +427,19 @@ impl Plan {
 
     /// The last twelve digits of the run's id: its random part, enough to tell runs of a host apart.
     pub fn short_run(&self) -> &str {
-        let start = self.run.len().saturating_sub(12);
-        self.run.get(start..).unwrap_or(&self.run)
+        short(&self.run)
     }
+}
+
+/// The last twelve digits of a run's id.
+pub fn short(run: &str) -> &str {
+    let start = run.len().saturating_sub(12);
+    run.get(start..).unwrap_or(run)
+}
+
+/// Name under which the untouched original of a database stands aside once `run` put its clone in the place.
+pub fn original_database(database: &str, run: &str) -> String {
+    format!("{}_before_{}", shortened(database), short(run))
 }
 
 /// PostgreSQL cuts names at 63 bytes; ours add 22.

@@ -23,6 +23,7 @@ pub mod material;
 pub mod planner;
 pub mod probes;
 pub mod recovery;
+pub mod snapshots;
 mod steps;
 mod strangers;
 mod undo;
@@ -96,6 +97,13 @@ pub enum Progress {
         /// Bytes here.
         done: u64,
         /// Bytes known so far.
+        total: u64,
+    },
+    /// Files are read through.
+    Read {
+        /// Bytes read.
+        done: u64,
+        /// Bytes to read.
         total: u64,
     },
     /// Something worth a line.

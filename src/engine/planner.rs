@@ -22,7 +22,7 @@ mod survey;
 mod witnesses;
 
 pub use self::look::{Depth, Look, look};
-pub use self::survey::{InstanceRef, Survey, survey};
+pub use self::survey::{InstanceRef, Stores, Survey, stores, survey};
 
 /// What a plan needs to know beside the survey.
 #[derive(Debug, Clone)]

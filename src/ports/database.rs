@@ -164,6 +164,15 @@ pub trait Database: Send + Sync {
         limit: Duration,
     ) -> impl Future<Output = DataResult<RowCounts>> + Send;
 
+    /// Versions in the dump's `schema_migrations`; none where it has no such table.
+    fn dump_schema(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<BTreeSet<String>>> + Send;
+
     /// Restores the dump into the new database `into` (dropped first if it is there), stopping at the
     /// first error, and counts its rows. The live database is not touched.
     fn restore(

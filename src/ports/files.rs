@@ -44,6 +44,80 @@ pub struct Manifest {
     pub redis_keys: u64,
     /// Every file, by path relative to the folder.
     pub files: BTreeMap<String, FileMark>,
+    /// Whether it was taken while the site was open: no run goes back with it.
+    // Left out where it says nothing, so that manifests of runs are what they were.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hot: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// Why a snapshot's folder is not what was sealed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Flaw {
+    /// It has no manifest.
+    #[error("it has no manifest: it was never finished")]
+    Unfinished,
+    /// Its manifest cannot be read.
+    #[error("its manifest cannot be read: {reason}")]
+    Manifest {
+        /// Why.
+        reason: String,
+    },
+    /// A newer program wrote it.
+    #[error("a newer mastopatch wrote it (format {found}, this one knows up to {MANIFEST_FORMAT})")]
+    Newer {
+        /// The manifest's format.
+        found: u32,
+    },
+    /// The manifest is of another run.
+    #[error("its manifest is that of run {found}")]
+    OtherRun {
+        /// That run.
+        found: String,
+    },
+    /// A file is gone.
+    #[error("file `{file}` is missing")]
+    Missing {
+        /// The file.
+        file: String,
+    },
+    /// A file does not belong to it.
+    #[error("file `{file}` does not belong to it")]
+    Surplus {
+        /// The file.
+        file: String,
+    },
+    /// A file has another length.
+    #[error("file `{file}` is not as it was written: it has {found} bytes instead of {wanted}")]
+    Length {
+        /// The file.
+        file: String,
+        /// Its length when it was sealed.
+        wanted: u64,
+        /// Its length now.
+        found: u64,
+    },
+    /// A file has the same length and another content.
+    #[error("file `{file}` is not as it was written: its SHA-256 is another one")]
+    Altered {
+        /// The file.
+        file: String,
+    },
+}
+
+/// A folder of a snapshot, finished or not, without a look into its files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    /// The run, as the folder's name says it.
+    pub run: String,
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its manifest, or why there is none that counts.
+    pub manifest: Result<Manifest, Flaw>,
 }
 
 /// One file of a snapshot.
@@ -170,7 +244,7 @@ pub trait RunFiles: Send + Sync {
     /// gives the folder its final name. Gives that folder and the bytes in it.
     fn seal_snapshot(&self, dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;
 
-    /// The run's finished snapshot, if there is one. Compares sizes and SHA-256 of every file.
+    /// The run's finished snapshot, if there is one. Compares sizes and SHA-256 of every file, and the run's name.
     fn open_snapshot(&self, run: &str) -> FilesResult<Option<(PathBuf, Manifest)>>;
 
     /// Makes sure the run has no unfinished snapshot.
@@ -179,8 +253,16 @@ pub trait RunFiles: Send + Sync {
     /// The manifests of an instance's finished snapshots, the oldest first. One that cannot be read is left out.
     fn snapshots(&self, instance: &str) -> FilesResult<Vec<Manifest>>;
 
-    /// Removes finished snapshots of the instance beyond the newest `keep`, never that of `run`.
-    fn prune_snapshots(&self, instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>>;
+    /// Every folder of a snapshot, of whatever instance, also unfinished and damaged ones, sorted by run. Reads manifests only.
+    fn found_snapshots(&self) -> FilesResult<Vec<Found>>;
+
+    /// Looks for a flaw in a finished snapshot's folder, reading every file; tells `seen` how many bytes were read so far.
+    /// `None` without one.
+    fn flaw(&self, found: &Found, seen: &dyn Fn(u64)) -> FilesResult<Option<Flaw>>;
+
+    /// Removes the finished snapshots of these runs, and what an earlier removal that was cut off left. Each stops to count in
+    /// one step. Gives their folders.
+    fn remove_snapshots(&self, runs: &[String]) -> FilesResult<Vec<PathBuf>>;
 
     /// Where snapshots lie.
     fn snapshot_root(&self) -> &Path;

@@ -2,8 +2,9 @@
 
 use jsonschema::Validator;
 use mastopatch::cli::answers::{
-    AdvisoriesAnswer, CheckAnswer, DoctorAnswer, ErrorAnswer, Held, HoldAnswer, Problem,
-    ReleasesAnswer,
+    AdvisoriesAnswer, CheckAnswer, CreateAnswer, DoctorAnswer, ErrorAnswer, Held, HoldAnswer,
+    ListAnswer, Problem, PruneAnswer, ReleasesAnswer, SnapshotAnswer, StaysAnswer, VerifiedAnswer,
+    VerifyAnswer,
 };
 use mastopatch::cli::output::to_json;
 use mastopatch::cli::render::{AdvisoryAnswer, Diagnosis, Findings, doctor_answer};
@@ -13,8 +14,11 @@ use mastopatch::domain::feed::{Alarm, AlarmKind};
 use mastopatch::domain::path::lines::support;
 use mastopatch::domain::path::path;
 use mastopatch::domain::release::Release;
+use mastopatch::domain::retention::KeptFor;
+use mastopatch::engine::snapshots::{Defect, Listed, Verified};
+use mastopatch::ports::files::{Flaw, Found, MANIFEST_FORMAT, Manifest};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::known::{KNOWN, WEDNESDAY, at, decided, facts, facts_on, seen, version};
 
@@ -182,6 +186,93 @@ fn diagnoses_orders_and_errors_are_as_their_schemas_say() {
         until: None,
     };
     printed("hold", &HoldAnswer::Held { hold });
+}
+
+/// One that counts, one that goes and one that is damaged.
+fn snapshots() -> Vec<SnapshotAnswer> {
+    let manifest = Manifest {
+        format: MANIFEST_FORMAT,
+        run: "r1".to_owned(),
+        instance: "social.example".to_owned(),
+        version: "4.5.7".to_owned(),
+        taken_at: at(WEDNESDAY),
+        images: [].into(),
+        method: "test".to_owned(),
+        original: Some("mastodon_before_r1".to_owned()),
+        postgres: 150_000,
+        schema: [].into(),
+        rows: [].into(),
+        redis_keys: 0,
+        files: [].into(),
+        hot: false,
+    };
+    let all = [
+        (
+            Ok(manifest.clone()),
+            Some([KeptFor::NewestCommitted].into()),
+        ),
+        (Ok(manifest), Some([].into())),
+        (Err(Flaw::Unfinished), None),
+    ];
+    let listed = all.map(|(manifest, kept_for)| Listed {
+        found: Found {
+            run: "r1".to_owned(),
+            path: "/var/lib/mastopatch/snapshots/r1".into(),
+            manifest,
+        },
+        kept_for,
+    });
+    listed.iter().map(SnapshotAnswer::new).collect()
+}
+
+#[test]
+fn snapshots_are_as_their_schemas_say() {
+    let list = ListAnswer {
+        snapshots: snapshots(),
+        problems: vec!["the journal cannot be read".to_owned()],
+    };
+    let value = printed("snapshot-list", &list);
+    assert_eq!(
+        value["snapshots"][0]["kept_for"],
+        json!(["newest-committed"])
+    );
+    assert_eq!(value["snapshots"][1]["goes"], true);
+    assert_eq!(value["snapshots"][2]["flaw"]["kind"], "unfinished");
+    for snapshot in snapshots() {
+        printed("snapshot-create", &CreateAnswer { snapshot });
+    }
+    let stays = StaysAnswer {
+        run: "r1".to_owned(),
+        because: "somebody uses its database".to_owned(),
+    };
+    let prune = PruneAnswer {
+        instance: "social.example".to_owned(),
+        dry_run: false,
+        goes: snapshots(),
+        removed: vec!["/var/lib/mastopatch/snapshots/r1".to_owned()],
+        stays: vec![stays],
+    };
+    printed("snapshot-prune", &prune);
+    let whole = Verified {
+        files: 12,
+        bytes: 1 << 20,
+        tables: 10,
+        rows: 20_629,
+        migrations: 300,
+        redis_keys: 8,
+    };
+    let results = [Ok(whole), Err(Defect::Small { bytes: 1_500 })];
+    let verify = VerifyAnswer {
+        instance: "social.example".to_owned(),
+        snapshots: results
+            .iter()
+            .map(|result| VerifiedAnswer::new("r1", result))
+            .collect(),
+        error: Some(problem()),
+    };
+    let value = printed("snapshot-verify", &verify);
+    assert_eq!(value["snapshots"][1]["flaw"]["kind"], "too-small");
+    assert_eq!(value["snapshots"][1]["whole"], false);
 }
 
 #[test]

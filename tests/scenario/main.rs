@@ -27,6 +27,7 @@ mod parts;
 mod refusal;
 mod rollback;
 mod runner;
+mod snapshots;
 #[path = "../support/mod.rs"]
 mod support;
 mod windows;
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
             parts::suite(),
             forward::suite(),
             clone::suite(),
+            snapshots::suite(),
             knowing::suite(),
             windows::closed_suite(),
             windows::opening_suite(),

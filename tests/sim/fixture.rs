@@ -67,12 +67,7 @@ fn make(class: MigrationClass, method: Method) -> Fixture {
     world.in_full = true;
     let ports = SimPorts::new(world);
     ports.files.open().unwrap();
-    let instance = InstanceRef {
-        name: "social.example".to_owned(),
-        project: "mastodon".to_owned(),
-        main_image: MAIN.to_owned(),
-        streaming_image: STREAMING.to_owned(),
-    };
+    let instance = instance();
     let made = run_to_end(async {
         let survey = survey(&ports, &instance).await.unwrap();
         make_plan(&ports, &instance, &survey, goal(&ports))
@@ -89,6 +84,16 @@ fn make(class: MigrationClass, method: Method) -> Fixture {
     world.disk.sync_all();
     world.calls = 0;
     Fixture { world, plan }
+}
+
+/// The instance, as a configuration names it.
+pub(crate) fn instance() -> InstanceRef {
+    InstanceRef {
+        name: "social.example".to_owned(),
+        project: "mastodon".to_owned(),
+        main_image: MAIN.to_owned(),
+        streaming_image: STREAMING.to_owned(),
+    }
 }
 
 /// A snapshot of an earlier run.
@@ -113,6 +118,7 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
         rows: BTreeMap::new(),
         redis_keys: 0,
         files: BTreeMap::new(),
+        hot: false,
     };
     files.seal_snapshot(&dir, manifest).unwrap();
 }
@@ -141,6 +147,7 @@ fn goal(ports: &SimPorts) -> Goal {
             boot_s: 30,
             settle_s: 3,
             keep_snapshots: 2,
+            keep_snapshots_for_s: None,
         },
         now: ports.world().wall(),
         hard_deadline: None,

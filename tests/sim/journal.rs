@@ -201,7 +201,8 @@ impl Journal for SimPorts {
     }
 
     fn run(&self, run: &str) -> Result<StoredRun, StoreError> {
-        self.stored()?.ok_or_else(|| StoreError::NoSuchRun {
+        let stored = self.stored()?.filter(|stored| stored.plan.run == run);
+        stored.ok_or_else(|| StoreError::NoSuchRun {
             run: run.to_owned(),
         })
     }

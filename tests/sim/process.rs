@@ -54,7 +54,10 @@ async fn process(ports: &SimPorts, start: Start, stop: &StopFlag) -> Exit {
         Progress::Ended {
             error: Some(error), ..
         } => ports.world().say(|| format!("failed: {error}")),
-        Progress::Began { .. } | Progress::Ended { .. } | Progress::Pull { .. } => {}
+        Progress::Began { .. }
+        | Progress::Ended { .. }
+        | Progress::Pull { .. }
+        | Progress::Read { .. } => {}
     };
     if let Err(source) = ports.files.open() {
         let run = "none".to_owned();

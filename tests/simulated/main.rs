@@ -32,4 +32,5 @@ mod material;
 mod patience;
 mod plain;
 mod random;
+mod snapshots;
 mod table;

@@ -22,6 +22,10 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("hold", schema::<HoldAnswer<'_>>("hold and unhold")),
         ("pin", schema::<PinAnswer<'_>>("pin and unpin")),
         ("releases", schema::<ReleasesAnswer<'_>>("releases")),
+        ("snapshot-create", schema::<CreateAnswer>("snapshot create")),
+        ("snapshot-list", schema::<ListAnswer>("snapshot list")),
+        ("snapshot-prune", schema::<PruneAnswer>("snapshot prune")),
+        ("snapshot-verify", schema::<VerifyAnswer>("snapshot verify")),
         ("window-next", schema::<WindowNextAnswer<'_>>("window next")),
         (
             "window-open",

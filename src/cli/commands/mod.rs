@@ -8,13 +8,14 @@ mod held;
 mod known;
 mod look;
 mod orders;
+mod snapshot;
 mod window;
 
 use std::path::Path;
 
 use super::failure::Failure;
 use super::output::Out;
-use super::{Cli, Command, ConfigCommand, WindowCommand};
+use super::{Cli, Command, ConfigCommand, SnapshotCommand, WindowCommand};
 use crate::adapters::bell;
 use crate::adapters::clock::SystemClock;
 use crate::adapters::github::GitHub;
@@ -80,6 +81,12 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
                 window::open(&call, &wanted)
             }
             WindowCommand::Close { id } => window::close(&call, id),
+        },
+        Command::Snapshot { command } => match command {
+            SnapshotCommand::List => snapshot::list(&call),
+            SnapshotCommand::Verify { run } => snapshot::verify(&call, run.as_deref()).await,
+            SnapshotCommand::Create => snapshot::create(&call).await,
+            SnapshotCommand::Prune { dry_run, yes } => snapshot::prune(&call, *dry_run, *yes).await,
         },
         Command::Status => look::status(&call),
         Command::History { limit } => look::history(&call, *limit),

@@ -6,6 +6,7 @@ mod explain;
 mod held;
 mod known;
 mod runs;
+mod snapshots;
 mod status;
 mod window;
 
@@ -17,6 +18,7 @@ pub use self::explain::{explanation, obstacles};
 pub use self::held::order;
 pub use self::known::{AdvisoryAnswer, advisories, releases};
 pub use self::runs::{history, run, timeline};
+pub use self::snapshots::{doomed, snapshots, taken, verified};
 pub use self::status::{InstanceStatus, status, status_json};
 pub use self::window::{Outlook, outlook};
 

@@ -85,6 +85,7 @@ pub(crate) fn plan() -> Plan {
             boot_s: 300,
             settle_s: 10,
             keep_snapshots: 3,
+            keep_snapshots_for_s: None,
         },
         created_at: START.parse().unwrap(),
         hard_deadline: None,

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use secrecy::SecretString;
+
 use super::{host, split_reference};
 use crate::domain::plan::{DatabaseRef, ImageKind, PlannedService, RedisRef, Role, Site};
 use crate::domain::version::ReleaseVersion;
@@ -56,6 +58,38 @@ pub struct Survey {
     pub project: ProjectFiles,
     /// The project's other containers, by id.
     pub bystanders: BTreeSet<String>,
+}
+
+/// Where the data of an instance are, and how to ask for them.
+#[derive(Debug, Clone)]
+pub struct Stores {
+    /// The database.
+    pub database: DatabaseRef,
+    /// Redis.
+    pub redis: RedisRef,
+    /// Password of the database role.
+    pub database_password: SecretString,
+    /// Password of Redis.
+    pub redis_password: SecretString,
+}
+
+/// Looks where the data of an instance are. Read-only; the site need not answer.
+pub async fn stores<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Stores, StepError> {
+    let all = members(ports.runtime(), instance).await?;
+    let members: Vec<&Container> = all.iter().collect();
+    let parts = sort_out(instance, &members)?;
+    let found = parts.iter().find(|(_, role)| *role == Role::Web);
+    let (web, role) =
+        found.ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
+    let service = describe(ports, web, *role).await?;
+    let (database, redis) = data_stores(ports, web, &members, &[service]).await?;
+    let secret = |key: &str| web.env.get(key).cloned().unwrap_or_default().into();
+    Ok(Stores {
+        database,
+        redis,
+        database_password: secret("DB_PASS"),
+        redis_password: secret("REDIS_PASSWORD"),
+    })
 }
 
 /// Looks at an instance. Read-only.

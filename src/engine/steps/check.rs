@@ -18,7 +18,7 @@ pub(crate) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 
 /// Room that a new version's images may need beyond the size of the old ones, and that has to stay free
 /// for logs and write-ahead logs: 512 MiB.
-const HEADROOM: u64 = 512 << 20;
+pub(crate) const HEADROOM: u64 = 512 << 20;
 /// Files a run may make: a dump has two per table, and a Mastodon has about 150 tables.
 const INODES: u64 = 2_000;
 
@@ -165,10 +165,11 @@ impl<P: Ports> Ctx<'_, P> {
             Method::Clone => 0,
         };
         let dump = dump.saturating_add(HEADROOM / 8);
-        self.room_at(files.snapshot_root(), dump, "the snapshot")?;
+        room_at(files, files.snapshot_root(), dump, "the snapshot")?;
         let info = self.ports.runtime().info().await?;
         let images: u64 = self.material.images.values().map(|image| image.size).sum();
-        self.room_at(
+        room_at(
+            files,
             &info.data_root,
             images.saturating_add(HEADROOM),
             "the new images",
@@ -180,26 +181,12 @@ impl<P: Ports> Ctx<'_, P> {
                 .bytes
                 .saturating_mul(2)
                 .saturating_add(HEADROOM);
-            self.room_at(Path::new(&data), copy, "the migrations and a restore")?;
-        }
-        Ok(())
-    }
-
-    fn room_at(&self, path: &Path, needed: u64, what: &str) -> Result<(), StepError> {
-        let room = self.ports.files().room(path)?;
-        if room.bytes < needed {
-            return Err(StepError::Host(format!(
-                "not enough room for {what}: {} needs {} MiB free, {} MiB are; make room and try again",
-                path.display(),
-                needed >> 20,
-                room.bytes >> 20
-            )));
-        }
-        if room.inodes.is_some_and(|inodes| inodes < INODES) {
-            return Err(StepError::Host(format!(
-                "not enough free inodes for {what} at {}: {INODES} are needed; remove small files",
-                path.display()
-            )));
+            room_at(
+                files,
+                Path::new(&data),
+                copy,
+                "the migrations and a restore",
+            )?;
         }
         Ok(())
     }
@@ -237,6 +224,31 @@ impl<P: Ports> Ctx<'_, P> {
         }
         Ok(())
     }
+}
+
+/// Refuses where there is less room than needed, in bytes or in files.
+pub(crate) fn room_at<F: RunFiles>(
+    files: &F,
+    path: &Path,
+    needed: u64,
+    what: &str,
+) -> Result<(), StepError> {
+    let room = files.room(path)?;
+    if room.bytes < needed {
+        return Err(StepError::Host(format!(
+            "not enough room for {what}: {} needs {} MiB free, {} MiB are; make room and try again",
+            path.display(),
+            needed >> 20,
+            room.bytes >> 20
+        )));
+    }
+    if room.inodes.is_some_and(|inodes| inodes < INODES) {
+        return Err(StepError::Host(format!(
+            "not enough free inodes for {what} at {}: {INODES} are needed; remove small files",
+            path.display()
+        )));
+    }
+    Ok(())
 }
 
 /// What stands in the way in an environment, as one sentence.

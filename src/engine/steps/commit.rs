@@ -9,14 +9,17 @@ use serde_json::{Value, json};
 use super::switch::endpoint;
 use crate::domain::event::Finding;
 use crate::domain::plan::{Method, PlannedService, Role};
+use crate::domain::retention::Ties;
 use crate::domain::run::RunState;
+use crate::engine::planner::Stores;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
+use crate::engine::snapshots::{kept, remove, ties};
 use crate::engine::strangers::{SERVICE, is_old};
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
 use crate::ports::database::Database;
-use crate::ports::files::RunFiles;
+use crate::ports::files::{Manifest, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, ContainerSpec, RUN_LABEL};
 
 /// Between two looks at a published port: the first answer is due within 0.1 s.
@@ -261,51 +264,70 @@ impl<P: Ports> Ctx<'_, P> {
         self.drop_keep_tags().await?;
         if self.plan.method == Method::Clone {
             // Where no migration needed it, it is nobody's.
-            self.ensure_no_database(&self.plan.cloned_database())
+            let (clone, password) = (
+                self.plan.cloned_database(),
+                self.material.database_password(),
+            );
+            let database = self.ports.database();
+            database
+                .ensure_dropped(&self.plan.database, &password, &clone)
                 .await?;
         }
         self.tidy_snapshots(true).await?;
         Ok(Finding::Nothing)
     }
 
-    async fn ensure_no_database(&self, name: &str) -> Result<(), StepError> {
-        let password = self.material.database_password();
-        let database = self.ports.database();
-        Ok(database
-            .ensure_dropped(&self.plan.database, &password, name)
-            .await?)
-    }
-
-    /// Removes what is unfinished of this run's snapshot, and the oldest snapshots beyond those to keep. Of the originals of
-    /// clones, each as big as the database, only that of the newest committed run stays: `supersedes` says whether that
-    /// is this one.
+    /// Removes what is unfinished of this run's snapshot, and the snapshots that are kept for nothing: [`retention`] says
+    /// which. `supersedes` says whether this run is now the newest committed one; else the journal is asked which is.
+    ///
+    /// [`retention`]: crate::domain::retention::retention
     pub(crate) async fn tidy_snapshots(&self, supersedes: bool) -> Result<(), StepError> {
-        let files = self.ports.files();
-        files.ensure_no_partial(&self.plan.run)?;
-        let keep = self.plan.limits.keep_snapshots;
-        let mut others = files.snapshots(&self.plan.instance)?;
-        others.retain(|manifest| manifest.run != self.plan.run);
-        let n_kept = usize::try_from(keep)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(1);
-        let n_doomed = others.len().saturating_sub(n_kept);
-        for (n, manifest) in others.iter().enumerate() {
-            let is_doomed = n < n_doomed || (supersedes && self.plan.method == Method::Clone);
-            if let Some(original) = manifest.original.as_ref().filter(|_| is_doomed)
-                && let Err(err) = self.ensure_no_database(original).await
-            {
-                // Somebody uses it. Room that is not free again is no reason to hold a run; the next one tries again.
-                self.note(format!(
-                    "the old original `{original}` stays for now: {}",
-                    chain(&err)
-                ));
-                return Ok(());
+        let (files, plan) = (self.ports.files(), self.plan);
+        files.ensure_no_partial(&plan.run)?;
+        let snapshots = files.snapshots(&plan.instance)?;
+        let ties = if supersedes {
+            let open = files.open_plans()?.into_iter();
+            Ties {
+                needed: open.map(|(run, _)| run).collect(),
+                newest_committed: Some(plan.run.clone()),
             }
+        } else {
+            match ties(self.ports.journal(), files, &snapshots) {
+                Ok(ties) => ties,
+                Err(err) => {
+                    // Room that is not free again is no reason to hold a run; the next one tries again.
+                    self.note(format!("old snapshots stay for now: {}", chain(&err)));
+                    return Ok(());
+                }
+            }
+        };
+        let (rules, now) = (plan.limits.retention(), self.ports.clock().now());
+        let kept = kept(&snapshots, &ties, rules, now);
+        let goes = |manifest: &Manifest| {
+            let is_kept = kept.get(&manifest.run).is_none_or(|why| !why.is_empty());
+            manifest.run != plan.run && !is_kept
+        };
+        let doomed: Vec<Manifest> = snapshots.into_iter().filter(goes).collect();
+        let removed = remove(self.ports, &doomed, Ok(&self.stores())).await?;
+        for (run, why) in removed.stay {
+            // Somebody uses its database.
+            self.note(format!(
+                "the old snapshot of run {run} stays for now: {why}"
+            ));
         }
-        for removed in files.prune_snapshots(&self.plan.instance, keep, &self.plan.run)? {
-            self.note(format!("removed the old snapshot {}", removed.display()));
+        for folder in removed.folders {
+            self.note(format!("removed the old snapshot {}", folder.display()));
         }
         Ok(())
+    }
+
+    fn stores(&self) -> Stores {
+        Stores {
+            database: self.plan.database.clone(),
+            redis: self.plan.redis.clone(),
+            database_password: self.material.database_password(),
+            redis_password: self.material.redis_password(),
+        }
     }
 
     /// Removes every container of this run that does not serve.

@@ -8,6 +8,7 @@ use crate::domain::plan::{DatabaseRef, Method};
 use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::clock::Clock;
+use crate::ports::compose::ProjectFiles;
 use crate::ports::database::{DataError, Database, Redis, RowCounts};
 use crate::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles};
 
@@ -54,7 +55,8 @@ impl<P: Ports> Ctx<'_, P> {
         );
         copied?;
         redis_dumped?;
-        self.ports.files().copy_into(&dir, &self.owners_files())?;
+        let owners = owners_files(&self.material.project);
+        self.ports.files().copy_into(&dir, &owners)?;
         let manifest = Manifest {
             format: MANIFEST_FORMAT,
             run: plan.run.clone(),
@@ -76,25 +78,13 @@ impl<P: Ports> Ctx<'_, P> {
             rows,
             redis_keys,
             files: BTreeMap::new(),
+            hot: false,
         };
         let (path, bytes) = self.ports.files().seal_snapshot(&dir, manifest)?;
         Ok(Finding::Snapshotted {
             path: path.display().to_string(),
             bytes,
         })
-    }
-
-    /// Compose files and environment files: without the secrets in them a dump is worthless.
-    fn owners_files(&self) -> Vec<PathBuf> {
-        let project = &self.material.project;
-        let mut files = project.config_files.clone();
-        files.extend(project.env_file.clone());
-        for name in [".env", ".env.production"] {
-            files.push(project.working_dir.join(name));
-        }
-        files.sort();
-        files.dedup();
-        files
     }
 
     pub(super) async fn prove(&self, state: &RunState) -> Result<Finding, StepError> {
@@ -158,6 +148,18 @@ impl<P: Ports> Ctx<'_, P> {
             redis_keys: all,
         })
     }
+}
+
+/// Compose files and environment files: without the secrets in them a dump is worthless.
+pub(crate) fn owners_files(project: &ProjectFiles) -> Vec<PathBuf> {
+    let mut files = project.config_files.clone();
+    files.extend(project.env_file.clone());
+    for name in [".env", ".env.production"] {
+        files.push(project.working_dir.join(name));
+    }
+    files.sort();
+    files.dedup();
+    files
 }
 
 /// Compares two counts table by table.

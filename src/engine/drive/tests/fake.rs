@@ -13,7 +13,7 @@ use crate::ports::clock::Woke;
 use crate::ports::compose::{
     ComposeError, ComposeProject, FileEdit, FileState, Generation, ProjectFiles,
 };
-use crate::ports::files::{FilesResult, Manifest, Mark, Room};
+use crate::ports::files::{FilesResult, Flaw, Found, Manifest, Mark, Room};
 use crate::ports::store::NewMail;
 
 /// The world of one run.
@@ -387,7 +387,9 @@ impl RunFiles for Fakes {
         open_snapshot(run: &str) -> FilesResult<Option<(PathBuf, Manifest)>>;
         ensure_no_partial(run: &str) -> FilesResult<()>;
         snapshots(instance: &str) -> FilesResult<Vec<Manifest>>;
-        prune_snapshots(instance: &str, keep: u32, run: &str) -> FilesResult<Vec<PathBuf>>;
+        found_snapshots() -> FilesResult<Vec<Found>>;
+        flaw(found: &Found, seen: &dyn Fn(u64)) -> FilesResult<Option<Flaw>>;
+        remove_snapshots(runs: &[String]) -> FilesResult<Vec<PathBuf>>;
         snapshot_root() -> &Path;
         room(path: &Path) -> FilesResult<Room>;
     }

@@ -285,6 +285,7 @@ impl Database for FakeHost {
         row_counts(database: &DatabaseRef, password: &SecretString, limit: Duration) -> DataResult<RowCounts>;
         dump(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<()>;
         count_dump(database: &DatabaseRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<RowCounts>;
+        dump_schema(database: &DatabaseRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<BTreeSet<String>>;
         restore(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, into: &str, limit: Duration) -> DataResult<RowCounts>;
         clone_to(database: &DatabaseRef, password: &SecretString, into: &str, limit: Duration) -> DataResult<()>;
         compare_clone(database: &DatabaseRef, password: &SecretString, clone: &str) -> DataResult<CloneSeen>;
