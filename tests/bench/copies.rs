@@ -555,6 +555,7 @@ fn manifest(rows: &BTreeMap<String, u64>) -> Manifest {
         images: BTreeMap::new(),
         method: "bench".to_owned(),
         original: None,
+        hot: false,
         postgres: 0,
         schema: [].into(),
         rows: rows.clone(),
