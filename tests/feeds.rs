@@ -329,7 +329,7 @@ fn a_limit_is_waited_for_as_long_as_it_says_but_not_for_ever() {
 }
 
 #[test]
-fn fifty_megabytes_are_not_taken_in() {
+fn an_endless_answer_is_not_taken_in() {
     survives(
         Fault::Huge,
         &["is larger than 16777216 bytes"],

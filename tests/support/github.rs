@@ -77,8 +77,8 @@ pub(crate) enum Fault {
     EmptyList,
 }
 
-/// Bytes of [`Fault::Huge`].
-pub(crate) const HUGE: u64 = 50 * 1024 * 1024;
+/// Bytes of [`Fault::Huge`]: far more than what is read and what lies in the sockets' buffers, which may be 36 MB, together.
+pub(crate) const HUGE: u64 = 256 * 1024 * 1024;
 
 /// One request as it came in.
 #[derive(Debug, Clone)]
