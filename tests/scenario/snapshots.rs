@@ -46,7 +46,9 @@ fn biggest(dir: &str) -> PathBuf {
 fn a_snapshot_is_listed_and_looked_through_and_each_harm_is_told(stage: &mut Stage) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.5.6").seeded(400, 6000));
     site.github.show(&["v4.5.6", "v4.5.8"]);
-    let product = &site.product;
+    let product = &site.product.variant("dumped", |settings| {
+        "logical".clone_into(&mut settings.snapshot);
+    });
     product
         .run(&["apply", "--to", "v4.5.8", "--yes"])
         .expect_code(0);
