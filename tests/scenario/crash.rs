@@ -57,9 +57,10 @@ fn a_daemon_killed_in_the_middle_of_a_migration_recovers_to_the_old_version(
     daemon.until("the migration runs", UNTIL_MIGRATION, || {
         migration(&product)
     });
-    for second in [&["daemon"][..], &["apply", "--to", "v4.6.2", "--yes"]] {
+    let apply = ["apply", "--to", "v4.6.2", "--yes"];
+    for (second, word) in [(&["daemon"][..], "daemon"), (&apply, "another mastopatch")] {
         let refused = product.run(second).expect_code(75);
-        world::assert_clear(&refused, &["busy", "daemon"]);
+        world::assert_clear(&refused, &["busy", word]);
     }
     let died = daemon.kill_hard();
     assert_eq!(died.code, None, "killed by a signal\n{died}");
