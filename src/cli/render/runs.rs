@@ -137,7 +137,11 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .rows_restored
             .map(|rows| format!("{} rows", human_count(rows))),
     );
-    if let (Some(by), Some(_)) = (&report.loss_accepted_by, report.rows_restored) {
+    if let Some(by) = report
+        .loss_accepted_by
+        .as_ref()
+        .filter(|_| report.data_restored)
+    {
         let lost = format!("what was written after the snapshot; {by} agreed to that");
         facts.push(("Lost", lost));
     }
@@ -165,7 +169,7 @@ fn class_words(report: &Report, class: crate::domain::event::MigrationClass) -> 
     };
     format!(
         "{class:?}: {words}{}",
-        if report.rows_restored.is_some() {
+        if report.data_restored {
             "; taken back"
         } else {
             ""

@@ -65,7 +65,9 @@ pub struct Report {
     pub method_because: String,
     /// Rows counted in the copy and in the database.
     pub rows_proved: Option<u64>,
-    /// Rows that came back from the copy.
+    /// Whether the data are those of the copy again; of a clone, its original.
+    pub data_restored: bool,
+    /// Rows that came back from the copy, where they were counted.
     pub rows_restored: Option<u64>,
     /// The person who agreed that what was written since the snapshot may be lost.
     pub loss_accepted_by: Option<String>,
@@ -142,6 +144,7 @@ impl Report {
             method: plan.method.name(),
             method_because: clean(&plan.method_because),
             rows_proved: None,
+            data_restored: false,
             rows_restored: None,
             loss_accepted_by: None,
             advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
@@ -215,13 +218,17 @@ impl Report {
                 });
             }
             Finding::Proved { rows, bytes: 0, .. } => self.rows_proved = Some(*rows),
-            Finding::Restored { tables: 1.., rows } => self.rows_restored = Some(*rows),
+            Finding::Restored { tables, rows } => {
+                self.data_restored = true;
+                if *tables > 0 {
+                    self.rows_restored = Some(*rows);
+                }
+            }
             Finding::Opened { notes, .. } => {
                 self.notes.extend(notes.iter().map(|note| clean(note)));
             }
-            // What was neither counted nor copied: a clone, or its original.
+            // What was not counted: a clone.
             Finding::Proved { .. }
-            | Finding::Restored { .. }
             | Finding::Nothing
             | Finding::Skipped { .. }
             | Finding::Fenced { .. }

@@ -3,7 +3,7 @@
 use super::samples::{self, Scribe, plan};
 use super::words::{clean, cut, human_bytes, human_count, human_ms, human_s};
 use super::{Report, RowResult, SiteState};
-use crate::domain::event::{Blame, Event, Finding, MigrationClass, Outcome, Step};
+use crate::domain::event::{Blame, Event, Finding, MigrationClass, Order, Outcome, Step};
 
 fn report(journal: &[crate::domain::event::Entry]) -> Report {
     Report::new(&plan(), journal)
@@ -189,6 +189,37 @@ fn a_running_run_has_no_outcome_and_shows_its_open_step() {
     assert_eq!(json["finished_at"], serde_json::Value::Null);
     assert_eq!(json["steps"][0]["result"], "running");
     assert_eq!(json["steps"][0]["elapsed_ms"], serde_json::Value::Null);
+}
+
+/// The rows of a clone's original are not counted when it comes back: what was written to the clone is lost all the same.
+#[test]
+fn a_loss_that_a_person_agreed_to_is_told_whether_rows_were_counted_or_not() {
+    for (tables, rows) in [(4, 12_345), (0, 0)] {
+        let mut journal = samples::rolled_back();
+        for entry in &mut journal {
+            if let Event::UndoDone { finding, .. } = &mut entry.event
+                && matches!(finding, Finding::Restored { .. })
+            {
+                *finding = Finding::Restored { tables, rows };
+            }
+        }
+        let without = report(&journal);
+        assert_eq!(without.answers().lost, "Nothing was lost.");
+        let mut ordered = journal[0].clone();
+        ordered.event = Event::Ordered {
+            order: Order::Rollback,
+            by: "ada".to_owned(),
+            accept_loss: true,
+        };
+        journal.insert(1, ordered);
+        let report = report(&journal);
+        assert!(report.data_restored);
+        assert_eq!(report.rows_restored, (tables > 0).then_some(rows));
+        assert_eq!(
+            report.answers().lost,
+            "What was written after the snapshot is lost; ada agreed to that."
+        );
+    }
 }
 
 #[test]

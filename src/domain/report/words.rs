@@ -155,7 +155,11 @@ impl Report {
         if self.outcome.is_none() {
             return "Nothing is lost so far.".to_owned();
         }
-        if let (Some(by), Some(_)) = (&self.loss_accepted_by, self.rows_restored) {
+        if let Some(by) = self
+            .loss_accepted_by
+            .as_ref()
+            .filter(|_| self.data_restored)
+        {
             return format!("What was written after the snapshot is lost; {by} agreed to that.");
         }
         if self.outcome == Some(Outcome::Released) {
