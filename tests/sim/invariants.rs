@@ -37,7 +37,10 @@ impl Seen {
     /// The journal knows only these entries from here on: what it does not know cannot be asked of the next process.
     pub(crate) fn forgets(&mut self, log: &[Entry]) {
         let ends = |entry: &&Entry| matches!(entry.event, Event::Finished { .. });
-        self.ends = u32::try_from(log.iter().filter(ends).count()).unwrap();
+        // An order opens the run once more.
+        let opens = |entry: &&Entry| matches!(entry.event, Event::Ordered { .. });
+        let since = log.iter().rev().take_while(|entry| !opens(entry));
+        self.ends = u32::try_from(since.filter(ends).count()).unwrap();
         self.target_failed &= log.iter().any(|entry| {
             matches!(
                 entry.event,
