@@ -352,7 +352,11 @@ fn a_held_run_and_the_newest_update_keep_their_snapshots_whatever_the_rules_say(
     // The run removed the one that was too many.
     assert_eq!(of(&ports, EARLIER[0].0), None);
 
-    let held = crate::sim::held::held(crate::sim::held::HeldAt::WayBack, MigrationClass::M2, Method::Logical);
+    let held = crate::sim::held::held(
+        crate::sim::held::HeldAt::WayBack,
+        MigrationClass::M2,
+        Method::Logical,
+    );
     let ports = started(held.unwrap().clone());
     let kept = of(&ports, RUN).unwrap();
     assert_eq!(kept, [KeptFor::Run, KeptFor::Newest].into());

@@ -65,6 +65,10 @@ pub struct Report {
     pub method_because: String,
     /// Rows counted in the copy and in the database.
     pub rows_proved: Option<u64>,
+    /// What was rehearsed before it, in a sentence's part; none where nobody asked.
+    pub rehearsed: Option<String>,
+    /// Whether the copy was restored into a throw-away server to prove it.
+    pub proved_by_restore: bool,
     /// Rows that came back from the copy.
     pub rows_restored: Option<u64>,
     /// The person who agreed that what was written since the snapshot may be lost.
@@ -142,6 +146,8 @@ impl Report {
             method: plan.method.name(),
             method_because: clean(&plan.method_because),
             rows_proved: None,
+            rehearsed: plan.rehearsed.as_ref().map(words::rehearsed),
+            proved_by_restore: false,
             rows_restored: None,
             loss_accepted_by: None,
             advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
@@ -201,6 +207,15 @@ impl Report {
         }
     }
 
+    /// How the copy was proved, as the end of a sentence.
+    pub fn proved_how(&self) -> &'static str {
+        if self.proved_by_restore {
+            "restored into a throw-away server"
+        } else {
+            "read back"
+        }
+    }
+
     fn found(&mut self, finding: &Finding) {
         match finding {
             Finding::Pulled {
@@ -214,7 +229,15 @@ impl Report {
                     bytes: *bytes,
                 });
             }
-            Finding::Proved { rows, bytes: 0, .. } => self.rows_proved = Some(*rows),
+            Finding::Proved {
+                rows,
+                bytes: 0,
+                restored,
+                ..
+            } => {
+                self.rows_proved = Some(*rows);
+                self.proved_by_restore = restored.is_some();
+            }
             Finding::Restored { tables: 1.., rows } => self.rows_restored = Some(*rows),
             Finding::Opened { notes, .. } => {
                 self.notes.extend(notes.iter().map(|note| clean(note)));
