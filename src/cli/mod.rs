@@ -95,11 +95,14 @@ enum Command {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Take a held run back to the old version; shows first what that does, and what would be lost
+    /// Take a held run back to the old version, or the newest update though it went well; shows first what is lost
     ///
     /// Where data are taken back to the snapshot although people may have written since, it goes on only with
-    /// --accept-loss.
+    /// --accept-loss. What is taken back though it went well is a run of its own: behind the fence, with a way back, and the
+    /// database that was in use is kept beside the other one.
     Rollback {
+        /// The newest update, by its run or the end of its id; the held run without it
+        run: Option<String>,
         /// Agree that what was written since the snapshot is lost
         #[arg(long)]
         accept_loss: bool,
@@ -235,6 +238,19 @@ enum SnapshotCommand {
     /// The database is copied by `pg_dump`, Redis some moments later: each is whole, and what is written in between is in one
     /// of them only.
     Create,
+    /// Put the data of a snapshot in the place of those that are there now; shows first what is lost, and asks
+    ///
+    /// Only where the version that runs is the snapshot's. The database that was in use is kept beside the other one.
+    Restore {
+        /// The run that took the snapshot, or the end of its id
+        run: String,
+        /// Agree that what was written since the snapshot is lost
+        #[arg(long)]
+        accept_loss: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Remove the snapshots that are kept for nothing, as the end of the next run would
     Prune {
         /// Show what would go, and remove nothing

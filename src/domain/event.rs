@@ -174,6 +174,10 @@ pub enum Finding {
         pending_post: Vec<String>,
         /// What Compose calls the edited definition of each service (`config --hash`).
         config_hashes: BTreeMap<String, String>,
+        /// Whether the run puts other data in the place of those that are there: then a way back puts these back, whatever
+        /// is pending.
+        #[serde(default, skip_serializing_if = "is_false")]
+        brings_data: bool,
     },
     /// The site is closed.
     Fenced {

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::advisory::Severity;
+use super::event::Outcome;
 use super::path::{Obstacle, Weight};
 use super::retention::Rules;
+use super::run::RunState;
 use super::version::{ReleaseVersion, UpdateKind};
 
 /// Format of the plans this program writes.
@@ -72,6 +74,26 @@ pub struct Plan {
     /// Seconds that the way back needs; 0 where nobody knows.
     #[serde(default)]
     pub way_back_s: u64,
+    /// What is brought back, where the run is no update.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
+}
+
+/// What a run brings back that a person ordered: a version that ran before, the data of a snapshot, or both.
+///
+/// Such a run is made like an update: the snapshot's data take the place that a migrated clone takes, and the database that
+/// was in use stands aside as its original.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Restore {
+    /// The run whose snapshot it is, or whose update is taken back.
+    pub run: String,
+    /// Whether the data of its snapshot are put in; else only the version changes, and nothing is lost.
+    pub data: bool,
+    /// Where the snapshot is a clone, the database that it consists of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub database: Option<String>,
 }
 
 /// How the database is copied behind the fence, and how the way back brings it back.
@@ -354,6 +376,34 @@ impl Plan {
             "seen": seen,
         });
         Ok(sha256_hex(serde_json::to_string(&scope)?.as_bytes()))
+    }
+
+    /// The version that a quarantine of this run is about: the one that was tried, or the one that was taken back.
+    pub fn judged(&self) -> &ReleaseVersion {
+        match self.restore {
+            None => &self.to,
+            Some(_) => &self.from,
+        }
+    }
+
+    /// Why [`Self::judged`] is not to be tried again by itself, once the run is over.
+    pub fn quarantine(&self, state: &RunState) -> Option<String> {
+        let Some(restore) = &self.restore else {
+            return state.quarantine_reason().map(str::to_owned);
+        };
+        let is_done = matches!(state.outcome(), Some((Outcome::Committed, _)));
+        // What was brought back is no release that is tried: if it does not start, nothing is said of it.
+        (is_done && self.to.precedes(&self.from)).then(|| {
+            let by = match &self.why.asked_by {
+                Asked::Person(name) | Asked::Rule(name) => name,
+            };
+            format!("{by} took it back, which had come with run {}", restore.run)
+        })
+    }
+
+    /// What of a snapshot's data the run puts in, if it does.
+    pub fn brings_data(&self) -> Option<&Restore> {
+        self.restore.as_ref().filter(|restore| restore.data)
     }
 
     /// The services of one role, in the plan's order.

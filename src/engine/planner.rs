@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::material::{MATERIAL_FORMAT, Material};
 use super::{Ports, StepError};
 use crate::domain::plan::{
-    ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why,
-    sha256_hex,
+    ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Restore,
+    Why, sha256_hex,
 };
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
@@ -51,6 +51,8 @@ pub struct Goal {
     pub method: Method,
     /// Seconds that the way back needs; 0 where nobody knows.
     pub way_back_s: u64,
+    /// What is brought back, where it is no update.
+    pub restore: Option<Restore>,
 }
 
 /// Makes the plan of a run and its material. Asks the registry which digests the new tags have now.
@@ -71,7 +73,9 @@ pub async fn make_plan<P: Ports>(
             Some((service.service.clone(), image.to_reference.clone()))
         })
         .collect();
-    let edits = ports.compose().edits(&survey.project, &wanted)?;
+    let mut edits = ports.compose().edits(&survey.project, &wanted)?;
+    // Where the version stays, the files say already what they shall.
+    edits.retain(|edit| edit.before != edit.after);
     let files = edits
         .iter()
         .map(|edit| PlannedFile {
@@ -115,6 +119,7 @@ pub async fn make_plan<P: Ports>(
         close_by: goal.close_by,
         on_deadline: goal.on_deadline,
         way_back_s: goal.way_back_s,
+        restore: goal.restore,
     };
     Ok((plan, text))
 }

@@ -25,6 +25,7 @@ mod held;
 mod knowing;
 mod parts;
 mod refusal;
+mod restore;
 mod rollback;
 mod runner;
 mod snapshots;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
             held::suite(),
             doubt::suite(),
             rollback::suite(),
+            restore::suite(),
         ],
         nothing_of_ours_is_left,
     )

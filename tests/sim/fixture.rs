@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use jiff::Timestamp;
 use mastopatch::domain::event::MigrationClass;
-use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Why};
+use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Restore, Why};
 use mastopatch::domain::run::RunState;
 use mastopatch::domain::version::UpdateKind;
 use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
@@ -15,12 +15,14 @@ use serde_json::{Value, json};
 
 use super::data::fresh;
 use super::platter::Platter;
-use super::process::run_to_end;
-use super::web::{A, B};
+use super::process::{carry_through, run_to_end};
+use super::web::{A, B, name_of};
 use super::world::{COMPOSE_FILE, LIVE, Setting, SimImage, SimPorts, Target, Version, World};
 
 const MAIN: &str = "ghcr.io/mastodon/mastodon";
 const STREAMING: &str = "ghcr.io/mastodon/mastodon-streaming";
+/// The id of the run that takes it back.
+const TAKEN_BACK: &str = "019aa000-0000-7000-8000-0000000000bb";
 /// The run's id.
 pub(crate) const RUN: &str = "019aa000-0000-7000-8000-0000000000aa";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -96,6 +98,72 @@ pub(crate) fn instance() -> InstanceRef {
     }
 }
 
+/// The fixture in which a person takes the update of [`fixture`] back, which went well; made once. Where it migrated what
+/// the old code cannot use, the data of its snapshot come back, too.
+pub(crate) fn taken_back(class: MigrationClass) -> &'static Fixture {
+    static MADE: [OnceLock<Fixture>; 3] = [const { OnceLock::new() }; 3];
+    let place = match class {
+        MigrationClass::M0 => 0,
+        MigrationClass::M1 => 1,
+        MigrationClass::M2 => 2,
+    };
+    MADE[place].get_or_init(|| {
+        let start = fixture(class, Method::Logical);
+        let mut world = carry_through(start.world.clone(), Some(start.plan.clone())).world;
+        for _ in 0..5 {
+            world.pass(3_000);
+            world.public_writes();
+        }
+        assert_eq!(world.violation, None);
+        let data = class == MigrationClass::M2;
+        world.setting = Arc::new(Setting {
+            from_schema: world.databases[LIVE].schema.clone(),
+            run: TAKEN_BACK,
+            from: Version::B,
+            to: Version::A,
+            too_many: EARLIER[1].0,
+            to_keep: RUN,
+            method: if data { Method::Clone } else { Method::Logical },
+            ..(*world.setting).clone()
+        });
+        // Another process, another run: what the last one said is history.
+        let fresh = empty(class, Method::Logical);
+        let world = World {
+            begun: None,
+            log: Vec::new(),
+            state: RunState::default(),
+            seen: super::invariants::Seen::default(),
+            mails: Vec::new(),
+            has_copy: None,
+            in_full: true,
+            schedule: fresh.schedule,
+            ..world
+        };
+        let ports = SimPorts::new(world);
+        ports.files.open().unwrap();
+        let made = run_to_end(async {
+            let survey = survey(&ports, &instance()).await.unwrap();
+            let restore = Restore {
+                run: RUN.to_owned(),
+                data,
+                database: None,
+            };
+            let goal = Goal {
+                restore: Some(restore),
+                ..goal(&ports)
+            };
+            make_plan(&ports, &instance(), &survey, goal).await.unwrap()
+        });
+        let (plan, material) = made.unwrap();
+        let mut world = ports.into_world();
+        world.in_full = false;
+        world.material = material.into();
+        world.disk.sync_all();
+        world.calls = 0;
+        Fixture { world, plan }
+    })
+}
+
 /// A snapshot of an earlier run.
 fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
     let files = ports.files.state_dir();
@@ -124,10 +192,11 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
 }
 
 fn goal(ports: &SimPorts) -> Goal {
-    let method = ports.world().setting.method;
+    let setting = ports.world().setting.clone();
+    let method = setting.method;
     Goal {
-        run: RUN.to_owned(),
-        to: B.parse().unwrap(),
+        run: setting.run.to_owned(),
+        to: name_of(setting.to).parse().unwrap(),
         kind: UpdateKind::Patch,
         why: Why {
             asked_by: Asked::Person("ada".to_owned()),
@@ -155,6 +224,7 @@ fn goal(ports: &SimPorts) -> Goal {
         on_deadline: OnDeadline::Rollback,
         method,
         way_back_s: 300,
+        restore: None,
     }
 }
 
@@ -162,8 +232,15 @@ fn empty(class: MigrationClass, method: Method) -> World {
     let base: BTreeSet<String> = (1..=3).map(|n| format!("2025010100000{n}")).collect();
     let pre = (1..=2).map(|n| format!("2026010100000{n}"));
     let post = (1..=1).map(|n| format!("2026020100000{n}"));
+    let base = Arc::new(base);
     let setting = Setting {
-        base: Arc::new(base),
+        from_schema: base.clone(),
+        run: RUN,
+        from: Version::A,
+        to: Version::B,
+        too_many: EARLIER[0].0,
+        to_keep: EARLIER[1].0,
+        base,
         pre: pre.filter(|_| class != MigrationClass::M0).collect(),
         post: post.filter(|_| class == MigrationClass::M2).collect(),
         registry: registry(),
@@ -224,6 +301,7 @@ fn empty(class: MigrationClass, method: Method) -> World {
         order_refused: false,
         ended_unwritten: None,
         acknowledged: Vec::new(),
+        given_up: Vec::new(),
         next_post: 0,
         schedule: Arc::default(),
         calls: 0,
@@ -293,16 +371,17 @@ fn mastodon(version: Version) -> [SimImage; 2] {
 }
 
 fn registry() -> BTreeMap<String, SimImage> {
-    let new = mastodon(Version::B).into_iter();
-    new.map(|image| (image.image.repo_digests[0].clone(), image))
+    let all = [Version::A, Version::B].into_iter().flat_map(mastodon);
+    all.map(|image| (image.image.repo_digests[0].clone(), image))
         .collect()
 }
 
 fn digests() -> BTreeMap<String, String> {
-    [MAIN, STREAMING]
-        .map(|repository| format!("{repository}:v{B}"))
-        .map(|reference| (reference.clone(), digest_of(&reference)))
-        .into()
+    let all = [A, B]
+        .into_iter()
+        .flat_map(|version| [MAIN, STREAMING].map(|repository| format!("{repository}:v{version}")));
+    all.map(|reference| (reference.clone(), digest_of(&reference)))
+        .collect()
 }
 
 fn images(world: &mut World) {

@@ -8,8 +8,8 @@ use mastopatch::ports::files::MANIFEST;
 
 use super::engine::{Program, SimContainer};
 use super::files::{SNAPSHOTS, hash_of};
-use super::fixture::EARLIER;
 use super::stranger::Deed;
+use super::web::name_of;
 use super::world::{COMPOSE_FILE, LIVE, Version, World};
 
 /// How a run ended.
@@ -106,7 +106,12 @@ fn no_post_is_lost(world: &World) -> Result<(), String> {
     if live_has_all {
         return Ok(());
     }
-    match world.acknowledged.iter().find(|post| !has(post)) {
+    let is_given_up = |post: &u32| world.state.is_committed() && world.given_up.contains(post);
+    match world
+        .acknowledged
+        .iter()
+        .find(|post| !has(post) && !is_given_up(post))
+    {
         Some(post) => Err(format!("post {post}, which was acknowledged, is lost")),
         None => Ok(()),
     }
@@ -150,7 +155,7 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     if !spared && live.schema != original.databases[LIVE].schema {
         return Err("all old: the schema is not as before".to_owned());
     }
-    serves(world, Version::A)
+    serves(world, world.setting.from)
 }
 
 /// Whether what is old may have been removed, also where only memory said so.
@@ -203,7 +208,7 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
             return Err(format!("all new: `{}` does not run", old.name));
         }
         let wanted = if old.serves() {
-            Some(Version::B)
+            Some(world.setting.to)
         } else {
             old.version
         };
@@ -230,10 +235,10 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
         return Err("all new: there are other containers than planned".to_owned());
     }
     let text = world.durable_compose_text();
-    if !world.edited && text.is_none_or(|text| !text.contains(super::web::B)) {
+    if !world.edited && text.is_none_or(|text| !text.contains(name_of(world.setting.to))) {
         return Err("all new: the Compose file does not name the new version, for good".to_owned());
     }
-    serves(world, Version::B)
+    serves(world, world.setting.to)
 }
 
 fn serves(world: &World, version: Version) -> Result<(), String> {
@@ -257,7 +262,7 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     let serving = matches!(world.state.outcome(), Some((Outcome::Committed, _)));
     let helper = world.containers.iter().find(|c| {
         c.run_label() == Some(&plan.run)
-            && !(c.serves() && (serving || c.version == Some(Version::A)))
+            && !(c.serves() && (serving || c.version == Some(world.setting.from)))
     });
     if let Some(helper) = helper {
         return Err(format!("left over: container `{}`", helper.name));
@@ -267,7 +272,7 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     let is_snapshot = |name: &&String| {
         plan.method == Method::Clone
             && **name == original
-            && world.databases[LIVE].schema != world.setting.base
+            && world.databases[LIVE].schema != world.setting.from_schema
     };
     let mut others = world.databases.keys().filter(|name| *name != LIVE);
     if let Some(name) = others.find(|name| !is_snapshot(name)) {
@@ -281,7 +286,7 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(name) = snapshots.iter().find(|name| name.ends_with(".partial")) {
         return Err(format!("left over: unfinished snapshot `{name}`"));
     }
-    let (too_many, to_keep) = (EARLIER[0].0, EARLIER[1].0);
+    let (too_many, to_keep) = (world.setting.too_many, world.setting.to_keep);
     for run in [too_many, to_keep] {
         let dir = Path::new(SNAPSHOTS).join(run);
         let is_whole = [MANIFEST, "database/1.dat"]

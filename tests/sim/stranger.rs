@@ -1,7 +1,7 @@
 //! People and programs that meddle with the host in the middle of a run.
 
 use super::engine::{Program, SimContainer};
-use super::world::{COMPOSE_FILE, Version, World};
+use super::world::{COMPOSE_FILE, World};
 
 /// Something that somebody does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,8 +76,9 @@ impl World {
                 Program::Web | Program::Streaming | Program::Sidekiq
             )
         };
-        let old = |c: &SimContainer| serves(c) && c.version == Some(Version::A);
-        let new = |c: &SimContainer| serves(c) && c.version == Some(Version::B);
+        let (from, to) = (self.setting.from, self.setting.to);
+        let old = |c: &SimContainer| serves(c) && c.version == Some(from);
+        let new = |c: &SimContainer| serves(c) && c.version == Some(to);
         let find = |world: &Self, wanted: &dyn Fn(&SimContainer) -> bool| {
             let found = world.containers.iter().find(|c| wanted(c));
             found.map(|c| c.id.clone())

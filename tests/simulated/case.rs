@@ -7,7 +7,7 @@ use mastopatch::domain::plan::Method;
 
 use crate::known;
 use crate::sim::fault::Schedule;
-use crate::sim::fixture::fixture;
+use crate::sim::fixture::{Fixture, fixture, taken_back};
 use crate::sim::held::{HeldAt, held};
 use crate::sim::journal::Harm;
 use crate::sim::outcome::{Verdict, judge};
@@ -25,6 +25,8 @@ pub(crate) struct Case {
     pub(crate) harm: Option<Harm>,
     /// Where it is held at its beginning; `None` begins an update.
     pub(crate) held: Option<HeldAt>,
+    /// Whether a person takes an update back that went well.
+    pub(crate) takes_back: bool,
     /// What a person decides if it is held, and whether they agree to a loss.
     pub(crate) order: Option<(Order, bool)>,
 }
@@ -47,7 +49,24 @@ impl Case {
             schedule: Schedule::new(),
             harm: None,
             held: None,
+            takes_back: false,
             order: None,
+        }
+    }
+
+    /// An update of this class that went well is taken back, without a fault.
+    pub(crate) fn take_back(class: MigrationClass, target: Target) -> Self {
+        Self {
+            takes_back: true,
+            ..Self::update(class, target)
+        }
+    }
+
+    fn start(&self) -> &'static Fixture {
+        if self.takes_back {
+            taken_back(self.class)
+        } else {
+            fixture(self.class, self.method)
         }
     }
 
@@ -77,7 +96,7 @@ impl Case {
 
     /// Its world at the moment at which its first process is killed.
     pub(crate) fn run_until_killed(&self) -> World {
-        let fixture = fixture(self.class, self.method);
+        let fixture = self.start();
         let mut world = fixture.world.clone();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());
@@ -89,13 +108,13 @@ impl Case {
         let begins = self.held.map(|at| held(at, self.class));
         let never = || panic!("{self:?} is never held there");
         begins.map_or_else(
-            || fixture(self.class, self.method).world.clone(),
+            || self.start().world.clone(),
             |world| world.unwrap_or_else(never).clone(),
         )
     }
 
     fn run_with(&self, made: bool, trace: bool) -> Went {
-        let fixture = fixture(self.class, self.method);
+        let fixture = self.start();
         let mut world = self.begins();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());

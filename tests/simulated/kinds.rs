@@ -10,7 +10,7 @@ use crate::sim::fault::{Fault, When};
 use crate::sim::files::SNAPSHOTS;
 use crate::sim::held::{HeldAt, held};
 use crate::sim::outcome::Verdict;
-use crate::sim::world::{Made, Phase, Place, Target, World};
+use crate::sim::world::{LIVE, Made, Phase, Place, Target, World};
 
 /// Runs of one kind in the test of all faults, at the most.
 const RUNS_MAX: usize = 800;
@@ -21,13 +21,15 @@ const CLASSES: [MigrationClass; 3] = [MigrationClass::M0, MigrationClass::M1, Mi
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Activity {
     Update,
+    TakeBack,
     Order(Order),
 }
 
 impl Activity {
     fn next(self) -> Option<Self> {
         match self {
-            Self::Update => Some(Self::Order(Order::Resume)),
+            Self::Update => Some(Self::TakeBack),
+            Self::TakeBack => Some(Self::Order(Order::Resume)),
             Self::Order(Order::Resume) => Some(Self::Order(Order::Rollback)),
             Self::Order(Order::Rollback) => Some(Self::Order(Order::Release)),
             Self::Order(Order::Release) => None,
@@ -41,6 +43,7 @@ impl Activity {
     fn kind(self) -> Box<dyn Kind> {
         match self {
             Self::Update => Box::new(Update),
+            Self::TakeBack => Box::new(TakeBack),
             Self::Order(order) => Box::new(Ordered(order)),
         }
     }
@@ -77,6 +80,53 @@ impl Kind for Update {
     fn may_end(&self, ends: Verdict) -> Vec<Verdict> {
         let back = [Verdict::NotBegun, Verdict::Aborted, Verdict::RolledBack];
         back.into_iter().chain([ends]).collect()
+    }
+}
+
+/// An update that went well is taken back, with its data where the old code cannot use those of now; the old version starts,
+/// or does not.
+struct TakeBack;
+
+impl Kind for TakeBack {
+    fn runs(&self) -> Vec<(Case, Verdict)> {
+        let runs = CLASSES.into_iter().flat_map(|class| {
+            [
+                (Case::take_back(class, Target::Good), Verdict::Committed),
+                (
+                    Case::take_back(class, Target::Unhealthy),
+                    // Without data it changes only the version, and a switch is a change.
+                    Verdict::RolledBack,
+                ),
+            ]
+        });
+        runs.collect()
+    }
+
+    fn may_end(&self, ends: Verdict) -> Vec<Verdict> {
+        Update.may_end(ends)
+    }
+
+    fn is_right(&self, went: &Went, case: &Case) -> Result<(), String> {
+        let begins = case.begins();
+        let (now, was) = (&went.world, &begins.databases[LIVE]);
+        if went.verdict != Ok(Verdict::Committed) || case.class != MigrationClass::M2 {
+            return Ok(());
+        }
+        let lost = now.acknowledged.iter();
+        let n_lost = lost
+            .filter(|post| !now.databases[LIVE].posts.contains(post))
+            .count();
+        let aside = now
+            .databases
+            .iter()
+            .find(|(name, _)| name.contains("_before_"));
+        let Some((_, aside)) = aside else {
+            return Err("the database of before is not kept".to_owned());
+        };
+        if n_lost == 0 || !aside.posts.starts_with(&was.posts) || aside.schema != was.schema {
+            return Err("the database that is kept is not that of before".to_owned());
+        }
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ mod held;
 mod known;
 mod look;
 mod orders;
+mod restore;
 mod snapshot;
 mod window;
 
@@ -44,9 +45,16 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
         Command::Resume { yes } => held::order(&call, Order::Resume, false, *yes).await,
-        Command::Rollback { accept_loss, yes } => {
-            held::order(&call, Order::Rollback, *accept_loss, *yes).await
-        }
+        Command::Rollback {
+            run: None,
+            accept_loss,
+            yes,
+        } => held::order(&call, Order::Rollback, *accept_loss, *yes).await,
+        Command::Rollback {
+            run: Some(run),
+            accept_loss,
+            yes,
+        } => restore::rollback(&call, run, *accept_loss, *yes).await,
         Command::Release { yes } => held::order(&call, Order::Release, false, *yes).await,
         Command::Explain => check::explain(&call).await,
         Command::Advisories { version, all } => {
@@ -86,6 +94,11 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             SnapshotCommand::List => snapshot::list(&call),
             SnapshotCommand::Verify { run } => snapshot::verify(&call, run.as_deref()).await,
             SnapshotCommand::Create => snapshot::create(&call).await,
+            SnapshotCommand::Restore {
+                run,
+                accept_loss,
+                yes,
+            } => restore::data(&call, run, *accept_loss, *yes).await,
             SnapshotCommand::Prune { dry_run, yes } => snapshot::prune(&call, *dry_run, *yes).await,
         },
         Command::Status => look::status(&call),

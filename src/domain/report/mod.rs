@@ -17,7 +17,7 @@ pub use self::timeline::{Row, RowResult, SiteState};
 use self::words::clean;
 use super::advisory::Severity;
 use super::event::{Entry, Event, Finding, MigrationClass, Outcome};
-use super::plan::{Asked, Plan};
+use super::plan::{Asked, Plan, Restore};
 use super::run::RunState;
 
 /// Longest text taken over from an error; the journal has all of it.
@@ -71,8 +71,11 @@ pub struct Report {
     pub severity: Option<Severity>,
     /// Seconds from the release's publication to the commit.
     pub exposure_s: Option<u64>,
-    /// Whether the target is not tried again by itself.
+    /// Whether the target is not tried again by itself; where a version was taken back, that one.
     pub quarantined: bool,
+    /// What was brought back, where the run is no update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreNote>,
     /// Who or what asked for the run.
     pub asked_by: String,
     /// Why it was made.
@@ -96,6 +99,24 @@ pub struct SnapshotNote {
     pub path: String,
     /// Bytes of all its files.
     pub bytes: u64,
+}
+
+/// What a run brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreNote {
+    /// The run whose snapshot it is, or whose update was taken back.
+    pub run: String,
+    /// Whether the data of its snapshot were put in.
+    pub data: bool,
+}
+
+impl RestoreNote {
+    fn of(restore: &Restore) -> Self {
+        Self {
+            run: clean(&restore.run),
+            data: restore.data,
+        }
+    }
 }
 
 /// One image, before and after.
@@ -141,7 +162,8 @@ impl Report {
             advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
             severity: plan.why.severity,
             exposure_s: None,
-            quarantined: state.quarantine_reason().is_some(),
+            quarantined: plan.quarantine(&state).is_some(),
+            restore: plan.restore.as_ref().map(RestoreNote::of),
             asked_by: match &plan.why.asked_by {
                 Asked::Rule(rule) => format!("rule `{}`", clean(rule)),
                 Asked::Person(name) => clean(name),
@@ -165,7 +187,9 @@ impl Report {
             Event::Planned { plan_hash } => self.plan_hash = Some(clean(plan_hash)),
             Event::Committed => {
                 self.committed_at = Some(entry.at);
-                self.exposure_s = seconds_between(plan.why.published_at, entry.at);
+                let is_update = plan.restore.is_none();
+                let exposure = || seconds_between(plan.why.published_at, entry.at);
+                self.exposure_s = is_update.then(exposure).flatten();
             }
             Event::Finished { outcome, because } => {
                 self.outcome = Some(*outcome);
@@ -200,6 +224,7 @@ impl Report {
             Finding::Pulled {
                 pending,
                 pending_post,
+                brings_data: false,
                 ..
             } => self.class = Some(super::event::class_of(pending, pending_post)),
             Finding::Snapshotted { path, bytes } => {
@@ -217,6 +242,8 @@ impl Report {
             Finding::Proved { .. }
             | Finding::Restored { .. }
             | Finding::Nothing
+            // No migration tells of a class where other data are put in.
+            | Finding::Pulled { .. }
             | Finding::Skipped { .. }
             | Finding::Fenced { .. }
             | Finding::Migrated { .. }

@@ -93,6 +93,7 @@ pub(crate) fn plan() -> Plan {
         on_deadline: OnDeadline::Rollback,
         method: Method::Logical,
         way_back_s: 0,
+        restore: None,
     }
 }
 
@@ -194,6 +195,7 @@ impl Scribe {
                     pending: texts(pending),
                     pending_post: texts(pending_post),
                     config_hashes: std::collections::BTreeMap::new(),
+                    brings_data: false,
                 },
             )
             .step(

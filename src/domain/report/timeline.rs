@@ -291,6 +291,14 @@ fn describe(finding: &Finding) -> String {
         Finding::Skipped { because } => because.clone(),
         Finding::Pulled {
             image_ids,
+            brings_data: true,
+            ..
+        } => format!(
+            "{}; the data come from the snapshot",
+            counted(image_ids.len(), "image")
+        ),
+        Finding::Pulled {
+            image_ids,
             pending,
             pending_post,
             ..

@@ -30,7 +30,11 @@ impl<P: Ports> Ctx<'_, P> {
         self.environment_fits()?;
         self.servers_fit().await?;
         self.room().await?;
-        self.old_version_is_well().await?;
+        match &self.plan.restore {
+            None => self.old_version_is_well().await?,
+            // A site that is not well is what people take an update back for.
+            Some(restore) => self.can_be_restored(restore).await?,
+        }
         Ok(Finding::Nothing)
     }
 
@@ -135,13 +139,21 @@ impl<P: Ports> Ctx<'_, P> {
                 database.user, database.user
             )));
         }
-        if let Some(why) = facts.no_clone.filter(|_| self.plan.method == Method::Clone) {
+        let dump = self
+            .plan
+            .brings_data()
+            .is_some_and(|it| it.database.is_none());
+        if let Some(why) = facts
+            .no_clone
+            .filter(|_| self.plan.method == Method::Clone && !dump)
+        {
             return Err(StepError::Host(format!(
                 "database `{}` cannot be cloned: {why}; set `snapshot = \"logical\"` in [run], or change that",
                 database.name
             )));
         }
-        if !facts.foreign_extensions.is_empty() && self.plan.method == Method::Logical {
+        let is_dumped = self.plan.method == Method::Logical || dump;
+        if !facts.foreign_extensions.is_empty() && is_dumped {
             return Err(StepError::Host(format!(
                 "role `{}` could not restore the extensions {} of database `{}`, which an administrator \
                  made; make the role a superuser, or drop them",

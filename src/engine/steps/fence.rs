@@ -10,7 +10,7 @@ use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
 use crate::ports::files::{Mark, RunFiles};
-use crate::ports::runtime::ContainerRuntime;
+use crate::ports::runtime::{ContainerRuntime, RUN_LABEL};
 
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn fence(&self) -> Result<Finding, StepError> {
@@ -91,7 +91,10 @@ impl<P: Ports> Ctx<'_, P> {
             .labelled(label, &self.plan.project)
             .await?;
         let other = containers.iter().find(|container| {
+            let is_ours = container.labels.get(RUN_LABEL) == Some(&self.plan.run);
+            // Where the version stays, the new containers have the same image.
             container.state.running
+                && !is_ours
                 && self
                     .plan
                     .images

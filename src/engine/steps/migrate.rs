@@ -55,6 +55,9 @@ impl<P: Ports> Ctx<'_, P> {
                 .swap(&self.plan.database, &password, &clone, &original)
                 .await?;
         }
+        if let Some(restore) = self.plan.brings_data() {
+            return self.put_data_in(restore).await;
+        }
         let id = self.ensure_one_off(web, role::MIGRATE, one_off).await?;
         let runtime = self.ports.runtime();
         runtime.ensure_running(&id).await?;

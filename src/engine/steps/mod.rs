@@ -9,6 +9,7 @@ mod commit;
 mod fence;
 mod migrate;
 pub(crate) mod pull;
+mod restore;
 pub(crate) mod snapshot;
 mod switch;
 

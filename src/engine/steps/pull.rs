@@ -34,7 +34,10 @@ impl<P: Ports> Ctx<'_, P> {
             .database()
             .schema_versions(&self.plan.database, &password)
             .await?;
-        let (pending, pending_post) = self.pending_in(&main, &applied).await?;
+        let (pending, pending_post) = match &self.plan.restore {
+            None => self.pending_in(&main, &applied).await?,
+            Some(restore) => self.pending_of(restore, &main, &applied).await?,
+        };
         // Asked before the site is closed: Compose's answer is needed for the new containers' labels, and
         // Compose v1 can give it only once the new images are here.
         let (project, edits) = (&self.material.project, &self.material.edits);
@@ -49,6 +52,7 @@ impl<P: Ports> Ctx<'_, P> {
             pending,
             pending_post,
             config_hashes,
+            brings_data: self.plan.brings_data().is_some(),
         })
     }
 
