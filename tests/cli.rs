@@ -372,7 +372,7 @@ fn an_empty_state_as_json_has_a_format_and_no_runs() {
     assert_eq!(status["format"], 1);
     assert_eq!(
         status["instances"],
-        json!([{ "name": "social.example", "hold": null, "last_run": null, "pin": null, "quarantined": [], "approvals": [] }])
+        json!([{ "name": "social.example", "hold": null, "last_run": null, "rehearsal": null, "pin": null, "quarantined": [], "approvals": [] }])
     );
     assert_eq!(status["mail"]["waiting"], 0);
 }

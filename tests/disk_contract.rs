@@ -423,12 +423,12 @@ fn manifest(run: &str) -> Manifest {
         taken_at: "2026-11-23T10:00:00Z".parse().unwrap(),
         images: BTreeMap::new(),
         method: "test".to_owned(),
+        hot: false,
         original: None,
         postgres: 150_000,
         schema: [].into(),
         rows: BTreeMap::new(),
         redis_keys: 0,
         files: BTreeMap::new(),
-        hot: false,
     }
 }

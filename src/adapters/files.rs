@@ -342,6 +342,19 @@ impl<D: Disk> RunFiles for StateDir<D> {
         self.sync(&self.snapshots)
     }
 
+    fn ensure_no_partials(&self, prefix: &str) -> FilesResult<()> {
+        for (name, _) in self.list(&self.snapshots)? {
+            let name = name.to_string_lossy().into_owned();
+            let run = name
+                .strip_prefix('.')
+                .and_then(|name| name.strip_suffix(PARTIAL));
+            if run.is_some_and(|run| run.starts_with(prefix)) {
+                self.ensure_no_tree(&self.snapshots.join(&name))?;
+            }
+        }
+        self.sync(&self.snapshots)
+    }
+
     fn snapshots(&self, instance: &str) -> FilesResult<Vec<Manifest>> {
         self.finished(instance)
     }

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
+use super::toolbox::{self, INSIDE, Kind, QUESTION};
 use crate::domain::plan::DatabaseRef;
 use crate::domain::room::DataPlace;
 use crate::ports::database::{
-    CloneSeen, DataError, DataResult, Database, OnBehalf, RowCounts, ServerFacts,
+    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, RowCounts, ServerFacts, Soundness,
 };
 use crate::ports::runtime::{ContainerRuntime, Exec};
 
@@ -20,6 +20,10 @@ use ask::OPTIONS;
 mod ask;
 mod clone;
 mod places;
+mod scratch;
+mod text;
+
+use text::{aside_of, identifier, literal, parse_counts, unexpected};
 
 /// Parallel jobs of dump and restore: two are near the best on the small hosts this is for, and leave
 /// a core for everything else.
@@ -342,6 +346,51 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         parse_counts(&answer)
     }
 
+    async fn fresh_scratch(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        network: &str,
+        haste: Haste,
+        limit: Duration,
+    ) -> DataResult<DatabaseRef> {
+        self.make_scratch(database, password, on_behalf, network, haste, limit)
+            .await
+    }
+
+    async fn restore_scratch(
+        &self,
+        scratch: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.fill_scratch(scratch, password, on_behalf, dir, limit)
+            .await
+    }
+
+    async fn check_scratch(
+        &self,
+        scratch: &DatabaseRef,
+        password: &SecretString,
+        limit: Duration,
+    ) -> DataResult<Soundness> {
+        self.amcheck(scratch, password, limit).await
+    }
+
+    async fn locked_tables(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<Vec<String>> {
+        let answer = self
+            .ask(database, password, &database.name, scratch::LOCKED)
+            .await?;
+        Ok(answer.lines().map(ToOwned::to_owned).collect())
+    }
+
     async fn clone_to(
         &self,
         database: &DatabaseRef,
@@ -478,25 +527,6 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
     }
 }
 
-fn parse_counts(answer: &str) -> DataResult<RowCounts> {
-    answer
-        .lines()
-        .filter(|line| !line.is_empty())
-        .map(|line| {
-            let (table, rows) = line.rsplit_once(' ').ok_or_else(|| unexpected(line))?;
-            let rows = rows.parse().map_err(|_not_a_number| unexpected(line))?;
-            Ok((table.to_owned(), rows))
-        })
-        .collect()
-}
-
-fn unexpected(answer: &str) -> DataError {
-    DataError::Answer {
-        tool: "psql",
-        answer: shortened(answer),
-    }
-}
-
 /// Ends every session in the database `name`.
 fn ends_connections(name: &str) -> String {
     format!(
@@ -533,32 +563,9 @@ fn lets_in(name: &str) -> String {
     format!("ALTER DATABASE {} ALLOW_CONNECTIONS true", identifier(name))
 }
 
-/// A name in SQL.
-fn identifier(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-/// A text in SQL.
-fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
-}
-
-/// The name under which the damaged database stands while its copy is restored a second time.
-fn aside_of(restored: &str) -> String {
-    restored.replace("_restored_", "_damaged_")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn counts_are_read_by_table() {
-        let counts = parse_counts("public.accounts 12\n\"Odd\".\"a b\" 0\n").unwrap();
-        assert_eq!(counts.get("public.accounts"), Some(&12));
-        assert_eq!(counts.get("\"Odd\".\"a b\""), Some(&0));
-        assert!(parse_counts("public.accounts many").is_err());
-    }
 
     #[test]
     fn a_database_in_use_is_shut_before_it_is_renamed_and_nobody_is_left_in_it() {
@@ -571,11 +578,5 @@ mod tests {
             "ALTER DATABASE \"a\" RENAME TO \"b\"",
         ];
         assert_eq!(said, wanted);
-    }
-
-    #[test]
-    fn names_and_texts_cannot_leave_their_quotes() {
-        assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
-        assert_eq!(literal("a'b"), "'a''b'");
     }
 }

@@ -4,6 +4,8 @@
 //! time, whatever persistence the server uses. The way back is the same in reverse: a helper loads the copy
 //! and the server synchronises from it, whole or not at all.
 
+mod scratch;
+
 use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -213,6 +215,18 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
         Ok(keys_in(
             &self.on(redis, password, &["INFO", "keyspace"]).await?,
         ))
+    }
+
+    async fn fresh_scratch(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        network: &str,
+        limit: Duration,
+    ) -> DataResult<RedisRef> {
+        self.make_scratch(redis, password, on_behalf, network, limit)
+            .await
     }
 
     async fn dump(

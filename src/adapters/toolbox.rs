@@ -3,10 +3,11 @@
 //! The tools in them have exactly the server's version. They carry the run's labels and are removed with
 //! the run; they hold no data of their own.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::ports::database::{DataError, DataResult, OnBehalf};
 use crate::ports::runtime::{
@@ -53,24 +54,25 @@ pub(super) async fn ensure<R: ContainerRuntime>(
     };
     let mount = if kind.writes { "rw" } else { "ro" };
     let (program, arguments) = kind.command.split_at(1);
+    let mut host = json!({
+        "Binds": [format!("{}:{INSIDE}:{mount}", dir.display())],
+        "NetworkMode": network,
+        "RestartPolicy": { "Name": "no" },
+        "Init": true,
+        "CapDrop": ["NET_RAW", "SYS_CHROOT", "MKNOD"],
+        "Tmpfs": over_volumes(runtime, &server.image_id).await?,
+    });
+    if on_behalf.gently {
+        gently(&mut host);
+    }
     let body = json!({
         "Image": server.image_id,
         "User": "0:0",
         "Entrypoint": program,
         "Cmd": arguments,
         "Healthcheck": { "Test": ["NONE"] },
-        "Labels": {
-            RUN_LABEL: on_behalf.run,
-            ROLE_LABEL: kind.role,
-            INSTANCE_LABEL: on_behalf.instance,
-        },
-        "HostConfig": {
-            "Binds": [format!("{}:{INSIDE}:{mount}", dir.display())],
-            "NetworkMode": network,
-            "RestartPolicy": { "Name": "no" },
-            "Init": true,
-            "CapDrop": ["NET_RAW", "SYS_CHROOT", "MKNOD"],
-        },
+        "Labels": labels(on_behalf, kind.role),
+        "HostConfig": host,
         "NetworkingConfig": { "EndpointsConfig": { network: {} } },
     });
     let name = format!("mastopatch_{}_{}", kind.role, on_behalf.short_run);
@@ -86,6 +88,42 @@ pub(super) async fn ensure<R: ContainerRuntime>(
         .map_err(problem)?;
     runtime.ensure_running(&id).await.map_err(problem)?;
     Ok(id)
+}
+
+/// Labels of a helper.
+pub(super) fn labels(on_behalf: &OnBehalf, role: &str) -> Value {
+    json!({
+        RUN_LABEL: on_behalf.run,
+        ROLE_LABEL: role,
+        INSTANCE_LABEL: on_behalf.instance,
+    })
+}
+
+/// Empty folders in memory at the places for which an image declares volumes: the engine would make a volume of no name
+/// for each, which outlives the container.
+pub(super) async fn over_volumes<R: ContainerRuntime>(
+    runtime: &R,
+    image: &str,
+) -> DataResult<BTreeMap<String, String>> {
+    let found = runtime
+        .image(image)
+        .await
+        .map_err(|source| DataError::Container {
+            what: format!("image `{image}`"),
+            source,
+        })?;
+    let declared = found.and_then(|image| image.raw.pointer("/Config/Volumes").cloned());
+    let places = declared.as_ref().and_then(Value::as_object);
+    let places = places.into_iter().flat_map(serde_json::Map::keys);
+    Ok(places.map(|place| (place.clone(), String::new())).collect())
+}
+
+/// Lets a container give way to others: a quarter of the usual share of the processors, a fifth of the disks'. It matters only
+/// where both want the same at the same moment. Weights are asked of the engine, because not every image has `nice`, and
+/// `ionice` works with one scheduler only; an engine that cannot weigh disks leaves that out by itself.
+pub(super) fn gently(host: &mut Value) {
+    host["CpuShares"] = json!(256);
+    host["BlkioWeight"] = json!(100);
 }
 
 /// Runs a command in a container; an exit code other than 0 is an error of `tool`.

@@ -116,7 +116,10 @@ impl From<ActError> for Failure {
         let exit = match &err {
             ActError::Lock(err) => of_lock(err),
             ActError::Plan(err) => of_step(err),
-            ActError::Store(_) | ActError::Files(_) | ActError::World(_) => Exit::Refused,
+            ActError::Store(_)
+            | ActError::Files(_)
+            | ActError::World(_)
+            | ActError::Material(_) => Exit::Refused,
             ActError::Commit { .. }
             | ActError::Drive(DriveError::EngineGone { closed: false, .. }) => Exit::Unreachable,
             ActError::Drive(_) => Exit::Held,

@@ -61,6 +61,14 @@ line: each release to stop at, and what stands before it.
 Exit codes: 0 nothing stands in the way, 11 a person must look at something, 22 something must be changed first or
 mastopatch would refuse to update, 69 Docker does not answer.";
 
+/// Shown under the help of `rehearse`.
+const REHEARSE: &str = "\
+The running site is dumped and restored into a throw-away PostgreSQL, in a network without a way out. The new version migrates
+that, boots there and is probed. What it took is kept, and shown by `plan`, `status` and the mails. A version that fails is not
+tried again by itself.
+
+Exit codes: 0 it went well, 22 it failed, or could not be tried; the site is as before either way.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Ask GitHub whether the instance needs an update, which one, how urgently, and when it would start
@@ -88,6 +96,16 @@ enum Command {
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
+    },
+    /// Try the update on a copy of the running site: migrations, boot, probes; the site stays open and is not changed
+    #[command(after_help = REHEARSE)]
+    Rehearse {
+        /// Try this version instead of the one the policy chooses
+        #[arg(long, value_name = "VERSION")]
+        to: Option<String>,
+        /// Allow a version that failed here before, or a pre-release
+        #[arg(long, requires = "to")]
+        force: bool,
     },
     /// Let a held run go on: forward if it was committed, else back; shows first what that does
     Resume {

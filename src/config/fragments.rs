@@ -65,6 +65,8 @@ pub(super) struct Run {
     pub(super) keep_snapshots_for: Text,
     pub(super) on_deadline: Text,
     pub(super) snapshot: Text,
+    pub(super) proof: Text,
+    pub(super) rehearse: Text,
 }
 
 #[derive(Debug)]
@@ -255,6 +257,8 @@ impl Run {
             keep_snapshots_for: reader.text("keep_snapshots_for"),
             on_deadline: reader.text("on_deadline"),
             snapshot: reader.text("snapshot"),
+            proof: reader.text("proof"),
+            rehearse: reader.text("rehearse"),
         };
         reader.finish();
         run

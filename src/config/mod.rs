@@ -11,8 +11,9 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::domain::method::MethodChoice;
-use crate::domain::plan::OnDeadline;
+use crate::domain::plan::{OnDeadline, Proof};
 use crate::domain::policy::Policy;
+use crate::domain::rehearsal::Rehearse;
 use crate::domain::report::words::clean;
 use crate::domain::window::Needed;
 
@@ -121,6 +122,10 @@ pub struct Run {
     pub on_deadline: OnDeadline,
     /// How the database is copied.
     pub snapshot: MethodChoice,
+    /// Whether a logical copy is restored into a throw-away server to prove it; else it is read back.
+    pub proof: Proof,
+    /// Whether updates are rehearsed before they start.
+    pub rehearse: Rehearse,
 }
 
 /// Whom to write to, and how.

@@ -6,6 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::knowledge::instance_ref;
 use super::lock::{self, Lock, LockError};
+use super::rehearsals;
 use super::world::{World, WorldError, open_store};
 use crate::adapters::clock::SystemClock;
 use crate::config::{Instance, Run, Settings};
@@ -14,6 +15,7 @@ use crate::domain::event::Event;
 use crate::domain::plan::{Asked, Limits, Plan, Why};
 use crate::domain::run::RunState;
 use crate::engine::drive::{self, DriveError, Ended};
+use crate::engine::material::MaterialError;
 use crate::engine::planner::{Goal, Survey, make_plan};
 use crate::engine::recovery;
 use crate::engine::{Ports, ProgressSink, StepError, StopFlag};
@@ -57,6 +59,9 @@ pub enum ActError {
     /// The run could not be carried on.
     #[error(transparent)]
     Drive(#[from] DriveError),
+    /// A rehearsal cannot read what was planned for it.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
 }
 
 /// What to do and who wants it.
@@ -94,6 +99,7 @@ pub async fn recover(
     progress: ProgressSink<'_>,
     stop: &StopFlag,
 ) -> Result<Option<Ended>, ActError> {
+    rehearsals::sweep(world, instance).await;
     let because = "the process that drove it ended";
     Ok(recovery::recover(world, &instance.name, because, progress, stop).await?)
 }
@@ -187,9 +193,12 @@ pub async fn plan<S: ReleaseSource>(
         close_by: order.close_by,
         on_deadline: settings.run.on_deadline,
         method: settings.run.snapshot,
+        proof: settings.run.proof.clone(),
         way_back_s: u64::try_from(order.way_back.as_secs()).unwrap_or_default(),
     };
-    Ok(make_plan(world, &instance_ref(instance), survey, goal).await?)
+    let (mut plan, material) = make_plan(world, &instance_ref(instance), survey, goal).await?;
+    plan.rehearsed = rehearsals::said(world.store(), settings, &plan)?;
+    Ok((plan, material))
 }
 
 /// Carries a plan out.

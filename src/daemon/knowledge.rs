@@ -6,14 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use jiff::civil::Date;
 
-use super::feeds;
 use super::world::{STATE_FILE, open_store};
+use super::{feeds, rehearsals};
 use crate::adapters::clock::SystemClock;
 use crate::adapters::store::Store;
 use crate::config::{ConfigErrors, Instance, Settings};
 use crate::domain::advisory::Advisory;
 use crate::domain::clock::ClockState;
-use crate::domain::decide::{Approval, Attempt, Facts, Hold, Pin, Quarantined};
+use crate::domain::decide::{Approval, Attempt, Decision, Facts, Hold, Pin, Quarantined, decide};
 use crate::domain::event::{Event, Outcome, Step, UndoStep};
 use crate::domain::feed::{Alarm, AlarmKind, Offered};
 use crate::domain::installed::Installed;
@@ -251,6 +251,40 @@ fn attempts(store: &Store, instance: &str) -> Result<Vec<Attempt>, StoreError> {
 
 /// How long a run and its way back take on this host, as its last runs measured.
 pub fn time_needed(store: &Store, instance: &Instance) -> Result<Needed, StoreError> {
+    Ok(Needed::measured(&measured(store, instance)?))
+}
+
+/// Decides, with the time that is usually needed; where the update that this comes to was rehearsed, once more with the time
+/// that its migrations took there.
+pub fn decided(
+    store: &Store,
+    instance: &Instance,
+    facts: &Facts,
+    now: Timestamp,
+) -> Result<(Decision, Needed), StoreError> {
+    let mut measured = measured(store, instance)?;
+    let needed = Needed::measured(&measured);
+    let decision = decide(facts, &instance.policy, now, needed.total());
+    let Some(target) = &decision.target else {
+        return Ok((decision, needed));
+    };
+    let (from, to) = (&decision.installed, &target.version);
+    let rehearsal = rehearsals::newest(store, &instance.name, from, to)?;
+    let Some(migrations) = rehearsal.and_then(|it| it.migrations()) else {
+        return Ok((decision, needed));
+    };
+    measured.migrations = vec![u64::try_from(migrations.as_millis()).unwrap_or(u64::MAX)];
+    let needed = Needed::measured(&measured);
+    let again = decide(facts, &instance.policy, now, needed.total());
+    // What was rehearsed says nothing about another version.
+    if again.target == decision.target {
+        return Ok((again, needed));
+    }
+    let needed = time_needed(store, instance)?;
+    Ok((decision, needed))
+}
+
+fn measured(store: &Store, instance: &Instance) -> Result<Measured, StoreError> {
     let name = &instance.name;
     let mut measured = Measured::default();
     for step in Step::ALL {
@@ -274,7 +308,7 @@ pub fn time_needed(store: &Store, instance: &Instance) -> Result<Needed, StoreEr
         }
         measured.way_back.push(lengths);
     }
-    Ok(Needed::measured(&measured))
+    Ok(measured)
 }
 
 /// What is wrong with the windows of all instances today, by what their runs measured on this host; see

@@ -6,6 +6,7 @@ pub mod feeds;
 pub mod knowledge;
 pub mod lock;
 mod notices;
+pub mod rehearsals;
 mod rest;
 mod status;
 pub mod supervisor;

@@ -10,6 +10,7 @@ use crate::adapters::store::Store;
 use crate::config::{ConfigErrors, Instance, Settings};
 use crate::domain::decide::Decision;
 use crate::domain::notice::{Notice, Topic};
+use crate::domain::plan::Plan;
 use crate::engine::chain;
 
 /// Tells that a decision comes too late for its deadline, or takes note that none does.
@@ -74,6 +75,25 @@ pub(super) fn orphaned(
     now: Timestamp,
 ) {
     raise(store, settings, &Notice::orphaned(instance, run), now);
+}
+
+/// Tells that an update does not start because of its rehearsal.
+pub(super) fn not_rehearsed(
+    store: &Store,
+    settings: &Settings,
+    plan: &Plan,
+    because: &str,
+    is_quarantined: bool,
+    now: Timestamp,
+) {
+    let (from, to) = (&plan.from, &plan.to);
+    let notice = Notice::not_rehearsed(&plan.instance, from, to, because, is_quarantined);
+    raise(store, settings, &notice, now);
+}
+
+/// Takes note that an instance's update was rehearsed.
+pub(super) fn rehearsed(store: &Store, instance: &str, now: Timestamp) {
+    rest(store, &Topic::rehearsals(instance), now);
 }
 
 /// Takes note that no run of an instance stands still.

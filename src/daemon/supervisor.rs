@@ -12,6 +12,7 @@ use super::feeds;
 use super::knowledge::{self, KnowledgeError, Known};
 use super::lock::{self, LockError};
 use super::notices;
+use super::rehearsals;
 use super::rest::{Bell, SHORTEST_SLEEP, Watch, rest};
 use super::status::{behind, in_a_line, notify, status_line};
 use super::unfinished;
@@ -31,6 +32,8 @@ use crate::exit::Exit;
 use crate::ports::clock::Clock;
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::store::StoreError;
+
+mod rehearse;
 
 /// Longest sleep while mail waits: the shortest back-off of the outbox.
 const MAIL_ROUND: SignedDuration = SignedDuration::from_secs(60);
@@ -363,6 +366,15 @@ impl Daemon {
     ) -> Result<Tended, DaemonError> {
         let (seen, decision) = self.judge(world, instance, published, Depth::Quick).await?;
         let mut tended = Tended::new(decision, &seen.facts, instance, self.clock.now());
+        let (decision, store) = (&tended.decision, world.store());
+        let now = self.clock.now();
+        let due = rehearsals::due(store, &self.settings, instance, decision, now)?;
+        if let Some(due) = due {
+            Box::pin(self.rehearse(world, instance, published, due.until)).await?;
+            // A target that failed is in quarantine now, and one that passed needs less time, or more.
+            let (seen, decision) = self.judge(world, instance, published, Depth::Quick).await?;
+            tended = Tended::new(decision, &seen.facts, instance, self.clock.now());
+        }
         if !matches!(tended.decision.when, When::Now { .. }) {
             return Ok(tended);
         }
@@ -446,6 +458,9 @@ impl Daemon {
             );
             return Ok(None);
         }
+        if self.must_be_rehearsed(world, &plan) {
+            return Ok(Some(self.after(AFTER_TROUBLE)));
+        }
         plan.hard_deadline = until;
         plan.close_by = close_by(until, &seen.needed);
         plan.why.emergency = decision.emergency(&instance.policy, self.clock.now());
@@ -472,9 +487,8 @@ impl Daemon {
         let look = look(world, &knowledge::instance_ref(instance), depth).await?;
         let store = world.store();
         let facts = knowledge::facts(store, instance, &look, published, &self.clock)?;
-        let needed = knowledge::time_needed(store, instance)?;
         let now = self.clock.now();
-        let decision = decide(&facts, &instance.policy, now, needed.total());
+        let (decision, needed) = knowledge::decided(store, instance, &facts, now)?;
         // What fails after this must not hide that it is late.
         notices::late(store, &self.settings, instance, &decision, now);
         let seen = Seen {

@@ -153,6 +153,16 @@ pub enum Blame {
     Host,
 }
 
+/// What came of restoring a copy into a throw-away server: its schema and the rows of every table are the live database's.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoreProof {
+    /// How long the restore took.
+    pub elapsed_ms: u64,
+    /// Why PostgreSQL's own check of every table and index did not come to an end; none where it found all of them sound.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unchecked: Option<String>,
+}
+
 /// What a step found out that later steps, the report or a recovery need.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "finding", rename_all = "kebab-case")]
@@ -190,7 +200,7 @@ pub enum Finding {
         /// Bytes of all its files.
         bytes: u64,
     },
-    /// The copy was read back completely.
+    /// The copy was proved to be whole.
     Proved {
         /// Tables compared; of a clone, all relations.
         tables: u64,
@@ -201,6 +211,12 @@ pub enum Finding {
         bytes: u64,
         /// Keys of Redis in the copy.
         redis_keys: u64,
+        /// What restoring it into a throw-away server showed, if it was.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        restored: Option<RestoreProof>,
+        /// Why it was only read back, where the plan wanted it restored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        only_read: Option<String>,
     },
     /// The schema is the new version's.
     Migrated {

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod policy;
 pub mod published;
 pub mod recovery;
+pub mod rehearsal;
 pub mod release;
 pub mod report;
 pub mod retention;

@@ -22,6 +22,7 @@ use super::path::Weight;
 use super::plan::sha256_hex;
 use super::policy::Policy;
 use super::report::words::{clean, cut};
+use super::version::ReleaseVersion;
 
 /// Longest text taken over from somewhere else.
 const LONGEST_TEXT: usize = 500;
@@ -37,6 +38,8 @@ pub enum Notice {
     ConfigRefused(ConfigRefused),
     /// An interrupted run cannot be carried to its end.
     StandsStill(StandsStill),
+    /// A rehearsal keeps an update from starting.
+    NotRehearsed(NotRehearsed),
 }
 
 /// What a notice belongs to. What was told about one is remembered, and cleared, on its own.
@@ -48,6 +51,8 @@ pub enum Topic {
     Configuration,
     /// The interrupted runs of one instance, by its name.
     Runs(String),
+    /// The rehearsals of one instance, by its name.
+    Rehearsals(String),
 }
 
 /// An update that comes later than its rule wants it, or not at all.
@@ -148,7 +153,39 @@ pub struct StandsStill {
     pub is_orphaned: bool,
 }
 
+/// An update that does not start because of its rehearsal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NotRehearsed {
+    /// The instance.
+    pub instance: String,
+    /// The version that runs.
+    pub from: String,
+    /// The version to go to.
+    pub to: String,
+    /// What failed, or was in the way.
+    pub because: String,
+    /// Whether the new version is to blame, so that it is not tried again by itself.
+    pub is_quarantined: bool,
+}
+
 impl Notice {
+    /// What is to be told about an update whose rehearsal keeps it from starting.
+    pub fn not_rehearsed(
+        instance: &str,
+        from: &ReleaseVersion,
+        to: &ReleaseVersion,
+        because: &str,
+        is_quarantined: bool,
+    ) -> Self {
+        Self::NotRehearsed(NotRehearsed {
+            instance: clean(instance),
+            from: from.to_string(),
+            to: to.to_string(),
+            because: shown(because),
+            is_quarantined,
+        })
+    }
+
     /// What is to be told about an interrupted run that cannot be carried to its end, and why.
     pub fn stands_still(instance: &str, because: &str) -> Self {
         Self::StandsStill(StandsStill {
@@ -230,6 +267,7 @@ impl Notice {
             Self::DeadlineAtRisk(risk) => Topic::Deadlines(risk.instance.clone()),
             Self::ConfigRefused(_) => Topic::Configuration,
             Self::StandsStill(still) => Topic::Runs(still.instance.clone()),
+            Self::NotRehearsed(it) => Topic::Rehearsals(it.instance.clone()),
         }
     }
 
@@ -245,6 +283,9 @@ impl Notice {
             Self::StandsStill(still) => {
                 format!("stands still/{}/{}", still.instance, still.is_orphaned)
             }
+            Self::NotRehearsed(it) => {
+                format!("rehearsal/{}/{}/{}", it.instance, it.to, it.is_quarantined)
+            }
         }
     }
 
@@ -255,7 +296,7 @@ impl Notice {
                 Start::Now | Start::At(_) => 0,
                 Start::OnceAgreed(_) | Start::Never => 1,
             },
-            Self::ConfigRefused(_) | Self::StandsStill(_) => 0,
+            Self::ConfigRefused(_) | Self::StandsStill(_) | Self::NotRehearsed(_) => 0,
         }
     }
 }

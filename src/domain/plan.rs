@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::advisory::Severity;
 use super::path::{Obstacle, Weight};
+use super::rehearsal::Rehearsed;
 use super::retention::Rules;
 use super::version::{ReleaseVersion, UpdateKind};
 
@@ -55,6 +56,12 @@ pub struct Plan {
     /// Why in this way, in one sentence; empty in plans from before there was a choice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub method_because: String,
+    /// How a logical copy is proved.
+    #[serde(default, skip_serializing_if = "Proof::is_plain")]
+    pub proof: Proof,
+    /// What was rehearsed of it; none in plans that nobody asked that of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rehearsed: Option<Rehearsed>,
     /// Redis.
     pub redis: RedisRef,
     /// The project's files that will name the new version.
@@ -102,6 +109,32 @@ impl Method {
             Self::Logical => "logical",
             Self::Clone => "clone",
         }
+    }
+}
+
+/// How a logical copy is proved before anything is changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Proof {
+    /// It is restored into a throw-away server, and what came of it is compared.
+    Restore,
+    /// It is read back whole, and its rows are counted.
+    Read {
+        /// Why it is not restored; none in plans from before there was another way.
+        because: Option<String>,
+    },
+}
+
+impl Default for Proof {
+    fn default() -> Self {
+        Self::Read { because: None }
+    }
+}
+
+impl Proof {
+    /// Whether it is what plans say that say nothing.
+    fn is_plain(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -394,6 +427,11 @@ impl Plan {
             if new { "new" } else { "old" },
         );
         format!("mastopatch-keep/{}-{kind}:{age}", self.short_run())
+    }
+
+    /// Name of the network that throw-away servers are in.
+    pub fn isolated_network(&self) -> String {
+        format!("mastopatch_isolated_{}", self.short_run())
     }
 
     /// Name of the database that the snapshot is restored into before it takes the old one's name.

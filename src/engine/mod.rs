@@ -23,6 +23,7 @@ pub mod material;
 pub mod planner;
 pub mod probes;
 pub mod recovery;
+pub mod rehearsal;
 pub mod snapshots;
 mod steps;
 mod strangers;
@@ -189,6 +190,7 @@ impl<P: Ports> Ctx<'_, P> {
             run: self.plan.run.clone(),
             short_run: self.plan.short_run().to_owned(),
             instance: self.plan.instance.clone(),
+            gently: false,
         }
     }
 

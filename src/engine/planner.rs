@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use super::material::{MATERIAL_FORMAT, Material};
+use super::steps::check::scratch_shortage;
 use super::{Ports, StepError};
 use crate::domain::method::{self, MethodChoice};
 use crate::domain::plan::{
-    ImageKind, Limits, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Why, sha256_hex,
+    ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Proof,
+    Why, sha256_hex,
 };
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
@@ -49,6 +51,8 @@ pub struct Goal {
     pub on_deadline: OnDeadline,
     /// What the configuration says of how the database is copied.
     pub method: MethodChoice,
+    /// How the copy is proved, where there is room for it.
+    pub proof: Proof,
     /// Seconds that the way back needs; 0 where nobody knows.
     pub way_back_s: u64,
 }
@@ -92,6 +96,11 @@ pub async fn make_plan<P: Ports>(
         .to_text()
         .map_err(|err| host(format!("the material cannot be written down: {err}")))?;
     let chosen = method::choose(goal.method, goal.kind, &survey.copying);
+    let proof = match chosen.method {
+        Method::Logical => proof(ports, survey, goal.proof).await?,
+        // A clone is compared with its original where it stands.
+        Method::Clone => Proof::default(),
+    };
     let plan = Plan {
         format: PLAN_FORMAT,
         run: goal.run,
@@ -108,6 +117,8 @@ pub async fn make_plan<P: Ports>(
         database: survey.database.clone(),
         method: chosen.method,
         method_because: chosen.because,
+        proof,
+        rehearsed: None,
         redis: survey.redis.clone(),
         files,
         material_sha256: sha256_hex(text.as_bytes()),
@@ -119,6 +130,25 @@ pub async fn make_plan<P: Ports>(
         way_back_s: goal.way_back_s,
     };
     Ok((plan, text))
+}
+
+/// How the copy is proved: as wanted, unless there is no room for a throw-away server.
+async fn proof<P: Ports>(ports: &P, survey: &Survey, wanted: Proof) -> Result<Proof, StepError> {
+    if wanted != Proof::Restore {
+        return Ok(wanted);
+    }
+    let info = ports.runtime().info().await?;
+    let images = survey.images.values().map(|image| image.size).sum();
+    let short = scratch_shortage(
+        ports.files(),
+        &info.data_root,
+        images,
+        survey.database.bytes,
+    )?;
+    Ok(match short {
+        None => Proof::Restore,
+        short @ Some(_) => Proof::Read { because: short },
+    })
 }
 
 /// Both images at the new version, with the digests that their tags have now.

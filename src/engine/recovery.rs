@@ -164,6 +164,7 @@ impl<P: Ports> Ctx<'_, P> {
         let furthest = known.map(|state| state.furthest().unwrap_or(Step::Preflight));
         let runtime = self.ports.runtime();
         let ours = runtime.labelled(RUN_LABEL, &self.plan.run).await?;
+        let networks = runtime.networks_labelled(RUN_LABEL, &self.plan.run).await?;
         let (new, others): (Vec<_>, Vec<_>) = ours.iter().partition(|found| self.is_new(found));
         let mark = |mark| self.ports.files().has_mark(&self.plan.run, mark);
         let mut seen = Evidence {
@@ -178,7 +179,9 @@ impl<P: Ports> Ctx<'_, P> {
             new_containers: !new.is_empty(),
             migrating: others.iter().any(|found| has_role(found, role::MIGRATE)),
             may_have_migrated: furthest < Some(Step::Migrate) && mark(Mark::Migrating)?,
-            leftovers: !others.is_empty() || self.any_image_is_kept().await?,
+            leftovers: !others.is_empty()
+                || !networks.is_empty()
+                || self.any_image_is_kept().await?,
             ..Evidence::default()
         };
         for container in &new {

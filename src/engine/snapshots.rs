@@ -28,6 +28,10 @@ pub use verify::{Defect, Verified, VerifyError, verify};
 /// What helpers of the snapshot commands have in the label where those of a run have its id.
 const BESIDE_RUNS: &str = "snapshot-command";
 
+/// How a snapshot says that it was taken while the site was open, by `snapshot create` or by a rehearsal.
+pub(crate) const HOT_METHOD: &str =
+    "hot, while the site was open: pg_dump --format=directory; redis-cli --rdb";
+
 /// Why it cannot be said what snapshots are kept for.
 #[derive(Debug, thiserror::Error)]
 pub enum TiesError {
@@ -173,6 +177,7 @@ fn beside_runs(instance: &str) -> OnBehalf {
         run: BESIDE_RUNS.to_owned(),
         short_run: partial_name(instance),
         instance: instance.to_owned(),
+        gently: true,
     }
 }
 
@@ -296,15 +301,14 @@ async fn take<P: Ports>(
                 Some((reference.clone(), survey.images.get(kind)?.id.clone()))
             })
             .collect(),
-        method: "hot, while the site was open: pg_dump --format=directory; redis-cli --rdb"
-            .to_owned(),
+        method: HOT_METHOD.to_owned(),
+        hot: true,
         original: None,
         postgres: stores.database.server_version,
         schema,
         rows,
         redis_keys,
         files: BTreeMap::new(),
-        hot: true,
     };
     let (path, _) = files.seal_snapshot(&dir, manifest)?;
     // As it is on the disk, with the marks of its files.

@@ -12,6 +12,9 @@ use super::runtime::RuntimeError;
 use crate::domain::plan::{DatabaseRef, RedisRef};
 use crate::domain::room::DataPlace;
 
+/// Role label of throw-away servers; that of the helpers that fill them begins with it.
+pub const SCRATCH_ROLE: &str = "scratch";
+
 /// The run and instance on whose behalf a helper container works; both become labels of it.
 #[derive(Debug, Clone)]
 pub struct OnBehalf {
@@ -21,6 +24,8 @@ pub struct OnBehalf {
     pub short_run: String,
     /// Instance.
     pub instance: String,
+    /// Whether the helper gives way to others, because people use the site meanwhile.
+    pub gently: bool,
 }
 
 /// What the database server says of itself and of the role.
@@ -45,6 +50,27 @@ pub struct CloneSeen {
     pub relations: u64,
     /// Bytes of them.
     pub bytes: u64,
+}
+
+/// What PostgreSQL's own check of its files found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Soundness {
+    /// Every table and index is sound.
+    Sound,
+    /// It could not be looked at, or not to the end.
+    Unknown {
+        /// Why.
+        because: String,
+    },
+}
+
+/// What a throw-away server is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Haste {
+    /// To be over soon: nothing is synchronised, since the data go with the server.
+    Hurried,
+    /// To take as long as the live one would, beside people who use that: it synchronises, and gives way to others.
+    Measured,
 }
 
 /// Rows of every table, by schema-qualified name.
@@ -201,6 +227,47 @@ pub trait Database: Send + Sync {
         limit: Duration,
     ) -> impl Future<Output = DataResult<RowCounts>> + Send;
 
+    /// Makes a throw-away server of the live server's image in `network`, which answers there under the host name and port
+    /// that web uses, with the live one's roles, web's password and an empty database of the same name. Gives where it is, for
+    /// the other questions. One of an earlier attempt is removed first. Its data lie inside its container and go with it; it
+    /// carries `on_behalf`'s labels and the role [`SCRATCH_ROLE`]. The live server is asked, and not changed.
+    fn fresh_scratch(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        network: &str,
+        haste: Haste,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<DatabaseRef>> + Send;
+
+    /// Restores the dump into the empty database of a throw-away server, stopping at the first error. `scratch` is what
+    /// [`Self::fresh_scratch`] gave.
+    fn restore_scratch(
+        &self,
+        scratch: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Lets PostgreSQL check every table and index of a throw-away server (`pg_amcheck`), where its image can. Damage is an
+    /// error; what takes longer than `limit` is [`Soundness::Unknown`].
+    fn check_scratch(
+        &self,
+        scratch: &DatabaseRef,
+        password: &SecretString,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<Soundness>> + Send;
+
+    /// Tables of the database that somebody has locked so that nobody else can even read them, by name.
+    fn locked_tables(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<Vec<String>>> + Send;
+
     /// Copies the live database's files into the new database `into`, in the same server (dropped first if it is there),
     /// with its owner, its grants, its settings and its remark. Ends every connection to the live one; fails where
     /// somebody keeps coming back. Until it is over, nobody can connect to the live one. The live one is not changed.
@@ -289,6 +356,18 @@ pub trait Redis: Send + Sync {
         redis: &RedisRef,
         password: &SecretString,
     ) -> impl Future<Output = DataResult<u64>> + Send;
+
+    /// Makes an empty throw-away Redis of the live server's image in `network`, which answers there under the host name and
+    /// port that web uses, with web's password. One of an earlier attempt is removed first. It writes nothing to any disk, and
+    /// gives way to others. The live server is not asked. Gives where it is.
+    fn fresh_scratch(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        network: &str,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<RedisRef>> + Send;
 
     /// Writes a point-in-time copy to `redis.rdb` in `dir`.
     fn dump(

@@ -32,6 +32,11 @@ pub struct Manifest {
     pub images: BTreeMap<String, String>,
     /// How it was taken.
     pub method: String,
+    /// Whether the site was open: database and Redis are then of two moments. Such a copy is there for the day on which the
+    /// server's disk is lost, and no way back ever uses it.
+    // Left out where it says nothing, so that manifests of runs are what they were.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub hot: bool,
     /// The database in the server that is the copy, if it is not in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
@@ -45,10 +50,6 @@ pub struct Manifest {
     pub redis_keys: u64,
     /// Every file, by path relative to the folder.
     pub files: BTreeMap<String, FileMark>,
-    /// Whether it was taken while the site was open: no run goes back with it.
-    // Left out where it says nothing, so that manifests of runs are what they were.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub hot: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -242,6 +243,9 @@ pub trait RunFiles: Send + Sync {
 
     /// Makes sure the run has no unfinished snapshot.
     fn ensure_no_partial(&self, run: &str) -> FilesResult<()>;
+
+    /// Makes sure that there is no unfinished snapshot of a run whose id begins with `prefix`.
+    fn ensure_no_partials(&self, prefix: &str) -> FilesResult<()>;
 
     /// The manifests of an instance's finished snapshots, the oldest first. One that cannot be read is left out.
     fn snapshots(&self, instance: &str) -> FilesResult<Vec<Manifest>>;

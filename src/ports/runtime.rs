@@ -15,7 +15,7 @@ use super::Retry;
 
 /// The label that every object of a run carries: its value is the run's id.
 pub const RUN_LABEL: &str = "org.mastopatch.run";
-/// The label that says what an object is for: `new`, `migrate`, `toolbox`, `sidekiq-probe`.
+/// The label that says what an object is for: `new`, `migrate`, `toolbox`, `scratch`, `sidekiq-probe`.
 pub const ROLE_LABEL: &str = "org.mastopatch.role";
 /// The label that names the instance an object belongs to.
 pub const INSTANCE_LABEL: &str = "org.mastopatch.instance";
@@ -135,6 +135,8 @@ pub struct Network {
     pub name: String,
     /// Without a way out and without published ports.
     pub internal: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What to create: the body for the engine's create call and what follows it.
@@ -330,6 +332,25 @@ pub trait ContainerRuntime: Send + Sync {
 
     /// The network of this name or id, if there is one.
     fn network(&self, name: &str) -> impl Future<Output = RuntimeResult<Option<Network>>> + Send;
+
+    /// Every network that carries the label `key=value`, sorted by name.
+    fn networks_labelled(
+        &self,
+        key: &str,
+        value: &str,
+    ) -> impl Future<Output = RuntimeResult<Vec<Network>>> + Send;
+
+    /// Makes sure a network of this name and with these labels exists, of which nothing leads outside: no way to another
+    /// network, and no published ports. This host alone reaches what is in it. One of this name that does not carry the
+    /// same run and role labels is an error.
+    fn ensure_isolated_network(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> impl Future<Output = RuntimeResult<()>> + Send;
+
+    /// Makes sure there is no network of this name. An error while a running container is in it.
+    fn ensure_no_network(&self, name: &str) -> impl Future<Output = RuntimeResult<()>> + Send;
 
     /// The image of this reference or id on this host, if there is one.
     fn image(&self, reference: &str) -> impl Future<Output = RuntimeResult<Option<Image>>> + Send;

@@ -216,6 +216,7 @@ impl Bench {
             run: RUN.to_owned(),
             short_run: "be4c".to_owned(),
             instance: self.instance.project.clone(),
+            gently: false,
         }
     }
 

@@ -46,6 +46,8 @@ macro_rules! every_clause {
                 networks::a_running_container_publishes_its_ports_with_its_way_out,
                 networks::a_port_that_is_held_keeps_another_from_its_way_out,
                 networks::one_whose_network_is_gone_does_not_start,
+                networks::an_isolated_network_is_made_once_found_by_label_and_removed,
+                networks::a_network_of_somebody_else_is_not_taken_for_ours,
                 commands::a_command_inside_gives_its_code_and_both_streams,
                 commands::logs_are_the_last_lines_of_both_streams,
                 commands::files_of_a_container_are_listed_whether_it_runs_or_not,

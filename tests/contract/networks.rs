@@ -1,7 +1,8 @@
 //! Networks, and the ports of the host.
 
-use mastopatch::ports::runtime::ContainerRuntime;
+use mastopatch::ports::runtime::{ContainerRuntime, ROLE_LABEL, RUN_LABEL};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{
@@ -231,4 +232,68 @@ pub(crate) async fn one_whose_network_is_gone_does_not_start(bench: &impl Bench)
     wanted.more_networks.clear();
     engine.ensure_created(&name, &wanted).await.unwrap();
     engine.ensure_running(&name).await.unwrap();
+}
+
+/// Labels of a network for this role of the corner's run.
+fn labelled(bench: &impl Bench, role: &str) -> BTreeMap<String, String> {
+    let labels = bench.labels();
+    let labels = labels.as_object().unwrap().iter();
+    let mut all: BTreeMap<String, String> = labels
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap().to_owned()))
+        .collect();
+    all.insert(RUN_LABEL.to_owned(), bench.name().to_owned());
+    all.insert(ROLE_LABEL.to_owned(), role.to_owned());
+    all
+}
+
+pub(crate) async fn an_isolated_network_is_made_once_found_by_label_and_removed(
+    bench: &impl Bench,
+) {
+    let engine = bench.runtime();
+    let names = [object(bench, "b"), object(bench, "a")];
+    let labels = labelled(bench, "isolated");
+    for name in &names {
+        for _again in 0..2 {
+            engine.ensure_isolated_network(name, &labels).await.unwrap();
+        }
+        let found = engine.network(name).await.unwrap().unwrap();
+        assert!(found.internal, "{found:?}");
+    }
+    let found = engine.networks_labelled(RUN_LABEL, bench.name()).await;
+    let found: Vec<String> = found.unwrap().into_iter().map(|it| it.name).collect();
+    assert_eq!(found, [names[1].clone(), names[0].clone()]);
+    let none = engine.networks_labelled(RUN_LABEL, "mplab-nope").await;
+    assert_eq!(none.unwrap(), []);
+
+    let wanted = inside(spec(bench, "scratch", &Does::runs()), &names[0], "db");
+    let id = created(bench, "scratch", &wanted).await;
+    engine.ensure_running(&id).await.unwrap();
+    assert!(look(bench, &id).await.networks[&names[0]].ip.is_some());
+    let err = engine.ensure_no_network(&names[0]).await.unwrap_err();
+    assert!(is_refused(&err), "{err:?}");
+    engine.ensure_removed(&id).await.unwrap();
+    for name in &names {
+        for _again in 0..2 {
+            engine.ensure_no_network(name).await.unwrap();
+            assert_eq!(engine.network(name).await.unwrap(), None);
+        }
+    }
+}
+
+pub(crate) async fn a_network_of_somebody_else_is_not_taken_for_ours(bench: &impl Bench) {
+    let engine = bench.runtime();
+    let name = object(bench, "in");
+    bench.network(&name, true);
+    let labels = labelled(bench, "isolated");
+    let err = engine.ensure_isolated_network(&name, &labels).await;
+    assert!(is_refused(&err.unwrap_err()));
+    let other = object(bench, "other");
+    engine
+        .ensure_isolated_network(&other, &labels)
+        .await
+        .unwrap();
+    let role = labelled(bench, "another");
+    let err = engine.ensure_isolated_network(&other, &role).await;
+    assert!(is_refused(&err.unwrap_err()));
+    engine.ensure_no_network(&other).await.unwrap();
 }

@@ -25,7 +25,9 @@ fn risk(facts: &Facts, now: &str) -> Option<DeadlineAtRisk> {
     let decision = decide(facts, &policy, at(now), SignedDuration::from_mins(30));
     match Notice::deadline(&decision, &policy, at(now))? {
         Notice::DeadlineAtRisk(risk) => Some(*risk),
-        Notice::ConfigRefused(_) | Notice::StandsStill(_) => panic!("that is no deadline"),
+        Notice::ConfigRefused(_) | Notice::StandsStill(_) | Notice::NotRehearsed(_) => {
+            panic!("that is no deadline")
+        }
     }
 }
 

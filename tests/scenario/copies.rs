@@ -274,6 +274,7 @@ fn a_dump_that_is_tiny_cut_flipped_or_lacks_a_table_is_refused(stage: &mut Stage
         run: "copies".to_owned(),
         short_run: "copies".to_owned(),
         instance: site.instance.project.clone(),
+        gently: false,
     };
     let folder = |name: &str| -> PathBuf {
         let folder = dir.join(name);

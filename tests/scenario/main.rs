@@ -26,6 +26,7 @@ mod held;
 mod knowing;
 mod parts;
 mod refusal;
+mod rehearsal;
 mod rollback;
 mod runner;
 mod snapshots;
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             parts::suite(),
             forward::suite(),
             clone::suite(),
+            rehearsal::suite(),
             copies::suite(),
             snapshots::suite(),
             knowing::suite(),

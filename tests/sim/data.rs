@@ -8,7 +8,8 @@ use std::time::Duration;
 use mastopatch::domain::plan::{DatabaseRef, RedisRef};
 use mastopatch::domain::room::{DataPlace, Room};
 use mastopatch::ports::database::{
-    CloneSeen, DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
+    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RowCounts, SCRATCH_ROLE,
+    ServerFacts, Soundness,
 };
 use mastopatch::ports::runtime::{ContainerSpec, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL};
 use secrecy::SecretString;
@@ -106,6 +107,33 @@ impl World {
     }
 }
 
+impl World {
+    /// Makes a throw-away server of a live one's image.
+    pub(crate) fn throw_away(
+        &mut self,
+        server: Program,
+        name: &str,
+        on_behalf: &OnBehalf,
+        network: &str,
+    ) -> Result<(), String> {
+        let found = self.containers.iter().find(|c| c.program == server);
+        let image = found
+            .map(|c| c.image_id.clone())
+            .ok_or("the server is gone")?;
+        self.remove(name);
+        let labels = json!({
+            RUN_LABEL: on_behalf.run, ROLE_LABEL: SCRATCH_ROLE, INSTANCE_LABEL: on_behalf.instance,
+        });
+        let spec = ContainerSpec {
+            body: json!({"Image": &*image, "Entrypoint": ["sh"], "Cmd": ["throw-away"], "Labels": labels,
+                "NetworkingConfig": {"EndpointsConfig": {network: {}}}}),
+            more_networks: Vec::new(),
+        };
+        let id = self.create(name, &spec, true)?;
+        self.start(&id)
+    }
+}
+
 const fn asks(name: &'static str) -> Call {
     Call {
         name,
@@ -168,6 +196,25 @@ impl SimPorts {
         self.data(call, Program::Postgres, effect)
     }
 
+    /// A question to the server that is meant: to a throw-away one whatever the live one does.
+    fn of<T>(
+        &self,
+        database: &DatabaseRef,
+        call: Call,
+        effect: impl FnOnce(&mut World, When) -> DataResult<T>,
+    ) -> DataResult<T> {
+        if !database.container.contains(SCRATCH_ROLE) {
+            return self.pg(call, effect);
+        }
+        let answer = self.call(call, effect);
+        answer.unwrap_or_else(|upset| {
+            Err(DataError::Container {
+                what: "simulated throw-away server".to_owned(),
+                source: error(upset, call),
+            })
+        })
+    }
+
     fn redis_does<T>(
         &self,
         call: Call,
@@ -175,6 +222,18 @@ impl SimPorts {
     ) -> DataResult<T> {
         self.data(call, Program::Redis, effect)
     }
+}
+
+/// A database of the server that is meant: the live one, or a throw-away one.
+fn open_in<'a>(world: &'a World, database: &DatabaseRef) -> DataResult<&'a Db> {
+    if !database.container.contains(SCRATCH_ROLE) {
+        return open(world, &database.name);
+    }
+    let answers = world.find(&database.container).is_some_and(|c| c.running);
+    let found = world.scratch.get(&database.container);
+    found
+        .filter(|_| answers)
+        .ok_or_else(|| tool("the throw-away server does not answer"))
 }
 
 fn open<'a>(world: &'a World, name: &str) -> DataResult<&'a Db> {
@@ -291,8 +350,8 @@ impl Database for SimPorts {
         database: &DatabaseRef,
         _password: &SecretString,
     ) -> DataResult<BTreeSet<String>> {
-        self.pg(asks("schema versions"), |world, _| {
-            Ok((*open(world, &database.name)?.schema).clone())
+        self.of(database, asks("schema versions"), |world, _| {
+            Ok((*open_in(world, database)?.schema).clone())
         })
     }
 
@@ -311,8 +370,8 @@ impl Database for SimPorts {
         _password: &SecretString,
         limit: Duration,
     ) -> DataResult<RowCounts> {
-        self.pg(within(asks("row counts"), limit), |world, _| {
-            Ok(open(world, &database.name)?.rows())
+        self.of(database, within(asks("row counts"), limit), |world, _| {
+            Ok(open_in(world, database)?.rows())
         })
     }
 
@@ -393,6 +452,89 @@ impl Database for SimPorts {
             world.databases.insert(into.to_owned(), db);
             world.pass(4_000);
             Ok(rows)
+        })
+    }
+
+    async fn fresh_scratch(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        network: &str,
+        _haste: Haste,
+        limit: Duration,
+    ) -> DataResult<DatabaseRef> {
+        let container = format!("mastopatch_{SCRATCH_ROLE}_{}", on_behalf.short_run);
+        self.pg(within(changes("make scratch"), limit), |world, when| {
+            world
+                .throw_away(Program::Postgres, &container, on_behalf, network)
+                .map_err(tool)?;
+            world.pass(3_000);
+            if when == When::After {
+                let empty = Db {
+                    whole: true,
+                    ..Db::default()
+                };
+                world.scratch.insert(container.clone(), empty);
+            }
+            Ok(DatabaseRef {
+                container: container.clone(),
+                network: network.to_owned(),
+                ..database.clone()
+            })
+        })
+    }
+
+    async fn restore_scratch(
+        &self,
+        scratch: &DatabaseRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<()> {
+        let call = within(changes("restore scratch"), limit);
+        self.of(scratch, call, |world, when| {
+            open_in(world, scratch)?;
+            if when == When::Middle {
+                world
+                    .helper(Program::Postgres, "scratch-tools", on_behalf)
+                    .map_err(tool)?;
+            }
+            let copy = dump_in(world, dir)?;
+            let copy = if when == When::Middle {
+                copy.half()
+            } else {
+                copy
+            };
+            world.pass(4_000);
+            world.scratch.insert(scratch.container.clone(), copy);
+            Ok(())
+        })
+    }
+
+    async fn check_scratch(
+        &self,
+        scratch: &DatabaseRef,
+        _password: &SecretString,
+        limit: Duration,
+    ) -> DataResult<Soundness> {
+        let call = within(asks("check scratch"), limit);
+        self.of(scratch, call, |world, _| {
+            open_in(world, scratch)?;
+            world.pass(1_000);
+            Ok(Soundness::Sound)
+        })
+    }
+
+    async fn locked_tables(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+    ) -> DataResult<Vec<String>> {
+        self.of(database, asks("locked tables"), |world, _| {
+            open_in(world, database)?;
+            Ok(vec!["public.statuses".to_owned()])
         })
     }
 
@@ -590,6 +732,35 @@ impl Database for SimPorts {
 impl Redis for SimPorts {
     async fn version(&self, _redis: &RedisRef, _password: &SecretString) -> DataResult<String> {
         self.redis_does(asks("redis version"), |_, _| Ok("7.2.4".to_owned()))
+    }
+
+    async fn fresh_scratch(
+        &self,
+        redis: &RedisRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        network: &str,
+        limit: Duration,
+    ) -> DataResult<RedisRef> {
+        let container = format!("mastopatch_{SCRATCH_ROLE}-redis_{}", on_behalf.short_run);
+        let call = within(changes("make scratch redis"), limit);
+        let answer = self.call(call, |world, _| {
+            world
+                .throw_away(Program::Redis, &container, on_behalf, network)
+                .map_err(tool)?;
+            world.pass(1_000);
+            Ok(RedisRef {
+                container: container.clone(),
+                network: network.to_owned(),
+                ..redis.clone()
+            })
+        });
+        answer.unwrap_or_else(|upset| {
+            Err(DataError::Container {
+                what: "simulated throw-away server".to_owned(),
+                source: error(upset, call),
+            })
+        })
     }
 
     async fn keys(&self, _redis: &RedisRef, _password: &SecretString) -> DataResult<u64> {

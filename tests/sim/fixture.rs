@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use mastopatch::domain::event::MigrationClass;
 use mastopatch::domain::method::MethodChoice;
-use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Why};
+use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Proof, Why};
 use mastopatch::domain::run::RunState;
 use mastopatch::domain::version::UpdateKind;
 use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
@@ -113,13 +113,13 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
         taken_at,
         images: BTreeMap::new(),
         method: "simulated".to_owned(),
+        hot: false,
         original: None,
         postgres: 150_000,
         schema: BTreeSet::new(),
         rows: BTreeMap::new(),
         redis_keys: 0,
         files: BTreeMap::new(),
-        hot: false,
     };
     files.seal_snapshot(&dir, manifest).unwrap();
 }
@@ -155,6 +155,7 @@ fn goal(ports: &SimPorts) -> Goal {
         close_by: None,
         on_deadline: OnDeadline::Rollback,
         method: MethodChoice::Only(method),
+        proof: Proof::Restore,
         way_back_s: 300,
     }
 }
@@ -199,6 +200,8 @@ fn empty(class: MigrationClass, method: Method) -> World {
             ("mastodon_internal".to_owned(), true),
         ]
         .into(),
+        network_labels: BTreeMap::new(),
+        scratch: BTreeMap::new(),
         next_id: 0,
         engine_back_ms: 0,
         in_full: false,

@@ -288,6 +288,9 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(helper) = helper {
         return Err(format!("left over: container `{}`", helper.name));
     }
+    if let Some(network) = world.network_labels.keys().next() {
+        return Err(format!("left over: network `{network}`"));
+    }
     // The original of a clone is this run's snapshot for as long as the copy serves.
     let original = plan.original_database();
     let is_snapshot = |name: &&String| {

@@ -130,8 +130,58 @@ impl ContainerRuntime for SimPorts {
                 id: name.to_owned(),
                 name: name.to_owned(),
                 internal: *internal,
+                labels: world.network_labels.get(name).cloned().unwrap_or_default(),
             })
         })
+    }
+
+    async fn networks_labelled(&self, key: &str, value: &str) -> RuntimeResult<Vec<Network>> {
+        self.ask(reads("networks labelled"), |world, _| {
+            let all = world.network_labels.iter();
+            let found = all.filter(|(_, labels)| labels.get(key).is_some_and(|it| it == value));
+            let describe = |name: &String| Network {
+                id: name.clone(),
+                name: name.clone(),
+                internal: world.networks.get(name) == Some(&true),
+                labels: world.network_labels.get(name).cloned().unwrap_or_default(),
+            };
+            found.map(|(name, _)| describe(name)).collect()
+        })
+    }
+
+    async fn ensure_isolated_network(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> RuntimeResult<()> {
+        let call = changes("make network");
+        self.ask(call, |world, _| {
+            let is_there = world.networks.contains_key(name);
+            let same = |label: &str| {
+                let found = world.network_labels.get(name).and_then(|it| it.get(label));
+                found.is_some() && found == labels.get(label)
+            };
+            if is_there && !(same(RUN_LABEL) && same(ROLE_LABEL)) {
+                let why = "the name is taken by a network that does not belong to this run";
+                return Err(refused(call, why.to_owned()));
+            }
+            world.networks.insert(name.to_owned(), true);
+            world.network_labels.insert(name.to_owned(), labels.clone());
+            Ok(())
+        })?
+    }
+
+    async fn ensure_no_network(&self, name: &str) -> RuntimeResult<()> {
+        let call = changes("remove network");
+        self.ask(call, |world, _| {
+            let mut all = world.containers.iter();
+            if all.any(|c| c.running && c.networks.contains_key(name)) {
+                return Err(refused(call, "it has active endpoints".to_owned()));
+            }
+            world.networks.remove(name);
+            world.network_labels.remove(name);
+            Ok(())
+        })?
     }
 
     async fn image(&self, reference: &str) -> RuntimeResult<Option<Image>> {

@@ -14,10 +14,15 @@ pub(crate) const B: &str = "4.5.9";
 impl World {
     /// Whether the live schema is one that a version works with.
     pub(crate) fn schema_fits(&self, version: Version) -> bool {
-        let is_open = |db: &&super::world::Db| db.whole && !db.shut;
-        let Some(db) = self.databases.get(LIVE).filter(is_open) else {
+        self.databases
+            .get(LIVE)
+            .is_some_and(|db| self.fits(db, version))
+    }
+
+    fn fits(&self, db: &super::world::Db, version: Version) -> bool {
+        if !db.whole || db.shut {
             return false;
-        };
+        }
         let has = |wanted: &String| db.schema.contains(wanted);
         match version {
             Version::A => !self.setting.post.iter().any(has),
@@ -31,6 +36,14 @@ impl World {
             return false;
         };
         let broken = version == Version::B && self.target == Target::Unhealthy;
+        if self.is_isolated(container) {
+            let redis = |c: &SimContainer| c.running && c.name.contains("scratch-redis");
+            let fits = self.database_of(container);
+            return self.answers(container)
+                && self.containers.iter().any(redis)
+                && fits.is_some_and(|db| self.fits(db, version))
+                && !broken;
+        }
         self.answers(container)
             && self.postgres_answers()
             && self.redis_answers()

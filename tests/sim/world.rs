@@ -218,6 +218,10 @@ pub(crate) struct World {
     pub(crate) containers: Vec<SimContainer>,
     pub(crate) images: Vec<SimImage>,
     pub(crate) networks: BTreeMap<String, bool>,
+    /// Labels of the networks that the product made.
+    pub(crate) network_labels: BTreeMap<String, BTreeMap<String, String>>,
+    /// What throw-away servers hold, by their container's name.
+    pub(crate) scratch: BTreeMap<String, Db>,
     pub(crate) next_id: u32,
     pub(crate) engine_back_ms: u64,
     pub(crate) in_full: bool,

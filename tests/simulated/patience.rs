@@ -311,7 +311,7 @@ fn a_tool_that_hangs_is_given_as_long_as_the_plan_says() {
     let start = fixture(CLASS, Method::Logical);
     for (name, limit_s) in [
         ("dump", start.plan.limits.snapshot_s),
-        ("count dump", start.plan.limits.snapshot_s),
+        ("restore scratch", start.plan.limits.snapshot_s),
         ("stop", start.plan.limits.stop_grace_s + 30),
     ] {
         let at = call(start, |made| made.call.name == name);

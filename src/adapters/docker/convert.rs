@@ -102,6 +102,10 @@ pub(super) fn network(raw: &Value) -> Option<Network> {
             .pointer("/Internal")
             .and_then(Value::as_bool)
             .unwrap_or(false),
+        labels: raw
+            .get("Labels")
+            .and_then(|labels| serde_json::from_value(labels.clone()).ok())
+            .unwrap_or_default(),
     })
 }
 

@@ -9,6 +9,7 @@ mod convert;
 mod exec;
 mod folder;
 mod images;
+mod networks;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -143,6 +144,22 @@ impl ContainerRuntime for Engine {
 
     async fn network(&self, name: &str) -> RuntimeResult<Option<Network>> {
         self.find_network(name).await
+    }
+
+    async fn networks_labelled(&self, key: &str, value: &str) -> RuntimeResult<Vec<Network>> {
+        self.find_networks(key, value).await
+    }
+
+    async fn ensure_isolated_network(
+        &self,
+        name: &str,
+        labels: &BTreeMap<String, String>,
+    ) -> RuntimeResult<()> {
+        self.make_network(name, labels).await
+    }
+
+    async fn ensure_no_network(&self, name: &str) -> RuntimeResult<()> {
+        self.remove_network(name).await
     }
 
     async fn image(&self, reference: &str) -> RuntimeResult<Option<Image>> {

@@ -62,6 +62,7 @@ pub(super) fn id(notice: &Notice, now: Timestamp) -> String {
         Notice::DeadlineAtRisk(_) => "deadline",
         Notice::ConfigRefused(_) => "configuration",
         Notice::StandsStill(_) => "stands-still",
+        Notice::NotRehearsed(_) => "rehearsal",
     };
     let identity = sha256_hex(format!("{}\n{}\n{now}", notice.key(), notice.grade()).as_bytes());
     let short: String = identity.chars().take(16).collect();
@@ -91,6 +92,9 @@ fn facts(notice: &Notice) -> Vec<Fact> {
                 format!("what was read on {}", human_time(refused.since)),
             );
         }
+        Notice::NotRehearsed(it) => {
+            facts.push("Update", format!("Mastodon {} -> {}", it.from, it.to));
+        }
         Notice::StandsStill(_) => {}
     }
     facts.0
@@ -100,7 +104,9 @@ fn reasons(notice: &Notice, role: RecipientRole) -> Vec<String> {
     match (notice, role) {
         (Notice::DeadlineAtRisk(risk), RecipientRole::Administrator) => risk.reasons.clone(),
         (Notice::DeadlineAtRisk(_), RecipientRole::Manager)
-        | (Notice::ConfigRefused(_) | Notice::StandsStill(_), _) => Vec::new(),
+        | (Notice::ConfigRefused(_) | Notice::StandsStill(_) | Notice::NotRehearsed(_), _) => {
+            Vec::new()
+        }
     }
 }
 
@@ -114,6 +120,9 @@ fn commands(notice: &Notice, role: RecipientRole) -> Vec<String> {
         ],
         (Notice::ConfigRefused(_), RecipientRole::Administrator) => {
             &["mastopatch config check", "systemctl reload mastopatchd"]
+        }
+        (Notice::NotRehearsed(_), RecipientRole::Administrator) => {
+            &["mastopatch status", "mastopatch explain"]
         }
         (Notice::StandsStill(_), RecipientRole::Administrator) => &[
             "mastopatch show",

@@ -99,6 +99,7 @@ fn facts(report: &Report) -> Vec<Fact> {
     facts.push("Started", human_time(report.started_at));
     facts.push_some("Finished", report.finished_at.map(human_time));
     facts.push("Downtime", report.downtime());
+    facts.push_some("Rehearsal", report.rehearsed.clone());
     facts.push_some("Exposure", report.exposure_s.map(exposure));
     facts.0
 }
@@ -127,7 +128,7 @@ fn details(report: &Report) -> Vec<Fact> {
         "Proved",
         report
             .rows_proved
-            .map(|rows| format!("{} rows", human_count(rows))),
+            .map(|rows| format!("{} rows, {}", human_count(rows), report.proved_how())),
     );
     facts.push_some(
         "Restored",

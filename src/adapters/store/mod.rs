@@ -10,6 +10,7 @@ mod memory;
 mod notices;
 mod orders;
 mod outbox;
+mod rehearsals;
 mod schema;
 #[cfg(test)]
 mod tests;

@@ -5,13 +5,19 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use super::Fault;
 
 /// Format this program writes.
-pub(super) const FORMAT: i64 = 4;
+pub(super) const FORMAT: i64 = 5;
 /// SQLite's `application_id` of our files: "mpch".
 const APPLICATION: i64 = 0x6d70_6368;
 
 /// Brings a file from the format of its place in the list (0: empty) to the next one.
 type Migration = fn(&Transaction<'_>) -> rusqlite::Result<()>;
-const MIGRATIONS: [Migration; 4] = [make_format_1, make_format_2, make_format_3, make_format_4];
+const MIGRATIONS: [Migration; 5] = [
+    make_format_1,
+    make_format_2,
+    make_format_3,
+    make_format_4,
+    make_format_5,
+];
 
 /// Refuses, without having written anything, files that are not ours or of a newer format.
 pub(super) fn refuse_foreign(connection: &Connection) -> Result<(), Fault> {
@@ -68,6 +74,11 @@ fn make_format_2(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
 /// Orders on held runs.
 fn make_format_4(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(include_str!("format_4.sql"))
+}
+
+/// Rehearsals, and quarantine by them.
+fn make_format_5(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(include_str!("format_5.sql"))
 }
 
 /// Windows that people open.

@@ -15,6 +15,7 @@ use crate::ports::store::{Journal as _, NewMail};
 
 mod notices;
 mod orders;
+mod rehearsals;
 
 const INSTANCE: &str = "social.example";
 
@@ -353,14 +354,14 @@ fn another_programs_database_is_left_alone() {
 fn a_newer_format_is_refused_and_left_alone() {
     let (_folder, path, store) = new();
     drop(store);
-    raw(&path).pragma_update(None, "user_version", 5).unwrap();
+    raw(&path).pragma_update(None, "user_version", 6).unwrap();
     let err = Store::open(&path).unwrap_err();
     assert!(
         matches!(
             err,
             StoreError::Newer {
-                found: 5,
-                known: 4,
+                found: 6,
+                known: 5,
                 ..
             }
         ),
@@ -369,7 +370,7 @@ fn a_newer_format_is_refused_and_left_alone() {
     let version: i64 = raw(&path)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(version, 5);
+    assert_eq!(version, 6);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::cli::failure::Failure;
 use crate::cli::progress::Show;
 use crate::cli::render;
 use crate::daemon::world::{World, smtp_settings};
-use crate::daemon::{act, lock};
+use crate::daemon::{act, lock, rehearsals};
 use crate::domain::event::Outcome;
 use crate::domain::policy::Policy;
 use crate::domain::report::Report;
@@ -53,6 +53,13 @@ pub(super) async fn apply(
     };
     if !call.out.is_json() {
         call.out.note(&render::plan(&plan));
+    }
+    if let Some(because) = rehearsals::refusal(call.settings, &plan) {
+        let sentence = format!(
+            "`rehearse = \"required\"`, and this plan was not rehearsed ({because}); `mastopatch rehearse --to {}` does that",
+            plan.to
+        );
+        return Err(Failure::new(Exit::Refused, sentence));
     }
     tell_blackouts(call, &instance.policy);
     if !yes && !ask::agreed("Update now? The site is closed meanwhile.")? {
@@ -126,7 +133,7 @@ pub(super) async fn end(call: &Call<'_>, world: &World, ended: &Ended) -> Result
 }
 
 /// Tries once; what does not go out waits in the outbox. Never changes an outcome.
-async fn send_mail(call: &Call<'_>, world: &World) {
+pub(super) async fn send_mail(call: &Call<'_>, world: &World) {
     let Some(mail) = &call.settings.mail else {
         return;
     };

@@ -15,12 +15,14 @@ use crate::config::Instance;
 use crate::daemon::act::{self, Order};
 use crate::daemon::feeds;
 use crate::daemon::knowledge::{self, KnowledgeError, Known};
+use crate::daemon::rehearsals;
 use crate::daemon::world::{World, update_check};
-use crate::domain::decide::{Decision, Facts, Standing, Target, When, decide, target_of};
+use crate::domain::decide::{Decision, Facts, Standing, Target, When, target_of};
 use crate::domain::feed::Feed;
 use crate::domain::plan::{Asked as AskedBy, Plan};
 use crate::domain::policy::Policy;
 use crate::domain::published::Published;
+use crate::domain::rehearsal::Rehearsal;
 use crate::domain::version::ReleaseVersion;
 use crate::engine::planner::{Depth, Survey, look};
 use crate::engine::{StepError, chain};
@@ -29,7 +31,7 @@ use crate::ports::clock::Clock;
 
 /// Everything known about one instance, and what follows.
 pub(super) struct Judged {
-    survey: Result<Survey, StepError>,
+    pub(super) survey: Result<Survey, StepError>,
     pub(super) facts: Facts,
     pub(super) decision: Decision,
 }
@@ -45,8 +47,7 @@ pub(super) async fn judge(
     let look = look(world, &knowledge::instance_ref(instance), depth).await?;
     let store = world.store();
     let facts = knowledge::facts(store, instance, &look, published, &call.clock)?;
-    let needed = knowledge::time_needed(store, instance)?.total();
-    let decision = decide(&facts, &instance.policy, call.clock.now(), needed);
+    let (decision, _) = knowledge::decided(store, instance, &facts, call.clock.now())?;
     Ok(Judged {
         survey: look.survey,
         facts,
@@ -84,17 +85,24 @@ pub(super) async fn ask_github(call: &Call<'_>, store: &Store) -> Result<Asked, 
 }
 
 pub(super) async fn check(call: &Call<'_>) -> Result<Exit, Failure> {
-    answer(call, |decision, _| render::decision(decision)).await
+    answer(call, |decision, _, _| render::decision(decision)).await
 }
 
 pub(super) async fn explain(call: &Call<'_>) -> Result<Exit, Failure> {
-    answer(call, render::explanation).await
+    answer(call, |decision, policy, last| {
+        let text = render::explanation(decision, policy);
+        match last {
+            Some(last) => format!("{text}\n\nRehearsal\n  - {}", render::rehearsed(last)),
+            None => text,
+        }
+    })
+    .await
 }
 
 /// Decides about the instances that are meant, and shows each decision.
 async fn answer(
     call: &Call<'_>,
-    show: impl Fn(&Decision, &Policy) -> String,
+    show: impl Fn(&Decision, &Policy, Option<&Rehearsal>) -> String,
 ) -> Result<Exit, Failure> {
     let world = World::open(call.settings, call.clock).await?;
     let Asked { known, failure, .. } = ask_github(call, world.store()).await?;
@@ -103,7 +111,15 @@ async fn answer(
     for instance in &call.settings.instances {
         if call.instance.is_none_or(|name| name == instance.name) {
             let judged = judge(call, &world, instance, &published, Depth::Quick).await?;
-            decisions.push((judged.decision, instance));
+            let target = judged.decision.target.as_ref();
+            let last = match target.map(|target| &target.version) {
+                Some(to) => {
+                    let from = &judged.decision.installed;
+                    rehearsals::newest(world.store(), &instance.name, from, to)?
+                }
+                None => None,
+            };
+            decisions.push((judged.decision, instance, last));
         }
     }
     if decisions.is_empty() {
@@ -112,14 +128,14 @@ async fn answer(
     let failure = failure.map(Failure::from);
     if call.out.is_json() {
         call.out.json(&CheckAnswer {
-            instances: decisions.iter().map(|(decision, _)| decision).collect(),
+            instances: decisions.iter().map(|(decision, ..)| decision).collect(),
             alarms: &known.alarms,
             error: failure.as_ref().map(problem),
         });
     } else {
         let texts: Vec<String> = decisions
             .iter()
-            .map(|(decision, instance)| show(decision, &instance.policy))
+            .map(|(decision, instance, last)| show(decision, &instance.policy, last.as_ref()))
             .collect();
         call.out.text(&texts.join("\n\n"));
         call.tell_alarms(&known.alarms);
@@ -128,7 +144,7 @@ async fn answer(
         return Ok(call.tell_memory(&failure));
     }
     // The most urgent answer of all instances.
-    let exits = decisions.iter().map(|(decision, _)| match decision.when {
+    let exits = decisions.iter().map(|(decision, ..)| match decision.when {
         When::Nothing if decision.exposure.standing == Standing::NotListed => Exit::Done,
         When::Now { .. } => Exit::Available,
         When::Nothing
@@ -209,7 +225,7 @@ pub(super) fn nothing_to_do(call: &Call<'_>, decision: &Decision) -> Exit {
 }
 
 /// What a person at the terminal orders: the version named, or the one the policy would choose.
-fn order(
+pub(super) fn order(
     judged: &Judged,
     to: Option<&str>,
     force: bool,

@@ -22,7 +22,11 @@ pub(super) fn status(call: &Call<'_>) -> Result<Exit, Failure> {
         }
         let last = store.runs(&instance.name, 1)?.into_iter().next();
         let last = last.map(|run| Report::new(&run.plan, &run.journal));
+        let rehearsal = store.rehearsals(&instance.name)?.into_iter().next();
+        let ran_at = last.as_ref().map(|last| last.started_at);
+        let rehearsal = rehearsal.filter(|it| ran_at.is_none_or(|at| at < it.ended_at));
         instances.push(render::InstanceStatus {
+            rehearsal,
             name: instance.name.clone(),
             quarantined: store.quarantined(&instance.name)?,
             approvals: store.approvals(&instance.name)?,

@@ -8,6 +8,7 @@ mod held;
 mod known;
 mod look;
 mod orders;
+mod rehearse;
 mod snapshot;
 mod window;
 
@@ -43,6 +44,7 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Doctor => doctor::doctor(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
+        Command::Rehearse { to, force } => rehearse::rehearse(&call, to.as_deref(), *force).await,
         Command::Resume { yes } => held::order(&call, Order::Resume, false, *yes).await,
         Command::Rollback { accept_loss, yes } => {
             held::order(&call, Order::Rollback, *accept_loss, *yes).await

@@ -1,8 +1,8 @@
 //! What is decided and what would be done, before anything is done.
 
 use crate::domain::decide::{Decision, Standing, Target, When};
-use crate::domain::plan::{Asked, Plan};
-use crate::domain::report::words::{clean, human_bytes, human_time};
+use crate::domain::plan::{Asked, Method, Plan, Proof};
+use crate::domain::report::words::{clean, human_bytes, human_time, rehearsed};
 
 use super::fields;
 
@@ -110,7 +110,7 @@ pub fn plan(plan: &Plan) -> String {
     rows.push((
         "Copies",
         format!(
-            "database {} ({}), Redis, compose and environment files; read back and compared",
+            "database {} ({}), Redis, compose and environment files",
             plan.database.name,
             human_bytes(plan.database.bytes)
         ),
@@ -118,6 +118,10 @@ pub fn plan(plan: &Plan) -> String {
     if !plan.method_because.is_empty() {
         let method = format!("{}: {}", plan.method.name(), clean(&plan.method_because));
         rows.push(("Method", method));
+    }
+    rows.push(("Proof", proof(plan)));
+    if let Some(said) = &plan.rehearsed {
+        rows.push(("Rehearsal", rehearsed(said)));
     }
     for file in &plan.files {
         rows.push(("Edits", file.path.clone()));
@@ -132,6 +136,20 @@ pub fn plan(plan: &Plan) -> String {
          If one fails before the commit, code and data go back to how they are now.",
         fields(&rows)
     )
+}
+
+/// How the copy of the database is proved.
+fn proof(plan: &Plan) -> String {
+    match (plan.method, &plan.proof) {
+        (Method::Clone, _) => "the clone is compared with its original".to_owned(),
+        (Method::Logical, Proof::Restore) => {
+            "restored into a throw-away server, and compared".to_owned()
+        }
+        (Method::Logical, Proof::Read { because: None }) => "read back, and compared".to_owned(),
+        (Method::Logical, Proof::Read { because: Some(why) }) => {
+            format!("read back, and compared, because {}", clean(why))
+        }
+    }
 }
 
 fn kind(target: &Target) -> String {

@@ -117,6 +117,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
             .map(|s| format!("{} after the release", human_s(s))),
     );
     some("Asked by", Some(report.asked_by.clone()));
+    some("Rehearsal", report.rehearsed.clone());
     some(
         "Snapshot",
         report
@@ -129,7 +130,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
         "Proved",
         report
             .rows_proved
-            .map(|rows| format!("{} rows", human_count(rows))),
+            .map(|rows| format!("{} rows, {}", human_count(rows), report.proved_how())),
     );
     some(
         "Restored",

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::adapters::store::OutboxSummary;
 use crate::domain::event::Outcome;
+use crate::domain::rehearsal::Rehearsal;
 use crate::domain::report::Report;
 use crate::domain::report::words::{clean, human_time};
 use crate::ports::store::{ApprovalRow, HoldRow, PinRow, QuarantineRow};
@@ -24,6 +25,8 @@ pub struct InstanceStatus {
     pub pin: Option<PinRow>,
     /// The newest run.
     pub last: Option<Report>,
+    /// The newest rehearsal, if no run came after it.
+    pub rehearsal: Option<Rehearsal>,
 }
 
 /// Every instance and the mails that wait.
@@ -80,6 +83,9 @@ fn instance(status: &InstanceStatus) -> String {
             "  {} is not tried again by itself: {reason}",
             row.version
         ));
+    }
+    if let Some(rehearsal) = &status.rehearsal {
+        lines.push(format!("  {}", super::rehearsed(rehearsal)));
     }
     for row in &status.approvals {
         lines.push(format!(
@@ -149,6 +155,7 @@ fn instance_json(status: &InstanceStatus) -> Value {
     json!({
         "name": status.name,
         "last_run": status.last,
+        "rehearsal": status.rehearsal,
         "quarantined": quarantined,
         "approvals": approvals,
         "hold": status.hold.as_ref().map(|row| json!({
@@ -178,6 +185,7 @@ mod tests {
             hold: None,
             pin: None,
             last,
+            rehearsal: None,
         }]
     }
 

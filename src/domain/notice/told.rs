@@ -49,7 +49,7 @@ impl Told {
         match notice {
             Notice::DeadlineAtRisk(_) => self.calm(&notice.topic(), Some(&key), now),
             // Until a good one was read, every mistake that was told stays told. An instance has one run at most.
-            Notice::ConfigRefused(_) | Notice::StandsStill(_) => {}
+            Notice::ConfigRefused(_) | Notice::StandsStill(_) | Notice::NotRehearsed(_) => {}
         }
         let Some(matter) = self.matters.get_mut(&key) else {
             let matter = Matter {
@@ -93,7 +93,7 @@ impl Told {
     fn calm(&mut self, topic: &Topic, but: Option<&str>, now: Timestamp) {
         let calm = match topic {
             Topic::Deadlines(_) => CALM,
-            Topic::Configuration | Topic::Runs(_) => SignedDuration::ZERO,
+            Topic::Configuration | Topic::Runs(_) | Topic::Rehearsals(_) => SignedDuration::ZERO,
         };
         self.matters.retain(|key, matter| {
             // After a clock that was ahead was set right, the hour begins anew.
@@ -120,12 +120,18 @@ impl Topic {
         Self::Runs(clean(instance))
     }
 
+    /// The rehearsals of an instance, by its name.
+    pub fn rehearsals(instance: &str) -> Self {
+        Self::Rehearsals(clean(instance))
+    }
+
     /// Its name, under which it is remembered.
     pub fn name(&self) -> String {
         match self {
             Self::Deadlines(instance) => format!("notice deadlines {instance}"),
             Self::Configuration => "notice configuration".to_owned(),
             Self::Runs(instance) => format!("notice runs {instance}"),
+            Self::Rehearsals(instance) => format!("notice rehearsals {instance}"),
         }
     }
 }

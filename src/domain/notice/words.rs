@@ -1,6 +1,6 @@
 //! What a notice says, in plain words.
 
-use super::{Cause, ConfigRefused, DeadlineAtRisk, Notice, StandsStill, Start};
+use super::{Cause, ConfigRefused, DeadlineAtRisk, NotRehearsed, Notice, StandsStill, Start};
 use crate::domain::report::words::{clean, cut, human_time};
 
 /// Longest subject of a mail.
@@ -13,6 +13,7 @@ impl Notice {
             Self::DeadlineAtRisk(risk) => risk.instance.clone(),
             Self::ConfigRefused(refused) => refused.instances.join(", "),
             Self::StandsStill(still) => still.instance.clone(),
+            Self::NotRehearsed(it) => it.instance.clone(),
         }
     }
 
@@ -26,6 +27,15 @@ impl Notice {
             Self::StandsStill(_) => {
                 "ACTION NEEDED, an update is not over and cannot be carried to its end".to_owned()
             }
+            Self::NotRehearsed(it) if it.is_quarantined => {
+                format!(
+                    "the update to {} FAILED ITS REHEARSAL and is not done",
+                    it.to
+                )
+            }
+            Self::NotRehearsed(it) => {
+                format!("ACTION NEEDED, the update to {} cannot be rehearsed", it.to)
+            }
         };
         let subject = format!("[mastopatch] {}: {what}", self.concerns());
         cut(&clean(&subject), LONGEST_SUBJECT)
@@ -37,6 +47,7 @@ impl Notice {
             Self::DeadlineAtRisk(risk) => format!("{} {}", risk.sentence(), risk.to_do()),
             Self::ConfigRefused(refused) => refused.sentence(),
             Self::StandsStill(still) => still.sentence(),
+            Self::NotRehearsed(it) => it.sentence(),
         }
     }
 
@@ -50,6 +61,7 @@ impl Notice {
                 .collect(),
             Self::ConfigRefused(refused) => refused.why(),
             Self::StandsStill(still) => vec![still.because.clone()],
+            Self::NotRehearsed(it) => vec![it.because.clone()],
         }
     }
 
@@ -70,6 +82,17 @@ impl Notice {
                 "Take away what is in the way; within a minute it goes on by itself.".to_owned(),
                 "See what the update has done so far: `mastopatch show`.".to_owned(),
             ],
+            Self::NotRehearsed(it) if it.is_quarantined => vec![
+                "Wait for the next release: it is rehearsed and installed as usual.".to_owned(),
+                format!(
+                    "If the reason is on this host, repair it, and try this version again: `mastopatch rehearse --to {} --force`.",
+                    it.to
+                ),
+            ],
+            Self::NotRehearsed(it) => vec![
+                format!("Take away what is in the way, then: `mastopatch rehearse --to {}`.", it.to),
+                "Or let it go on without: `rehearse = \"when-possible\"` in [run].".to_owned(),
+            ],
         }
     }
 
@@ -78,6 +101,7 @@ impl Notice {
         match self {
             Self::DeadlineAtRisk(risk) => matches!(risk.start, Start::Never | Start::OnceAgreed(_)),
             Self::ConfigRefused(_) | Self::StandsStill(_) => true,
+            Self::NotRehearsed(it) => !it.is_quarantined,
         }
     }
 }
@@ -180,6 +204,24 @@ impl StandsStill {
         format!(
             "An interrupted update of {instance} cannot be carried to its end, and the site may be closed. It is tried \
              again every minute. Somebody must act, see below."
+        )
+    }
+}
+
+impl NotRehearsed {
+    fn sentence(&self) -> String {
+        let Self {
+            instance, from, to, ..
+        } = self;
+        if self.is_quarantined {
+            return format!(
+                "The update of {instance} from Mastodon {from} to {to} was rehearsed on a copy and failed there. The site \
+                 was never closed and is as before; {to} is not tried again by itself."
+            );
+        }
+        format!(
+            "The update of {instance} from Mastodon {from} to {to} does not start, because it could not be rehearsed. The \
+             site is as before. Somebody must act, see below."
         )
     }
 }

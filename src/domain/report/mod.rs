@@ -65,6 +65,10 @@ pub struct Report {
     pub method_because: String,
     /// Rows counted in the copy and in the database.
     pub rows_proved: Option<u64>,
+    /// What was rehearsed before it, in a sentence's part; none where nobody asked.
+    pub rehearsed: Option<String>,
+    /// Whether the copy was restored into a throw-away server to prove it.
+    pub proved_by_restore: bool,
     /// Whether the data are those of the copy again; of a clone, its original.
     pub data_restored: bool,
     /// Rows that came back from the copy, where they were counted.
@@ -145,6 +149,8 @@ impl Report {
             method_because: clean(&plan.method_because),
             rows_proved: None,
             data_restored: false,
+            rehearsed: plan.rehearsed.as_ref().map(words::rehearsed),
+            proved_by_restore: false,
             rows_restored: None,
             loss_accepted_by: None,
             advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
@@ -204,6 +210,15 @@ impl Report {
         }
     }
 
+    /// How the copy was proved, as the end of a sentence.
+    pub fn proved_how(&self) -> &'static str {
+        if self.proved_by_restore {
+            "restored into a throw-away server"
+        } else {
+            "read back"
+        }
+    }
+
     fn found(&mut self, finding: &Finding) {
         match finding {
             Finding::Pulled {
@@ -217,7 +232,15 @@ impl Report {
                     bytes: *bytes,
                 });
             }
-            Finding::Proved { rows, bytes: 0, .. } => self.rows_proved = Some(*rows),
+            Finding::Proved {
+                rows,
+                bytes: 0,
+                restored,
+                ..
+            } => {
+                self.rows_proved = Some(*rows);
+                self.proved_by_restore = restored.is_some();
+            }
             Finding::Restored { tables, rows } => {
                 self.data_restored = true;
                 if *tables > 0 {

@@ -7,7 +7,7 @@ use crate::domain::advisory::Severity;
 use crate::domain::event::{Blame, Entry, Event, Finding, Outcome, Step, UndoStep};
 use crate::domain::plan::{
     Asked, DatabaseRef, ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile,
-    PlannedImage, PlannedService, RedisRef, Role, Site, Why,
+    PlannedImage, PlannedService, Proof, RedisRef, Role, Site, Why,
 };
 use crate::domain::version::UpdateKind;
 
@@ -93,6 +93,8 @@ pub(crate) fn plan() -> Plan {
         on_deadline: OnDeadline::Rollback,
         method: Method::Logical,
         method_because: String::new(),
+        proof: Proof::default(),
+        rehearsed: None,
         way_back_s: 0,
     }
 }
@@ -221,6 +223,8 @@ impl Scribe {
                     rows: 12_345,
                     bytes: 0,
                     redis_keys: 7,
+                    restored: None,
+                    only_read: None,
                 },
             );
         scribe

@@ -320,12 +320,33 @@ fn describe(finding: &Finding) -> String {
             tables,
             rows,
             redis_keys,
+            restored: Some(restored),
             ..
         } => format!(
-            "{} tables, {} rows and {} Redis keys read back",
+            "{} tables, {} rows restored into a throw-away server in {}, {}; {} Redis keys read back",
             human_count(*tables),
             human_count(*rows),
+            human_ms(restored.elapsed_ms),
+            match &restored.unchecked {
+                None => "all of it sound".to_owned(),
+                Some(why) => format!("not checked further: {why}"),
+            },
             human_count(*redis_keys)
+        ),
+        Finding::Proved {
+            tables,
+            rows,
+            redis_keys,
+            only_read,
+            ..
+        } => format!(
+            "{} tables, {} rows and {} Redis keys read back{}",
+            human_count(*tables),
+            human_count(*rows),
+            human_count(*redis_keys),
+            only_read.as_ref().map_or_else(String::new, |why| format!(
+                "; not restored into a throw-away server: {why}"
+            ))
         ),
         Finding::Migrated { applied: 1 } => "1 migration applied".to_owned(),
         Finding::Migrated { applied } => format!("{} migrations applied", human_count(*applied)),

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::{Report, SiteState};
 use crate::domain::event::Outcome;
+use crate::domain::rehearsal::Rehearsed;
 
 /// Longest subject of a mail; longer ones are cut by mail programs anyway.
 const LONGEST_SUBJECT: usize = 180;
@@ -28,6 +29,20 @@ impl Answers {
             "{} {} {} {}",
             self.patched, self.site, self.lost, self.to_do
         )
+    }
+}
+
+/// What a rehearsal says of a plan, as people read it.
+pub fn rehearsed(said: &Rehearsed) -> String {
+    match said {
+        Rehearsed::Passed {
+            at, downtime_ms, ..
+        } => format!(
+            "rehearsed on {}, expected downtime {}",
+            human_time(*at),
+            human_ms(*downtime_ms)
+        ),
+        Rehearsed::Not { because } => format!("not rehearsed: {}", clean(because)),
     }
 }
 

@@ -1,10 +1,11 @@
 //! Preflight: is everything as the plan says, and will there be room? Changes nothing.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::domain::event::{Finding, MigrationClass};
 use crate::domain::path::lines;
-use crate::domain::plan::{ImageKind, Method};
+use crate::domain::plan::{ImageKind, Method, Proof};
 use crate::domain::room::{Need, SPARE, copies, in_server, shortage, usually_migrates};
 use crate::domain::run::RunState;
 use crate::domain::version::ReleaseVersion;
@@ -21,6 +22,10 @@ pub(crate) const CONFIG_HASH: &str = "com.docker.compose.config-hash";
 const SPARE_BESIDE_SNAPSHOT: u64 = 64 << 20;
 /// Files that a dump or an image may make: a dump has two per table, and a Mastodon has about 150 tables.
 const INODES: u64 = 2_000;
+
+/// Files of a fresh server and of a dump in it: PostgreSQL has some 1,000 of its own for each of four databases, and up to
+/// four for each table and index of Mastodon, which has about 700 of both.
+const SCRATCH_INODES: u64 = 8_000;
 
 impl<P: Ports> Ctx<'_, P> {
     pub(super) async fn preflight(&self) -> Result<Finding, StepError> {
@@ -161,15 +166,8 @@ impl<P: Ports> Ctx<'_, P> {
     /// Room for everything that the run will make, as far as is known before its images are here.
     async fn room_for_run(&self) -> Result<(), StepError> {
         let info = self.ports.runtime().info().await?;
-        let images = self.material.images.values().map(|image| image.size).sum();
-        let needs = vec![Need {
-            what: "the new images",
-            place: info.data_root.display().to_string(),
-            bytes: images,
-            inodes: INODES,
-            spare: SPARE,
-            room: self.ports.files().room(&info.data_root)?,
-        }];
+        let images = images_need(self.ports.files(), &info.data_root, self.images_bytes())?;
+        let needs = vec![images];
         self.there_is_room(needs, usually_migrates(self.plan.kind))
             .await
     }
@@ -189,6 +187,7 @@ impl<P: Ports> Ctx<'_, P> {
             Method::Clone => 0,
         };
         needs.push(snapshot_need(files, dump)?);
+        let mut proving = needs.clone();
         let n_copies = copies(method, migrates);
         if n_copies > 0 {
             let password = self.material.database_password();
@@ -196,7 +195,39 @@ impl<P: Ports> Ctx<'_, P> {
             let places = database.places(&self.plan.database, &password).await?;
             needs.extend(in_server(&places, n_copies));
         }
-        is_enough(&needs)
+        is_enough(&needs)?;
+        if method == Method::Logical && self.plan.proof == Proof::Restore {
+            // It is gone before the migrations begin: what they need is not added to it.
+            let root = self.ports.runtime().info().await?.data_root;
+            proving.push(scratch_need(files, &root, self.plan.database.bytes)?);
+            if let Some(short) = shortage(&proving) {
+                return Err(StepError::Host(format!(
+                    "{short}; make room and try again, or set `proof = \"read\"` in [run]"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Room for a rehearsal: the copy, the new images, and the throw-away server, whose database grows while it is migrated.
+    pub(crate) async fn room_for_rehearsal(&self) -> Result<(), StepError> {
+        let (files, bytes) = (self.ports.files(), self.plan.database.bytes);
+        let root = self.ports.runtime().info().await?.data_root;
+        // A migration may write a table anew beside the old one.
+        let grown = bytes.saturating_mul(2);
+        is_enough(&[
+            Need {
+                what: "the copy of the running site",
+                ..snapshot_need(files, bytes)?
+            },
+            images_need(files, &root, self.images_bytes())?,
+            scratch_need(files, &root, grown)?,
+        ])
+    }
+
+    /// Bytes of the images that run.
+    fn images_bytes(&self) -> u64 {
+        self.material.images.values().map(|image| image.size).sum()
     }
 
     async fn old_version_is_well(&self) -> Result<(), StepError> {
@@ -213,6 +244,45 @@ impl<P: Ports> Ctx<'_, P> {
         }
         Ok(())
     }
+}
+
+/// What the new images need, which are about as big as those that run.
+fn images_need<F: RunFiles>(files: &F, data_root: &Path, bytes: u64) -> Result<Need, StepError> {
+    Ok(Need {
+        what: "the new images",
+        place: data_root.display().to_string(),
+        bytes,
+        inodes: INODES,
+        spare: SPARE,
+        room: files.room(data_root)?,
+    })
+}
+
+/// What a throw-away server needs with a database of so many bytes. Its data lie in its container, where the engine keeps those.
+fn scratch_need<F: RunFiles>(files: &F, data_root: &Path, bytes: u64) -> Result<Need, StepError> {
+    Ok(Need {
+        what: "a throw-away server",
+        place: data_root.display().to_string(),
+        bytes,
+        inodes: SCRATCH_INODES,
+        spare: SPARE,
+        room: files.room(data_root)?,
+    })
+}
+
+/// What is lacking, if anything is, for a throw-away server with a copy of a database of so many bytes, beside new images of so
+/// many and the copy itself.
+pub(crate) fn scratch_shortage<F: RunFiles>(
+    files: &F,
+    data_root: &Path,
+    images: u64,
+    database: u64,
+) -> Result<Option<String>, StepError> {
+    Ok(shortage(&[
+        images_need(files, data_root, images)?,
+        snapshot_need(files, database)?,
+        scratch_need(files, data_root, database)?,
+    ]))
 }
 
 /// What a snapshot needs that takes so many bytes.

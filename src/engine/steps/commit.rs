@@ -330,13 +330,16 @@ impl<P: Ports> Ctx<'_, P> {
         }
     }
 
-    /// Removes every container of this run that does not serve.
+    /// Removes every container of this run that does not serve, and the networks it made.
     pub(crate) async fn remove_helpers(&self) -> Result<(), StepError> {
         let runtime = self.ports.runtime();
         for container in runtime.labelled(RUN_LABEL, &self.plan.run).await? {
             if !self.is_new(&container) && !is_old(&container) {
                 runtime.ensure_removed(&container.id).await?;
             }
+        }
+        for network in runtime.networks_labelled(RUN_LABEL, &self.plan.run).await? {
+            runtime.ensure_no_network(&network.name).await?;
         }
         Ok(())
     }

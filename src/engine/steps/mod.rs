@@ -8,6 +8,7 @@ pub(crate) mod check;
 mod commit;
 mod fence;
 mod migrate;
+mod prove;
 pub(crate) mod pull;
 pub(crate) mod snapshot;
 mod switch;
@@ -20,6 +21,12 @@ pub(crate) mod role {
     pub(crate) const OLD: &str = "old";
     /// The one-off that migrates.
     pub(crate) const MIGRATE: &str = "migrate";
+    /// Web of the version that runs, in a rehearsal: what it misses there is not the new one's fault.
+    pub(crate) const CONTROL: &str = "control";
+    /// Web of the new version, in a rehearsal.
+    pub(crate) const REHEARSED: &str = "rehearsed";
+    /// The network in which throw-away servers are.
+    pub(crate) const ISOLATED: &str = "isolated";
     /// The one-off that proves that Sidekiq boots.
     pub(crate) const SIDEKIQ_PROBE: &str = "sidekiq-probe";
 }

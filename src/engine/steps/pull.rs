@@ -58,6 +58,19 @@ impl<P: Ports> Ctx<'_, P> {
         runtime
             .ensure_tag(&planned.from_id, &self.plan.keep_reference(planned, false))
             .await?;
+        let image = self.pull_without_keeping(planned).await?;
+        runtime
+            .ensure_tag(&image.id, &self.plan.keep_reference(planned, true))
+            .await?;
+        Ok(image)
+    }
+
+    /// Brings a new image to this host under its own name, and checks it.
+    pub(crate) async fn pull_without_keeping(
+        &self,
+        planned: &PlannedImage,
+    ) -> Result<Image, StepError> {
+        let runtime = self.ports.runtime();
         let reference = &planned.to_reference;
         let report = |progress: PullProgress| {
             (self.progress)(Progress::Pull {
@@ -71,9 +84,6 @@ impl<P: Ports> Ctx<'_, P> {
             .ensure_image(&planned.repository, &planned.to_digest, limit, &report)
             .await?;
         self.check_image(planned, &image).await?;
-        runtime
-            .ensure_tag(&image.id, &self.plan.keep_reference(planned, true))
-            .await?;
         runtime.ensure_tag(&image.id, reference).await?;
         Ok(image)
     }

@@ -1,10 +1,10 @@
-//! Snapshot and proof: database, Redis and the owner's files, read back before anything is changed.
+//! Snapshot: database, Redis and the owner's files, copied behind the fence.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::domain::event::Finding;
-use crate::domain::plan::{DatabaseRef, Method};
+use crate::domain::plan::Method;
 use crate::domain::run::RunState;
 use crate::engine::{Ctx, Ports, StepError};
 use crate::ports::clock::Clock;
@@ -78,13 +78,13 @@ impl<P: Ports> Ctx<'_, P> {
                 Method::Logical => "pg_dump --format=directory; redis-cli --rdb".to_owned(),
                 Method::Clone => "the untouched original of a clone; redis-cli --rdb".to_owned(),
             },
+            hot: false,
             original: (plan.method == Method::Clone).then(|| plan.original_database()),
             postgres: plan.database.server_version,
             schema,
             rows,
             redis_keys,
             files: BTreeMap::new(),
-            hot: false,
         };
         let (path, bytes) = self.ports.files().seal_snapshot(&dir, manifest)?;
         Ok(Finding::Snapshotted {
@@ -106,6 +106,8 @@ impl<P: Ports> Ctx<'_, P> {
             format!("of instance `{}`", manifest.instance)
         } else if manifest.version != from {
             format!("of version {}, and {from} served", manifest.version)
+        } else if manifest.hot {
+            "taken while the site was open".to_owned()
         } else if manifest.original != original {
             "taken in another way than the plan says".to_owned()
         } else {
@@ -116,82 +118,7 @@ impl<P: Ports> Ctx<'_, P> {
             dir.display()
         )))
     }
-
-    pub(super) async fn prove(&self, state: &RunState) -> Result<Finding, StepError> {
-        let plan = self.plan;
-        let Some((dir, manifest)) = self.own_snapshot()? else {
-            return Err(StepError::Host("the snapshot is gone".to_owned()));
-        };
-        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-        let database = self.ports.database();
-        // Both at once, and both are waited for: the site is closed.
-        let (proved, counted) = tokio::join!(
-            async {
-                match plan.method {
-                    Method::Logical => {
-                        let rows = database
-                            .count_dump(&plan.database, &on_behalf, &dir, limit)
-                            .await?;
-                        same_rows(&manifest.rows, &rows)?;
-                        Ok::<Proved, StepError>((count(rows.len()), rows.values().sum(), 0))
-                    }
-                    Method::Clone => self.prove_clone(&manifest).await,
-                }
-            },
-            self.ports
-                .redis()
-                .count_dump(&plan.redis, &on_behalf, &dir, limit),
-        );
-        let (proved, (alive, all)) = (proved?, counted?);
-        let password = self.material.redis_password();
-        let now = self.ports.redis().keys(&plan.redis, &password).await?;
-        // Nobody writes behind the fence, but keys still expire: the copy holds no more living keys than
-        // there were before it, and all that are there after it.
-        if alive > manifest.redis_keys || all < now {
-            return Err(DataError::Incomplete {
-                difference: format!(
-                    "Redis had {} keys before and {now} after the copy, which holds {alive} living of {all}",
-                    manifest.redis_keys
-                ),
-            }
-            .into());
-        }
-        // What somebody wrote meanwhile is not in the copy.
-        self.fence_stands(state).await?;
-        let (tables, rows, bytes) = proved;
-        Ok(Finding::Proved {
-            tables,
-            rows,
-            bytes,
-            redis_keys: all,
-        })
-    }
-
-    /// Whether the clone is the same as its original, which nobody has written to since.
-    async fn prove_clone(&self, manifest: &Manifest) -> Result<Proved, StepError> {
-        let (database, password) = (self.ports.database(), self.material.database_password());
-        let (live, clone) = (&self.plan.database, self.plan.cloned_database());
-        let copy = DatabaseRef {
-            name: clone.clone(),
-            ..live.clone()
-        };
-        let (seen, schema) = tokio::join!(
-            database.compare_clone(live, &password, &clone),
-            database.schema_versions(&copy, &password),
-        );
-        let (seen, schema) = (seen?, schema?);
-        if schema != manifest.schema {
-            return Err(DataError::Incomplete {
-                difference: "the clone's schema is not the original's".to_owned(),
-            }
-            .into());
-        }
-        Ok((seen.relations, 0, seen.bytes))
-    }
 }
-
-/// Tables, rows and bytes that were compared.
-type Proved = (u64, u64, u64);
 
 /// Compose files and environment files: without the secrets in them a dump is worthless.
 pub(crate) fn owners_files(project: &ProjectFiles) -> Vec<PathBuf> {

@@ -100,7 +100,7 @@ fn a_file_of_format_1_is_brought_to_the_present_one_and_loses_nothing() {
     let format: i64 = raw(&path)
         .pragma_query_value(None, "user_version", |row| row.get(0))
         .unwrap();
-    assert_eq!(format, 4);
+    assert_eq!(format, 5);
     assert_eq!(
         store.approvals(INSTANCE).unwrap(),
         [consent("alice", 5, "", None)]

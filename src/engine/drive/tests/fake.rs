@@ -386,6 +386,7 @@ impl RunFiles for Fakes {
         seal_snapshot(dir: &Path, manifest: Manifest) -> FilesResult<(PathBuf, u64)>;
         open_snapshot(run: &str) -> FilesResult<Option<(PathBuf, Manifest)>>;
         ensure_no_partial(run: &str) -> FilesResult<()>;
+        ensure_no_partials(prefix: &str) -> FilesResult<()>;
         snapshots(instance: &str) -> FilesResult<Vec<Manifest>>;
         found_snapshots() -> FilesResult<Vec<Found>>;
         flaw(found: &Found, seen: &dyn Fn(u64)) -> FilesResult<Option<Flaw>>;

@@ -13,7 +13,8 @@ use crate::domain::room::DataPlace;
 use crate::engine::planner::InstanceRef;
 use crate::engine::planner::look::Eyes;
 use crate::ports::database::{
-    CloneSeen, DataError, DataResult, Database, OnBehalf, Redis, RowCounts, ServerFacts,
+    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RowCounts, ServerFacts,
+    Soundness,
 };
 use crate::ports::probe::{Answer, Probe, ProbeError, Request};
 use crate::ports::runtime::{
@@ -231,6 +232,9 @@ impl ContainerRuntime for FakeHost {
     never! {
         container(name: &str) -> RuntimeResult<Option<Container>>;
         network(name: &str) -> RuntimeResult<Option<Network>>;
+        networks_labelled(key: &str, value: &str) -> RuntimeResult<Vec<Network>>;
+        ensure_isolated_network(name: &str, labels: &BTreeMap<String, String>) -> RuntimeResult<()>;
+        ensure_no_network(name: &str) -> RuntimeResult<()>;
         resolve(reference: &str) -> RuntimeResult<RemoteImage>;
         ensure_tag(id: &str, reference: &str) -> RuntimeResult<()>;
         ensure_no_tag(reference: &str) -> RuntimeResult<()>;
@@ -296,6 +300,10 @@ impl Database for FakeHost {
         count_dump(database: &DatabaseRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<RowCounts>;
         dump_schema(database: &DatabaseRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<BTreeSet<String>>;
         restore(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, into: &str, limit: Duration) -> DataResult<RowCounts>;
+        fresh_scratch(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, network: &str, haste: Haste, limit: Duration) -> DataResult<DatabaseRef>;
+        restore_scratch(scratch: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<()>;
+        check_scratch(scratch: &DatabaseRef, password: &SecretString, limit: Duration) -> DataResult<Soundness>;
+        locked_tables(database: &DatabaseRef, password: &SecretString) -> DataResult<Vec<String>>;
         clone_to(database: &DatabaseRef, password: &SecretString, into: &str, limit: Duration) -> DataResult<()>;
         compare_clone(database: &DatabaseRef, password: &SecretString, clone: &str) -> DataResult<CloneSeen>;
         exists(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<bool>;
@@ -314,6 +322,7 @@ impl Redis for FakeHost {
     }
 
     never! {
+        fresh_scratch(redis: &RedisRef, password: &SecretString, on_behalf: &OnBehalf, network: &str, limit: Duration) -> DataResult<RedisRef>;
         keys(redis: &RedisRef, password: &SecretString) -> DataResult<u64>;
         dump(redis: &RedisRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<()>;
         count_dump(redis: &RedisRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<(u64, u64)>;

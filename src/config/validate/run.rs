@@ -1,0 +1,133 @@
+//! `[run]`: bounds and words.
+
+use std::time::Duration;
+
+use super::{Bounds, DAY, HOUR, MINUTE, span};
+use crate::config::Run;
+use crate::config::checks::word;
+use crate::config::fragments;
+use crate::config::reader::File;
+use crate::domain::method::MethodChoice;
+use crate::domain::plan::{Method, OnDeadline, Proof};
+use crate::domain::rehearsal::Rehearse;
+
+const PULL: Bounds = Bounds {
+    least: MINUTE,
+    most: Duration::from_secs(21_600),
+    usual: Duration::from_secs(1_800),
+};
+const STOP: Bounds = Bounds {
+    least: Duration::from_secs(10),
+    most: Duration::from_secs(600),
+    usual: MINUTE,
+};
+const SNAPSHOT: Bounds = Bounds {
+    least: MINUTE,
+    most: DAY,
+    usual: Duration::from_secs(7_200),
+};
+const MIGRATE: Bounds = Bounds {
+    least: MINUTE,
+    most: DAY,
+    usual: Duration::from_secs(7_200),
+};
+const BOOT: Bounds = Bounds {
+    least: Duration::from_secs(30),
+    most: HOUR,
+    usual: Duration::from_secs(300),
+};
+const SETTLE: Bounds = Bounds {
+    least: Duration::ZERO,
+    most: Duration::from_secs(600),
+    usual: Duration::from_secs(15),
+};
+/// Every snapshot is as large as the database; more than this many is a full disk.
+const MOST_SNAPSHOTS: u32 = 100;
+/// Snapshots hold what people deleted since: five years is longer than anybody may want that.
+const KEEP_FOR: Bounds = Bounds {
+    least: DAY,
+    usual: DAY,
+    most: Duration::from_secs(5 * 365 * 86_400),
+};
+const ON_DEADLINE: [(&str, OnDeadline); 2] = [
+    ("rollback", OnDeadline::Rollback),
+    ("finish", OnDeadline::Finish),
+];
+const METHODS: [(&str, MethodChoice); 3] = [
+    ("auto", MethodChoice::Auto),
+    ("logical", MethodChoice::Only(Method::Logical)),
+    ("clone", MethodChoice::Only(Method::Clone)),
+];
+const REHEARSE: [(&str, Rehearse); 3] = [
+    ("required", Rehearse::Required),
+    ("when-possible", Rehearse::WhenPossible),
+    ("off", Rehearse::Off),
+];
+/// Whether the copy is restored.
+const PROOFS: [(&str, bool); 2] = [("restore", true), ("read", false)];
+
+pub(super) fn check(file: File<'_>, run: &fragments::Run) -> Option<Run> {
+    let pull_timeout = span(file, &run.pull_timeout, PULL);
+    let stop_grace = span(file, &run.stop_grace, STOP);
+    let snapshot_timeout = span(file, &run.snapshot_timeout, SNAPSHOT);
+    let migrate_timeout = span(file, &run.migrate_timeout, MIGRATE);
+    let boot_timeout = span(file, &run.boot_timeout, BOOT);
+    let settle = span(file, &run.settle, SETTLE);
+    let keep_snapshots = match &run.keep_snapshots {
+        None => Some(3),
+        Some(number) => {
+            let good = u32::try_from(number.value)
+                .ok()
+                .filter(|number| (1..=MOST_SNAPSHOTS).contains(number));
+            if good.is_none() {
+                file.refuse(
+                    &number.place,
+                    &format!("must be from 1 to {MOST_SNAPSHOTS}, not {}", number.value),
+                );
+            }
+            good
+        }
+    };
+    let keep_snapshots_for = match &run.keep_snapshots_for {
+        None => Some(None),
+        some => span(file, some, KEEP_FOR).map(Some),
+    };
+    let on_deadline = match &run.on_deadline {
+        None => Some(OnDeadline::default()),
+        Some(text) => word(file, text, &ON_DEADLINE),
+    };
+    let snapshot = match &run.snapshot {
+        None => Some(MethodChoice::default()),
+        Some(text) => word(file, text, &METHODS),
+    };
+    let proof = match &run.proof {
+        None => Some(true),
+        Some(text) => word(file, text, &PROOFS),
+    };
+    let rehearse = match &run.rehearse {
+        None => Some(Rehearse::default()),
+        Some(text) => word(file, text, &REHEARSE),
+    };
+    let proof = proof.map(|restores| {
+        if restores {
+            Proof::Restore
+        } else {
+            let because = Some("the configuration says `proof = \"read\"`".to_owned());
+            Proof::Read { because }
+        }
+    });
+    Some(Run {
+        pull_timeout: pull_timeout?,
+        stop_grace: stop_grace?,
+        snapshot_timeout: snapshot_timeout?,
+        migrate_timeout: migrate_timeout?,
+        boot_timeout: boot_timeout?,
+        settle: settle?,
+        keep_snapshots: keep_snapshots?,
+        keep_snapshots_for: keep_snapshots_for?,
+        on_deadline: on_deadline?,
+        snapshot: snapshot?,
+        proof: proof?,
+        rehearse: rehearse?,
+    })
+}
