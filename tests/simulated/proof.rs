@@ -53,7 +53,7 @@ fn a_copy_is_restored_into_a_throw_away_server_and_compared() {
     let (found, verdict) = proved(Proof::Restore, None);
     assert_eq!(verdict, Verdict::Committed);
     let (tables, restored, only_read) = how(found);
-    assert_eq!((tables, only_read), (3, None));
+    assert_eq!((tables, only_read), (4, None));
     let restored = restored.expect("it was restored");
     assert!(
         (7_000..8_000).contains(&restored.elapsed_ms),
@@ -68,7 +68,7 @@ fn where_the_plan_says_so_a_copy_is_only_read_back() {
     for proof in [Proof::default(), Proof::Read { because }] {
         let (found, verdict) = proved(proof, None);
         assert_eq!(verdict, Verdict::Committed);
-        assert_eq!(how(found), (3, None, None));
+        assert_eq!(how(found), (4, None, None));
     }
 }
 
@@ -78,7 +78,7 @@ fn where_no_throw_away_server_can_be_had_the_copy_is_read_back_and_that_is_told(
         let (found, verdict) = proved(Proof::Restore, Some((call, Fault::Error)));
         assert_eq!(verdict, Verdict::Committed, "{call}");
         let (tables, restored, only_read) = how(found);
-        assert_eq!((tables, restored), (3, None), "{call}");
+        assert_eq!((tables, restored), (4, None), "{call}");
         assert!(only_read.is_some_and(|why| why.contains(call)), "{call}");
     }
 }
