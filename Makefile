@@ -93,14 +93,14 @@ demo: ## three updates of a practice Mastodon, told as they happen: a patch, a m
 	@echo 'demo: starting the lab; the first time its images are built, which takes some minutes'
 	$(LAB) run cargo run --quiet --locked --example demo
 
-bench: ## decisions about 10,000 instances; downtime of one patch beside `pull; up -d`; copies of databases (BENCH_SIZES="100M 1G")
+bench: ## decisions about 10,000 instances; downtime of one patch beside `pull; up -d`; copies of databases (BENCH_SIZES="100M 1G"); what a rehearsal expects
 	@$(PREPARE) cargo cc root restic
 	@echo 'bench: building for release, to measure decisions'
 	cargo run --quiet --locked --release --example decide
 	@echo 'bench: building'
-	cargo build --locked --bin mastopatch --example bench --example copies
+	cargo build --locked --bin mastopatch --example bench --example copies --example rehearsed
 	@echo 'bench: starting the lab; the first time its images are built, which takes some minutes'
-	$(LAB) run bash -c 'cargo run --quiet --locked --example bench && cargo run --quiet --locked --example copies'
+	$(LAB) run bash -c 'cargo run --quiet --locked --example bench && cargo run --quiet --locked --example copies && cargo run --quiet --locked --example rehearsed'
 
 fuzz: ## throws odd input at every parser, FUZZ_SECONDS (600) each; needs the nightly toolchain
 	@$(PREPARE) cargo cc

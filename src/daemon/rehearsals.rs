@@ -159,8 +159,6 @@ fn usual(store: &Store, instance: &Instance) -> Result<Usual, StoreError> {
     };
     Ok(Usual {
         fence: median(Step::Fence)?,
-        snapshot: median(Step::Snapshot)?,
-        prove: median(Step::Prove)?,
         switch: median(Step::Switch)?,
         verify: median(Step::Verify)?,
         open: median(Step::Open)?,
@@ -217,6 +215,9 @@ mod tests {
                 Tried::Passed(crate::domain::rehearsal::Measures {
                     dump_ms: 1,
                     restore_ms: 1,
+                    clone_ms: None,
+                    redis_ms: 1,
+                    redis_proof_ms: 1,
                     migrate_ms: 1,
                     boot_ms: 1,
                     applied: 0,

@@ -85,7 +85,7 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
     if is_committed || is_going_back {
         return known.zip(stands_still).map(|(state, why)| held(state, why));
     }
-    let reached = reached(seen, furthest);
+    let reached = reached(seen);
     if seen.opened {
         return Some(rebuilt(
             seen,
@@ -114,12 +114,12 @@ pub fn judge(known: Option<&RunState>, seen: &Evidence) -> Option<Rebuilt> {
     }
 }
 
-/// The furthest step that may have been begun. A snapshot that the journal does not know may have been followed by
-/// migrations: a schema that looks unmoved is no proof against it.
-fn reached(seen: &Evidence, furthest: Option<Step>) -> Option<Step> {
-    let is_news = seen.snapshot != SnapshotSeen::None && furthest < Some(Step::Snapshot);
+/// The furthest step that may have been begun. A schema that looks unmoved is no proof against a migration; that its mark
+/// is not there is one, since the mark is on the disk before anything migrates. To restore the snapshot without need would
+/// lose what an old version that somebody started meanwhile has taken.
+fn reached(seen: &Evidence) -> Option<Step> {
     let may_have_moved =
-        seen.migrating || seen.may_have_migrated || seen.schema_moved == Some(true) || is_news;
+        seen.migrating || seen.may_have_migrated || seen.schema_moved == Some(true);
     let at_home = !seen.fenced && !seen.old_aside && !seen.new_containers;
     if at_home && seen.schema_moved != Some(true) {
         // The old version serves as its owner wished: whatever else was done is undone.
@@ -255,7 +255,7 @@ mod tests {
     fn whatever_the_world_shows_of_a_lost_run_it_ends_old_new_held_or_was_none() {
         let bools = [false, true];
         let mut n_judged = 0_u32;
-        for bits in 0_u32..64 {
+        for bits in 0_u32..128 {
             let bit = |place: u32| bools[usize::try_from(bits >> place & 1).unwrap()];
             for snapshot in [
                 SnapshotSeen::None,
@@ -270,6 +270,7 @@ mod tests {
                         fenced: bit(3),
                         migrating: bit(4),
                         leftovers: bit(5),
+                        may_have_migrated: bit(6),
                         snapshot,
                         schema_moved,
                         ..Evidence::default()
@@ -288,7 +289,7 @@ mod tests {
                         || seen.old_aside
                         || seen.migrating
                         || moved
-                        || snapshot != SnapshotSeen::None
+                        || seen.may_have_migrated
                     {
                         Some(Outcome::RolledBack)
                     } else {
@@ -298,16 +299,21 @@ mod tests {
                 }
             }
         }
-        assert_eq!(n_judged, 64 * 9);
+        assert_eq!(n_judged, 128 * 9);
     }
 
     #[test]
-    fn a_lost_run_with_a_whole_snapshot_takes_the_data_back_and_one_without_leaves_them() {
-        let with = Evidence {
+    fn a_lost_run_that_may_have_migrated_takes_the_data_back_and_one_with_a_snapshot_only_leaves_them()
+     {
+        let copied = Evidence {
             snapshot: SnapshotSeen::Whole,
             ..fenced()
         };
-        for (seen, restores) in [(with, true), (fenced(), false)] {
+        let migrated = Evidence {
+            may_have_migrated: true,
+            ..copied.clone()
+        };
+        for (seen, restores) in [(migrated, true), (copied, false), (fenced(), false)] {
             let mut state = RunState::default();
             let planned = Event::Planned {
                 plan_hash: String::new(),

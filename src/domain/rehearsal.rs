@@ -72,10 +72,19 @@ pub enum Tried {
 /// What a rehearsal measured, in milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Measures {
-    /// The dump of the running site.
+    /// The dump of the running site's database.
     pub dump_ms: u64,
     /// Its restore into the throw-away server.
     pub restore_ms: u64,
+    /// A clone made in the throw-away server, where the run is to make one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_ms: Option<u64>,
+    /// The copy of Redis.
+    #[serde(default)]
+    pub redis_ms: u64,
+    /// Redis' copy read back.
+    #[serde(default)]
+    pub redis_proof_ms: u64,
     /// The migrations; 0 where none was pending.
     pub migrate_ms: u64,
     /// From web's start until it answered every probe.
@@ -107,10 +116,6 @@ pub struct LockedTable {
 pub struct Usual {
     /// To stop the old version.
     pub fence: Option<u64>,
-    /// To copy the data: of a clone, a rehearsal does not measure it.
-    pub snapshot: Option<u64>,
-    /// To prove the copy.
-    pub prove: Option<u64>,
     /// To put the new containers in place.
     pub switch: Option<u64>,
     /// To probe them.
@@ -226,27 +231,30 @@ pub fn images_of(plan: &Plan) -> Vec<RehearsedImage> {
 }
 
 impl Usual {
-    /// How long a site is closed, if what a rehearsal tried is done: what it measured of the migrations, the rest as the
-    /// last runs took it, and where there were none, as the rehearsal lets it be reckoned. `copies` says whether the run
-    /// copies the database the way the rehearsal did; `settle_ms` is the time for which a new version has to stay well.
-    pub fn downtime_ms(&self, measures: &Measures, copies: bool, settle_ms: u64) -> u64 {
+    /// How long a site is closed, if what a rehearsal tried is done: what it measured of the data and the migrations, the
+    /// rest as the last runs took it, and where there were none, as the rehearsal lets it be reckoned. `settle_ms` is the
+    /// time for which a new version has to stay well.
+    pub fn downtime_ms(&self, measures: &Measures, settle_ms: u64) -> u64 {
         /// Until web, streaming and Sidekiq have ended by themselves.
-        const FENCE_MS: u64 = 5_000;
+        const FENCE_MS: u64 = 3_000;
         /// Three containers are renamed and three made.
-        const SWITCH_MS: u64 = 3_000;
+        const SWITCH_MS: u64 = 1_500;
         /// The published port answers soon after its network is connected.
         const OPEN_MS: u64 = 500;
-        let (dump, restore) = if copies {
-            (Some(measures.dump_ms), Some(measures.restore_ms))
-        } else {
-            (self.snapshot, self.prove)
+        // Of the database and of Redis: copied one after the other, proved at the same time.
+        let copy = measures.clone_ms.unwrap_or(measures.dump_ms);
+        let proof = match measures.clone_ms {
+            Some(_) => measures.redis_proof_ms,
+            None => measures.restore_ms.max(measures.redis_proof_ms),
         };
-        // Web and streaming boot at the same time, then Sidekiq does; both have to stay well.
-        let verify = measures.boot_ms.saturating_mul(2).saturating_add(settle_ms);
+        // Once web and streaming are well, Sidekiq boots while both have to stay so.
+        let verify = measures
+            .boot_ms
+            .saturating_add(settle_ms.max(measures.boot_ms));
         [
             self.fence.unwrap_or(FENCE_MS),
-            dump.or(self.snapshot).unwrap_or(measures.dump_ms),
-            restore.or(self.prove).unwrap_or_default(),
+            copy.saturating_add(measures.redis_ms),
+            proof,
             measures.migrate_ms,
             self.switch.unwrap_or(SWITCH_MS),
             self.verify.unwrap_or(verify),
@@ -266,6 +274,9 @@ mod tests {
         Measures {
             dump_ms: 4_000,
             restore_ms: 6_000,
+            clone_ms: None,
+            redis_ms: 500,
+            redis_proof_ms: 400,
             migrate_ms: 20_000,
             boot_ms: 5_000,
             applied: 3,
@@ -330,19 +341,21 @@ mod tests {
     #[test]
     fn the_expected_downtime_is_what_was_rehearsed_and_else_what_is_usual() {
         let unmeasured = Usual::default();
-        // 5 + 4 + 6 + 20 + 3 + (2 x 5 + 15) + 0.5 s
-        assert_eq!(unmeasured.downtime_ms(&measures(), true, 15_000), 63_500);
+        // 3 + (4 + 0.5) + 6 + 20 + 1.5 + (5 + 15) + 0.5 s
+        assert_eq!(unmeasured.downtime_ms(&measures(), 15_000), 55_500);
         let usual = Usual {
             fence: Some(1_000),
-            snapshot: Some(2_000),
-            prove: Some(3_000),
             switch: Some(500),
             verify: Some(9_000),
             open: Some(100),
         };
-        assert_eq!(usual.downtime_ms(&measures(), true, 15_000), 40_600);
-        // A clone takes what clones took.
-        assert_eq!(usual.downtime_ms(&measures(), false, 15_000), 35_600);
+        assert_eq!(usual.downtime_ms(&measures(), 15_000), 41_100);
+        // A clone takes what it took in the throw-away server, and needs no restore to be proved.
+        let cloned = Measures {
+            clone_ms: Some(700),
+            ..measures()
+        };
+        assert_eq!(usual.downtime_ms(&cloned, 15_000), 32_200);
     }
 
     #[test]

@@ -174,11 +174,17 @@ impl<P: Ports> Stage<'_, P> {
         self.may_go_on()?;
         let pending = self.step("pull", self.pull()).await?;
         self.may_go_on()?;
-        let ((copy, taken_at), dump_ms) = self.timed(self.step("copy", self.copy())).await?;
+        let copied = self.step("copy", self.copy()).await?;
         self.may_go_on()?;
-        let restore = self.restore(&copy);
+        let restore = self.restore(&copied.dir);
         let (scratch, restore_ms) = self.timed(self.step("restore", restore)).await?;
-        let (snapshot, snapshot_bytes) = self.seal(&copy, taken_at, &scratch.database).await?;
+        let sealed = self.seal(&copied, &scratch.database).await?;
+        let mut clone_ms = None;
+        if ctx.plan.method == Method::Clone {
+            self.may_go_on()?;
+            let clone = self.step("clone", self.clone_once(&scratch.database));
+            clone_ms = Some(clone.await?);
+        }
         self.may_go_on()?;
         self.step("control", self.control()).await?;
         self.may_go_on()?;
@@ -191,19 +197,21 @@ impl<P: Ports> Stage<'_, P> {
         let boot = self.blaming(&scratch, self.boot(&ctx.plan.to, role::REHEARSED));
         let ((), boot_ms) = self.timed(self.step("boot", boot)).await?;
         let mut measures = Measures {
-            dump_ms,
+            dump_ms: copied.dump_ms,
             restore_ms,
+            clone_ms,
+            redis_ms: copied.redis_ms,
+            redis_proof_ms: sealed.redis_proof_ms,
             migrate_ms: migrated.elapsed_ms,
             boot_ms,
             applied: migrated.applied,
             locked: migrated.locked,
             downtime_ms: 0,
-            snapshot: snapshot.display().to_string(),
-            snapshot_bytes,
+            snapshot: sealed.dir.display().to_string(),
+            snapshot_bytes: sealed.bytes,
         };
-        let copies = ctx.plan.method == Method::Logical;
         let settle_ms = limits.settle_s.saturating_mul(1_000);
-        measures.downtime_ms = usual.downtime_ms(&measures, copies, settle_ms);
+        measures.downtime_ms = usual.downtime_ms(&measures, settle_ms);
         Ok(measures)
     }
 
@@ -240,8 +248,7 @@ impl<P: Ports> Stage<'_, P> {
     }
 
     /// Copies the running site, which goes on meanwhile: each of the two is a point in time, and not the same one.
-    /// Gives when the copy of the database begins, which is what it shows.
-    async fn copy(&self) -> Result<(PathBuf, Timestamp), StepError> {
+    async fn copy(&self) -> Result<Copied, StepError> {
         let (ctx, limit) = (&self.ctx, self.within(self.ctx.plan.limits.snapshot_s));
         let plan = ctx.plan;
         let dir = ctx.ports.files().begin_snapshot(&plan.run)?;
@@ -249,18 +256,38 @@ impl<P: Ports> Stage<'_, P> {
         let password = ctx.material.database_password();
         let database = ctx.ports.database();
         let taken_at = ctx.ports.clock().now();
-        database
-            .dump(&plan.database, &password, &on_behalf, &dir, limit)
-            .await?;
+        let dump = async {
+            let dump = database.dump(&plan.database, &password, &on_behalf, &dir, limit);
+            Ok(dump.await?)
+        };
+        let ((), dump_ms) = self.timed(dump).await?;
         let password = ctx.material.redis_password();
-        let redis = ctx.ports.redis();
-        redis
-            .dump(&plan.redis, &password, &on_behalf, &dir, limit)
-            .await?;
+        let dump = async {
+            let redis = ctx.ports.redis();
+            let dump = redis.dump(&plan.redis, &password, &on_behalf, &dir, limit);
+            Ok(dump.await?)
+        };
+        let ((), redis_ms) = self.timed(dump).await?;
         ctx.ports
             .files()
             .copy_into(&dir, &owners_files(&ctx.material.project))?;
-        Ok((dir, taken_at))
+        Ok(Copied {
+            dir,
+            taken_at,
+            dump_ms,
+            redis_ms,
+        })
+    }
+
+    /// Makes a clone in the throw-away server as the run will in the live one, and lets it go; gives how long it took.
+    async fn clone_once(&self, scratch: &DatabaseRef) -> Result<u64, StepError> {
+        let (ctx, limit) = (&self.ctx, self.within(self.ctx.plan.limits.snapshot_s));
+        let (database, password) = (ctx.ports.database(), ctx.material.database_password());
+        let name = ctx.plan.cloned_database();
+        let clone = async { Ok(database.clone_to(scratch, &password, &name, limit).await?) };
+        let ((), clone_ms) = self.timed(clone).await?;
+        database.ensure_dropped(scratch, &password, &name).await?;
+        Ok(clone_ms)
     }
 
     /// Restores the copy into a throw-away server, and makes an empty Redis beside it.
@@ -326,12 +353,8 @@ impl<P: Ports> Stage<'_, P> {
     }
 
     /// Gives the copy its manifest, with the rows that came of restoring it: it is proved, and stays.
-    async fn seal(
-        &self,
-        dir: &Path,
-        taken_at: Timestamp,
-        scratch: &DatabaseRef,
-    ) -> Result<(PathBuf, u64), StepError> {
+    async fn seal(&self, copied: &Copied, scratch: &DatabaseRef) -> Result<Sealed, StepError> {
+        let dir = &copied.dir;
         let (ctx, limit) = (&self.ctx, self.within(self.ctx.plan.limits.snapshot_s));
         let (plan, database) = (ctx.plan, ctx.ports.database());
         let password = ctx.material.database_password();
@@ -344,18 +367,21 @@ impl<P: Ports> Stage<'_, P> {
                     .to_owned(),
             ));
         }
-        let (_, redis_keys) = ctx
-            .ports
-            .redis()
-            .count_dump(&plan.redis, &self.on_behalf(), dir, limit)
-            .await?;
+        let on_behalf = self.on_behalf();
+        let count = async {
+            let redis = ctx.ports.redis();
+            Ok(redis
+                .count_dump(&plan.redis, &on_behalf, dir, limit)
+                .await?)
+        };
+        let ((_, redis_keys), redis_proof_ms) = self.timed(count).await?;
         let images = plan.images.iter();
         let manifest = Manifest {
             format: MANIFEST_FORMAT,
             run: plan.run.clone(),
             instance: plan.instance.clone(),
             version: plan.from.to_string(),
-            taken_at,
+            taken_at: copied.taken_at,
             images: images
                 .map(|image| (image.from_reference.clone(), image.from_id.clone()))
                 .collect(),
@@ -368,7 +394,12 @@ impl<P: Ports> Stage<'_, P> {
             redis_keys,
             files: BTreeMap::new(),
         };
-        Ok(ctx.ports.files().seal_snapshot(dir, manifest)?)
+        let (dir, bytes) = ctx.ports.files().seal_snapshot(dir, manifest)?;
+        Ok(Sealed {
+            dir,
+            bytes,
+            redis_proof_ms,
+        })
     }
 
     /// The old version has to boot in isolation: what it misses there the new one would miss, too, and that is not its
@@ -509,6 +540,22 @@ impl<P: Ports> Stage<'_, P> {
         }
         Ok(())
     }
+}
+
+/// What was copied of the running site, and how long that took.
+struct Copied {
+    dir: PathBuf,
+    /// When the copy of the database begins, which is what it shows.
+    taken_at: Timestamp,
+    dump_ms: u64,
+    redis_ms: u64,
+}
+
+/// The proved copy.
+struct Sealed {
+    dir: PathBuf,
+    bytes: u64,
+    redis_proof_ms: u64,
 }
 
 /// The throw-away servers.

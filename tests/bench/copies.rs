@@ -64,19 +64,9 @@ fn main() {
         machine()
     );
     for size in sizes.split_whitespace() {
-        let bench = Bench::start(&lab, bytes_of(size));
+        let bench = Bench::start(&lab, rows::bytes_of(size));
         bench.measure(size, runs);
     }
-}
-
-/// `100M`, `1G`.
-fn bytes_of(size: &str) -> u64 {
-    let (number, shift) = match size.split_at(size.len() - 1) {
-        (number, "M") => (number, 20),
-        (number, "G") => (number, 30),
-        _ => panic!("`{size}` is no size: 100M, 1G and the like are"),
-    };
-    number.parse::<u64>().expect("a number before M or G") << shift
 }
 
 fn machine() -> String {

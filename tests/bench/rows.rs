@@ -2,6 +2,16 @@
 
 use super::support::lab::Instance;
 
+/// Bytes of `100M`, `1G`.
+pub(super) fn bytes_of(size: &str) -> u64 {
+    let (number, shift) = match size.split_at(size.len() - 1) {
+        (number, "M") => (number, 20),
+        (number, "G") => (number, 30),
+        _ => panic!("`{size}` is no size: 100M, 1G and the like are"),
+    };
+    number.parse::<u64>().expect("a number before M or G") << shift
+}
+
 /// Fills the database up with rows like those of a Mastodon: the same for the same size. Texts are half words, half what does
 /// not compress.
 pub(super) fn fill(instance: &Instance, bytes: u64) {

@@ -545,7 +545,13 @@ impl Database for SimPorts {
         into: &str,
         limit: Duration,
     ) -> DataResult<()> {
-        self.pg(within(changes("clone"), limit), |world, when| {
+        self.of(database, within(changes("clone"), limit), |world, when| {
+            if database.container.contains(SCRATCH_ROLE) {
+                // It goes with its server.
+                open_in(world, database)?;
+                world.pass(2_000);
+                return Ok(());
+            }
             world.databases.remove(into);
             let clone = Db {
                 shut: false,
@@ -712,7 +718,11 @@ impl Database for SimPorts {
         _password: &SecretString,
         name: &str,
     ) -> DataResult<()> {
-        self.pg(changes("drop"), |world, _| {
+        self.of(database, changes("drop"), |world, _| {
+            if database.container.contains(SCRATCH_ROLE) {
+                open_in(world, database)?;
+                return Ok(());
+            }
             if name == database.name {
                 world.wrong(|| format!("I2: database {LIVE} was to be dropped"));
             }

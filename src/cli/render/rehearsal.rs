@@ -47,9 +47,12 @@ fn measured(measures: &Measures) -> Vec<(&'static str, String)> {
     let mut rows = vec![
         ("Copy", human_ms(measures.dump_ms)),
         ("Restore", human_ms(measures.restore_ms)),
-        ("Migrations", applied),
-        ("Boot", human_ms(measures.boot_ms)),
     ];
+    if let Some(ms) = measures.clone_ms {
+        rows.push(("Clone", human_ms(ms)));
+    }
+    rows.push(("Migrations", applied));
+    rows.push(("Boot", human_ms(measures.boot_ms)));
     for locked in &measures.locked {
         let text = format!("{} for {}", clean(&locked.table), human_ms(locked.ms));
         rows.push(("Locked", text));
