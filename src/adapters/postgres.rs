@@ -16,6 +16,7 @@ use crate::ports::database::{
 use crate::ports::runtime::{ContainerRuntime, Exec};
 
 use ask::OPTIONS;
+use clone::Forbidden;
 
 mod ask;
 mod clone;
@@ -46,7 +47,11 @@ const COUNT_SCRIPT: &str = r#"
 (pg_restore --data-only --file=- "$1" || echo '!mastopatch-failed') | awk '
   in_copy && $0 == "\\." { print table, rows; in_copy = 0; next }
   in_copy { rows++; next }
-  /^COPY .* FROM stdin;$/ { table = $2; rows = 0; in_copy = 1; next }
+  /^COPY .* FROM stdin;$/ {
+    rest = substr($0, 6)
+    match(rest, /^("([^"]|"")*"|[^" .(]+)[.]("([^"]|"")*"|[^" .(]+)/)
+    table = substr(rest, 1, RLENGTH); rows = 0; in_copy = 1; next
+  }
   $0 == "!mastopatch-failed" { failed = 1 }
   END { if (in_copy || failed) exit 3 }'
 "#;
@@ -308,17 +313,14 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         limit: Duration,
     ) -> DataResult<RowCounts> {
         self.ensure_dropped(database, password, into).await?;
-        let create = format!(
-            "SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L \
-             LC_COLLATE %L LC_CTYPE %L', {}, pg_get_userbyid(datdba), \
-             pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database \
-             WHERE datname IN ({}, {}) LIMIT 1",
-            literal(into),
-            literal(&database.name),
-            literal(&aside_of(into)),
-        );
-        let create = self.ask_server(database, password, &create).await?;
+        // The second time, the damaged one may stand aside already.
+        let (live, aside) = (&database.name, aside_of(into));
+        let create = self.create_like(database, password, into).await?;
         self.ask_server(database, password, create.trim()).await?;
+        for original in [live, &aside] {
+            let dress = clone::take_dress(original, into, Forbidden::LeftOut);
+            self.ask_server(database, password, &dress).await?;
+        }
         let toolbox = self.toolbox(database, on_behalf, dir, false).await?;
         let (target, folder) = (format!("--dbname={into}"), format!("{INSIDE}/{FOLDER}"));
         let command = ["pg_restore", JOBS, "--exit-on-error", &target, &folder];

@@ -188,10 +188,10 @@ impl<P: Ports> Stage<'_, P> {
         self.may_go_on()?;
         self.step("control", self.control()).await?;
         self.may_go_on()?;
-        let mut migrated = Migrated::default();
+        let (mut migrated, mut migrate_ms) = (Migrated::default(), 0);
         if pending {
             let migrate = self.blaming(&scratch, self.migrate(&scratch.database));
-            migrated = self.step("migrate", migrate).await?;
+            (migrated, migrate_ms) = self.timed(self.step("migrate", migrate)).await?;
             self.may_go_on()?;
         }
         let boot = self.blaming(&scratch, self.boot(&ctx.plan.to, role::REHEARSED));
@@ -202,7 +202,7 @@ impl<P: Ports> Stage<'_, P> {
             clone_ms,
             redis_ms: copied.redis_ms,
             redis_proof_ms: sealed.redis_proof_ms,
-            migrate_ms: migrated.elapsed_ms,
+            migrate_ms,
             boot_ms,
             applied: migrated.applied,
             locked: migrated.locked,
@@ -433,15 +433,14 @@ impl<P: Ports> Stage<'_, P> {
             .one_off(web, role::MIGRATE, command.into(), &ctx.plan.to)
             .await?;
         let limit = self.within(ctx.plan.limits.migrate_s);
-        let start = ctx.ports.clock().monotonic();
         ctx.ports.runtime().ensure_running(&id).await?;
         let is_over = AtomicBool::new(false);
         let waits = async {
             let exit = ctx.ports.runtime().wait(&id, limit).await;
             is_over.store(true, Ordering::SeqCst);
-            (exit, ctx.since(start))
+            exit
         };
-        let ((exit, elapsed_ms), locked) = tokio::join!(waits, self.watch_locks(scratch, &is_over));
+        let (exit, locked) = tokio::join!(waits, self.watch_locks(scratch, &is_over));
         self.migrated_well(&id, exit).await?;
         ctx.ports.runtime().ensure_removed(&id).await?;
         let after = database.schema_versions(scratch, &password).await?;
@@ -454,7 +453,6 @@ impl<P: Ports> Stage<'_, P> {
             )));
         }
         Ok(Migrated {
-            elapsed_ms,
             applied: super::steps::snapshot::count(after.difference(&before).count()),
             locked,
         })
@@ -567,7 +565,6 @@ struct Scratch {
 /// What migrating the copy showed.
 #[derive(Debug, Default)]
 struct Migrated {
-    elapsed_ms: u64,
     applied: u64,
     locked: Vec<LockedTable>,
 }

@@ -43,6 +43,21 @@ pub fn docker(args: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
+/// Asks again and again until there is an answer.
+#[allow(dead_code, reason = "not every test file waits")]
+pub async fn until<T>(what: &str, limit: Duration, mut ask: impl AsyncFnMut() -> Option<T>) -> T {
+    let waits = async {
+        loop {
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let answer = tokio::time::timeout(limit, waits).await;
+    answer.unwrap_or_else(|_late| panic!("not within {} s: {what}", limit.as_secs()))
+}
+
 /// Removes every container, network, volume and image with the label.
 pub fn sweep(label: &str) {
     let filter = format!("label={label}");

@@ -2,18 +2,25 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::knowing::until_updated;
 use crate::runner::{Scenario, Stage, Verdict, scenarios};
 use crate::support::lab::{Container, InstanceOptions, containers};
 use crate::support::product::Product;
 use crate::support::world::{self, World};
 use crate::support::writer::Writer;
 use crate::support::{check, shell};
+use crate::windows::{AT_ONCE, another_day, in_utc, policy, rule};
 
 pub(crate) fn suite() -> Vec<Scenario> {
     scenarios![
         a_rehearsal_that_goes_well_tells_the_downtime_and_reaches_nobody_outside,
         a_rehearsal_that_is_killed_leaves_the_site_up_and_the_next_start_removes_the_rest,
         a_migration_that_breaks_in_its_rehearsal_never_closes_the_site,
+        the_daemon_rehearses_what_waits_for_its_window_and_tells_the_run,
+        where_a_rehearsal_is_required_nothing_starts_without_one,
     ]
 }
 
@@ -90,7 +97,7 @@ fn a_rehearsal_that_goes_well_tells_the_downtime_and_reaches_nobody_outside(
         assert_isolated(&web, &live);
     }
     let done = rehearsing.finish(LONG).expect_code(0);
-    let answer: serde_json::Value = serde_json::from_str(&done.stdout).expect("JSON");
+    let answer: Value = serde_json::from_str(&done.stdout).expect("JSON");
     let result = &answer["rehearsal"]["result"];
     assert_eq!(result["result"], "passed", "{answer:#}");
     assert_eq!(result["applied"], 3, "{answer:#}");
@@ -184,5 +191,98 @@ fn a_migration_that_breaks_in_its_rehearsal_never_closes_the_site(stage: &mut St
         .run(&["apply", "--to", "v4.6.1", "--yes"])
         .expect_code(22);
     world::assert_clear(&refused, &["4.6.1"]);
+    Ok(())
+}
+
+fn the_daemon_rehearses_what_waits_for_its_window_and_tells_the_run(stage: &mut Stage) -> Verdict {
+    let site = stage.site(&InstanceOptions::at("v4.5.6"));
+    site.github.show(&["v4.5.6", "v4.5.8"]);
+    let mut product = site.product.newcomer("rehearsing");
+    let mails = product.mailbox.all().len();
+    let before = World::of(&site.instance);
+    product.change(|settings| {
+        settings.rehearse = "when-possible".to_owned();
+        settings.policy = policy(false, &[&another_day(), &rule("in-windows", "")]);
+    });
+    let (mut daemon, _) = product.daemon();
+    daemon.until("the daemon rehearses", LONG, || {
+        let said = product.run(&["status"]).stdout;
+        check(said.contains("rehearsed on "), said)
+    });
+    // The site was open all the time.
+    World::of(&site.instance).assert_same_as(&before);
+    world::assert_no_leftovers(&site.instance, &product);
+    assert_eq!(
+        product.runs(),
+        Vec::<Value>::new(),
+        "runs before the window"
+    );
+    let opens = in_utc(Timestamp::now(), "%Y-%m-%dT%H:%MZ");
+    let opened = [
+        "window",
+        "open",
+        &opens,
+        "--lasts",
+        "2h",
+        "--reason",
+        "announced",
+    ];
+    product.run(&opened).expect_code(0);
+    until_updated(&mut daemon, &product);
+    daemon.terminate().expect_code(0);
+    let run = world::assert_committed(&site.instance, &product, mails, "v4.5.6", "v4.5.8");
+    let told = run["rehearsed"].as_str();
+    assert!(
+        told.is_some_and(|it| it.contains("rehearsed on ")),
+        "{run:#}"
+    );
+    Ok(())
+}
+
+fn where_a_rehearsal_is_required_nothing_starts_without_one(stage: &mut Stage) -> Verdict {
+    let site = stage.site(&InstanceOptions::at("v4.5.8"));
+    site.github.show(&["v4.5.8", "v4.6.0", "v4.6.1"]);
+    let mut product = site.product.newcomer("required");
+    let mails = product.mailbox.all().len();
+    let before = World::of(&site.instance);
+    product.change(|settings| {
+        settings.rehearse = "required".to_owned();
+        settings.policy = policy(false, &[&rule("at-once", AT_ONCE)]);
+    });
+    let refused = product.run(&["apply", "--to", "v4.6.1", "--yes"]);
+    world::assert_clear(&refused, &["mastopatch rehearse --to 4.6.1"]);
+    World::of(&site.instance).assert_same_as(&before);
+
+    // Nothing waits: the daemon rehearses at once what it would start, and what fails there is not started.
+    let (mut daemon, _) = product.daemon();
+    daemon.until("4.6.1 is not tried again", LONG, || {
+        check(
+            product.quarantine_reason("4.6.1").is_some(),
+            "it is not quarantined",
+        )
+    });
+    daemon.terminate().expect_code(0);
+    assert_eq!(product.runs(), Vec::<Value>::new(), "runs");
+    World::of(&site.instance).assert_same_as(&before);
+    world::assert_no_leftovers(&site.instance, &product);
+    let told = product.mailbox.wait_beyond(mails);
+    assert!(
+        told.iter()
+            .any(|mail| mail.subject.contains("FAILED ITS REHEARSAL")),
+        "{told:#?}"
+    );
+
+    // What goes well there starts, told so.
+    site.github.show(&["v4.5.8", "v4.6.0", "v4.6.9"]);
+    let mails = product.mailbox.all().len();
+    let (mut daemon, _) = product.daemon();
+    until_updated(&mut daemon, &product);
+    daemon.terminate().expect_code(0);
+    let run = world::assert_committed(&site.instance, &product, mails, "v4.5.8", "v4.6.9");
+    let told = run["rehearsed"].as_str();
+    assert!(
+        told.is_some_and(|it| it.contains("rehearsed on ")),
+        "{run:#}"
+    );
     Ok(())
 }

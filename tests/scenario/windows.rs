@@ -47,7 +47,7 @@ pub(crate) fn opening_suite() -> Vec<Scenario> {
 }
 
 /// A policy whose rules are these, in a zone that every host has.
-fn policy(require_sync: bool, rest: &[&str]) -> Option<String> {
+pub(crate) fn policy(require_sync: bool, rest: &[&str]) -> Option<String> {
     let time = format!("[time]\nzone = \"UTC\"\nrequire_sync = {require_sync}\n");
     Some(time + &rest.join(""))
 }
@@ -59,7 +59,7 @@ fn window(id: &str, opens: &str, lasts: &str) -> String {
 }
 
 /// A window that is not open today.
-fn another_day() -> String {
+pub(crate) fn another_day() -> String {
     let day = Timestamp::now() + SignedDuration::from_hours(3 * 24);
     window("another-day", &in_utc(day, "%a 03:00"), "4h")
 }
@@ -76,13 +76,13 @@ fn blackout(strength: &str) -> String {
     )
 }
 
-fn rule(name: &str, keys: &str) -> String {
+pub(crate) fn rule(name: &str, keys: &str) -> String {
     format!("[[policy]]\nname = \"{name}\"\napproval = \"none\"\n{keys}\n")
 }
 
-const AT_ONCE: &str = "outside_windows = \"at-once\"";
+pub(crate) const AT_ONCE: &str = "outside_windows = \"at-once\"";
 
-fn in_utc(at: Timestamp, format: &str) -> String {
+pub(crate) fn in_utc(at: Timestamp, format: &str) -> String {
     at.to_zoned(TimeZone::UTC).strftime(format).to_string()
 }
 

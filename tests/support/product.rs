@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) boot_timeout: String,
     /// How the database is copied; by itself, unless a scenario is about one method.
     pub(crate) snapshot: String,
+    /// What is done about rehearsals; nothing by itself, unless a scenario is about them.
+    pub(crate) rehearse: String,
     pub(crate) settle: String,
     pub(crate) stop_grace: String,
     /// `approval` of minor steps in the usual policy.
@@ -270,6 +272,7 @@ streaming_image = "{streaming}"
 migrate_timeout = "{migrate}"
 boot_timeout = "{boot}"
 snapshot = "{snapshot}"
+rehearse = "{rehearse}"
 settle = "{settle}"
 stop_grace = "{grace}"
 
@@ -300,6 +303,7 @@ role = "manager"
             migrate = settings.migrate_timeout,
             boot = settings.boot_timeout,
             snapshot = settings.snapshot,
+            rehearse = settings.rehearse,
             settle = settings.settle,
             grace = settings.stop_grace,
             smtp = settings.smtp,
@@ -365,6 +369,7 @@ impl Settings {
             migrate_timeout: "60s".to_owned(),
             boot_timeout: "90s".to_owned(),
             snapshot: "auto".to_owned(),
+            rehearse: "off".to_owned(),
             settle: "8s".to_owned(),
             stop_grace: "20s".to_owned(),
             minor_approval: "none".to_owned(),

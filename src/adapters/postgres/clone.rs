@@ -5,7 +5,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::ask::OPTIONS;
-use super::{Postgres, ends_connections, identifier, literal, parse_counts, unexpected};
+use super::{Postgres, aside_of, ends_connections, identifier, literal, parse_counts, unexpected};
 use crate::adapters::toolbox::QUESTION;
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{CloneSeen, DataError, DataResult, Database as _};
@@ -44,7 +44,43 @@ ELSE quote_literal(substr(o, strpos(o, '=') + 1)) END) \
 FROM pg_db_role_setting s JOIN pg_database d ON d.oid = s.setdatabase, unnest(s.setconfig) o WHERE d.datname = :original \
 UNION ALL SELECT format('COMMENT ON DATABASE %I IS %L', :clone, shobj_description(d.oid, 'pg_database')) \
 FROM pg_database d WHERE d.datname = :original AND shobj_description(d.oid, 'pg_database') IS NOT NULL \
-LOOP EXECUTE one; END LOOP; END $mastopatch$";
+LOOP :executes END LOOP; END $mastopatch$";
+
+/// What is done about what the role may not give a database: an administrator's settings and grants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Forbidden {
+    /// Nothing is made then.
+    Fails,
+    /// It is left out: the data come back without it.
+    LeftOut,
+}
+
+/// Gives database `to` what the server's catalogue knows of `from`: limit, grants, settings and remark. Nothing is done where
+/// there is no `from`.
+pub(super) fn take_dress(from: &str, to: &str, forbidden: Forbidden) -> String {
+    let executes = match forbidden {
+        Forbidden::Fails => "EXECUTE one;",
+        Forbidden::LeftOut => {
+            "BEGIN EXECUTE one; EXCEPTION WHEN insufficient_privilege THEN NULL; END;"
+        }
+    };
+    TAKE_DRESS
+        .replace(":executes", executes)
+        .replace(":original", &literal(from))
+        .replace(":clone", &literal(to))
+}
+
+/// Makes the statement that makes an empty database `:into` that sorts as `:original` does, or as `:aside` where that is gone.
+/// Which columns tell how a database sorts depends on the server's version.
+const CREATE_LIKE: &str = "\
+SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L LC_COLLATE %L LC_CTYPE %L', \
+:into, pg_get_userbyid(d.datdba), pg_encoding_to_char(d.encoding), d.datcollate, d.datctype) || \
+CASE j ->> 'datlocprovider' WHEN 'c' THEN ' LOCALE_PROVIDER libc' \
+WHEN 'b' THEN format(' LOCALE_PROVIDER builtin BUILTIN_LOCALE %L', j ->> 'datlocale') \
+WHEN 'i' THEN format(' LOCALE_PROVIDER icu ICU_LOCALE %L', COALESCE(j ->> 'datlocale', j ->> 'daticulocale')) || \
+CASE WHEN j ->> 'daticurules' IS NULL THEN '' ELSE format(' ICU_RULES %L', j ->> 'daticurules') END \
+ELSE '' END \
+FROM pg_database d, to_jsonb(d) j WHERE d.datname IN (:original, :aside) ORDER BY d.datname = :original DESC LIMIT 1";
 
 /// What keeps a clone of the current database from being the same for everybody, a sentence a line.
 const NO_CLONE: &str = "\
@@ -142,9 +178,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         let mut options = self.copy_options(database, password).await?;
         let (name, version) = (database.name.as_str(), database.server_version);
         // `CREATE DATABASE` copies only files and owner; the remark wants to be given in the database itself.
-        let dress = TAKE_DRESS
-            .replace(":original", &literal(name))
-            .replace(":clone", &literal(into));
+        let dress = take_dress(name, into, Forbidden::Fails);
         let (ends, create, enter) = (
             ends_connections(name),
             create_sql(into, name, &owner, version),
@@ -171,6 +205,20 @@ impl<R: ContainerRuntime> Postgres<R> {
                 Err(err) => return Err(err),
             }
         }
+    }
+
+    /// The statement that makes an empty database `into` that sorts as the live one does.
+    pub(super) async fn create_like(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        into: &str,
+    ) -> DataResult<String> {
+        let sql = CREATE_LIKE
+            .replace(":into", &literal(into))
+            .replace(":original", &literal(&database.name))
+            .replace(":aside", &literal(&aside_of(into)));
+        self.ask_server(database, password, &sql).await
     }
 
     /// The live database's owner as SQL writes it, once nothing of the name `into` is there or being made.

@@ -91,7 +91,7 @@ impl<R: ContainerRuntime> Postgres<R> {
             ..database.clone()
         };
         let roles = self.roles(database, password).await?;
-        let create = self.create_like(database, password).await?;
+        let create = self.create_like(database, password, &database.name).await?;
         let body = self
             .scratch_body(&scratch, password, on_behalf, haste, database)
             .await?;
@@ -130,21 +130,6 @@ impl<R: ContainerRuntime> Postgres<R> {
         );
         let answer = self.ask_server(database, password, &sql).await?;
         Ok(answer.lines().map(ToOwned::to_owned).collect())
-    }
-
-    /// The statement that makes an empty database that sorts as the live one does.
-    async fn create_like(
-        &self,
-        database: &DatabaseRef,
-        password: &SecretString,
-    ) -> DataResult<String> {
-        let sql = format!(
-            "SELECT format('CREATE DATABASE %I WITH TEMPLATE template0 OWNER %I ENCODING %L \
-             LC_COLLATE %L LC_CTYPE %L', datname, pg_get_userbyid(datdba), \
-             pg_encoding_to_char(encoding), datcollate, datctype) FROM pg_database WHERE datname = {}",
-            literal(&database.name),
-        );
-        self.ask_server(database, password, &sql).await
     }
 
     async fn scratch_body(

@@ -9,6 +9,7 @@ inputs_hash() {
     {
       base_key
       for role in "${ROLES[@]}"; do role_key "$role"; done
+      for role in "${SERVERS[@]}"; do basename "$(server_tar "$role")"; done
       find app images streaming releases lib/images.sh -type f ! -name '*.md' -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
     } | sha256sum | cut -c1-16
   )
@@ -80,6 +81,12 @@ build_images() {
     say "building image $role"
     build "$role" "$(context "$role" "$(role_tar "$role")" "$role.tar")"
   done
+  for role in "${SERVERS[@]}"; do
+    say "building image postgres:$role"
+    build "postgres$role" "$(context server "$(server_tar "$role")" server.tar images/postgres/entrypoint.sh)" --build-arg "MAJOR=$role" --build-arg "PGDATA=$(server_folder "$role")"
+    rm -rf "$BUILD_DIR/server"
+    push "postgres$role" "lab/postgres:$role"
+  done
   say 'building image mastodon (common part)'
   build mastodon "$(context mastodon "$(role_tar ruby)" ruby.tar app)"
   say 'building image mastodon-streaming (common part)'
@@ -98,6 +105,10 @@ build_images() {
   touch "$new/complete"
   rm -rf --one-file-system "$IMAGES"
   mv "$new" "$IMAGES"
+}
+
+server_folder() { # version
+  if [ "$1" -ge 18 ]; then echo "/var/lib/postgresql/$1/docker"; else echo /var/lib/postgresql/data; fi
 }
 
 build_release() { # tag line schema sets flaws
@@ -149,6 +160,7 @@ prune_cache() {
   done < <(find "$CACHE" -mindepth 2 -maxdepth 2 -name complete -printf '%T@ %h\n' | sort -rn | tail -n +4 | cut -d' ' -f2-)
   keep=" $(base_tar)"
   for file in "${ROLES[@]}"; do keep+=" $(role_tar "$file")"; done
+  for file in "${SERVERS[@]}"; do keep+=" $(server_tar "$file")"; done
   for file in "$CACHE"/rootfs/*.tar; do
     [[ "$keep " == *" $file "* ]] || rm -f "$file"
   done

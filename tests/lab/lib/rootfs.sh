@@ -14,6 +14,9 @@ declare -A ROLE_PACKAGES=(
   [mail]='opensmtpd'
 )
 ROLES=(ruby node postgres redis registry mail)
+# The PostgreSQL of other Debians, each with a root file system of its own: the oldest, the next, the newest there is.
+declare -A SERVER_SUITES=([13]=bullseye [17]=trixie [18]=forky)
+SERVERS=(13 17 18)
 TAR_EXCLUDES=(
   --exclude=./dev/\* --exclude=./proc/\* --exclude=./sys/\* --exclude=./tmp/\* --exclude=./run/\*
   --exclude=./var/cache/apt/\* --exclude=./var/lib/apt/lists/\* --exclude=./var/log/\* --exclude=./etc/resolv.conf
@@ -27,6 +30,7 @@ rootfs_key() { printf '%s\n' "$@" "$ROOTFS_FORMAT" "$SUITE" "$(dpkg --print-arch
 base_key() { rootfs_key base "$BASE_PACKAGES" "${TAR_EXCLUDES[*]}"; }
 role_key() { rootfs_key "$(base_key)" "$1" "${ROLE_PACKAGES[$1]}"; }
 base_tar() { echo "$CACHE/rootfs/base-$(base_key).tar"; }
+server_tar() { echo "$CACHE/rootfs/postgres$1-$(rootfs_key server "$1" "${SERVER_SUITES[$1]}" "${TAR_EXCLUDES[*]}").tar"; }
 role_tar() { echo "$CACHE/rootfs/$1-$(role_key "$1").tar"; }
 
 # The mirror that this host itself uses, from apt's own lists; nothing if it uses none.
@@ -52,11 +56,14 @@ apt_proxy() {
 
 # Makes every missing tar; several roles at a time.
 ensure_rootfs() {
-  local missing=() role
+  local missing=() servers=() role
   for role in "${ROLES[@]}"; do
     [ -s "$(role_tar "$role")" ] || missing+=("$role")
   done
-  if [ ${#missing[@]} -eq 0 ] && [ -s "$(base_tar)" ]; then return 0; fi
+  for role in "${SERVERS[@]}"; do
+    [ -s "$(server_tar "$role")" ] || servers+=("$role")
+  done
+  if [ ${#missing[@]} -eq 0 ] && [ ${#servers[@]} -eq 0 ] && [ -s "$(base_tar)" ]; then return 0; fi
   need_package debootstrap debootstrap
   mkdir -p "$CACHE/rootfs"
   local work proxy
@@ -64,6 +71,7 @@ ensure_rootfs() {
   proxy=$(apt_proxy)
   [ -s "$(base_tar)" ] || make_base "$work" "$proxy"
   [ ${#missing[@]} -eq 0 ] || make_roles "$work" "$proxy" "${missing[@]}"
+  [ ${#servers[@]} -eq 0 ] || make_servers "$work" "$proxy" "${servers[@]}"
   rm -rf --one-file-system "$work"
 }
 
@@ -78,6 +86,50 @@ make_base() { # work proxy
   mv "$(base_tar).part" "$(base_tar)"
 }
 
+# Lets apt install into a root file system: devices, names of hosts, and no service that starts.
+make_installable() { # root proxy
+  if [ ! -c "$1/dev/null" ]; then
+    mkdir -p "$1/dev"
+    mknod -m 666 "$1/dev/null" c 1 3
+    mknod -m 666 "$1/dev/urandom" c 1 9
+  fi
+  cp -L /etc/resolv.conf "$1/etc/resolv.conf"
+  [ -z "$2" ] || printf 'Acquire::http::Proxy "%s";\n' "$2" >"$1/etc/apt/apt.conf.d/90lab-proxy"
+  echo force-unsafe-io >"$1/etc/dpkg/dpkg.cfg.d/lab"
+  printf '#!/bin/sh\nexit 101\n' >"$1/usr/sbin/policy-rc.d"
+  chmod 755 "$1/usr/sbin/policy-rc.d"
+}
+
+make_servers() { # work proxy versions...
+  local work=$1 proxy=$2 version pids=() failed=0
+  shift 2
+  need_mirror
+  for version in "$@"; do
+    say "PostgreSQL $version of Debian ${SERVER_SUITES[$version]} (some minutes)"
+    make_server "$work" "$proxy" "$version" >"$CACHE/rootfs/postgres$version.log" 2>&1 &
+    pids+=($!)
+  done
+  for version in "${pids[@]}"; do wait "$version" || failed=1; done
+  [ $failed = 0 ] ||
+    die "making the root file systems of other PostgreSQL servers failed: see $CACHE/rootfs/postgres*.log; most often the Debian mirror cannot be reached, so check the network and try again."
+}
+
+make_server() { # work proxy version
+  local root=$1/server-$3 suite=${SERVER_SUITES[$3]} tar scripts=/usr/share/debootstrap/scripts
+  tar=$(server_tar "$3")
+  # A suite that this host's debootstrap does not know yet is made as the newest is.
+  local script=$scripts/$suite
+  [ -e "$script" ] || script=$scripts/sid
+  http_proxy=$2 debootstrap --variant=minbase "$suite" "$root" "$(debian_site Debian)" "$script" || return 1
+  make_installable "$root" "$2"
+  # Maintainer scripts of newer Debians want /proc; in a mount namespace of its own it is gone with the command.
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  DEBIAN_FRONTEND=noninteractive unshare --mount sh -c \
+    'mount -t proc proc "$0/proc" && exec chroot "$0" apt-get install -y --no-install-recommends "$1"' "$root" "postgresql-$3" || return 1
+  tar -C "$root" "${TAR_EXCLUDES[@]}" -cf "$tar.part" . && mv "$tar.part" "$tar" || return 1
+  rm -rf --one-file-system "$root"
+}
+
 make_roles() { # work proxy roles...
   local work=$1 proxy=$2 role pids=() failed=0 base=$1/base
   shift 2
@@ -85,16 +137,7 @@ make_roles() { # work proxy roles...
     mkdir "$base"
     tar -C "$base" -xf "$(base_tar)"
   fi
-  if [ ! -c "$base/dev/null" ]; then
-    mkdir -p "$base/dev"
-    mknod -m 666 "$base/dev/null" c 1 3
-    mknod -m 666 "$base/dev/urandom" c 1 9
-  fi
-  cp -L /etc/resolv.conf "$base/etc/resolv.conf"
-  [ -z "$proxy" ] || printf 'Acquire::http::Proxy "%s";\n' "$proxy" >"$base/etc/apt/apt.conf.d/90lab-proxy"
-  echo force-unsafe-io >"$base/etc/dpkg/dpkg.cfg.d/lab"
-  printf '#!/bin/sh\nexit 101\n' >"$base/usr/sbin/policy-rc.d"
-  chmod 755 "$base/usr/sbin/policy-rc.d"
+  make_installable "$base" "$proxy"
   need_mirror
   local security
   security=$(debian_site Debian-Security)
