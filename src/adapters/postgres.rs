@@ -32,6 +32,15 @@ const JOBS: &str = "--jobs=2";
 /// Folder of the dump inside the snapshot.
 const FOLDER: &str = "database";
 
+/// How a dump is compressed, the best first: what comes after is for a build that cannot do it. Zstandard since version 16. Of
+/// both, level 1: half the time of the default for a tenth more bytes, and the site is closed meanwhile.
+fn compressions(server_version: u32) -> &'static [&'static str] {
+    match server_version {
+        ..160_000 => &["--compress=1"],
+        160_000.. => &["--compress=zstd:1", "--compress=gzip:1"],
+    }
+}
+
 /// Every ordinary table that `pg_dump` dumps, with its rows.
 const COUNT: &str = "\
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || \
@@ -246,25 +255,36 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         limit: Duration,
     ) -> DataResult<()> {
         let toolbox = self.toolbox(database, on_behalf, dir, true).await?;
-        let target = format!("--file={INSIDE}/{FOLDER}");
-        // Level 1: half the time of the default for a tenth more bytes, and the site is closed meanwhile.
-        let command = [
-            "pg_dump",
-            "--format=directory",
-            JOBS,
-            "--compress=1",
-            &target,
-            &database.name,
-        ];
-        self.tool(
-            &toolbox,
-            "pg_dump",
-            &command,
-            Some((database, password)),
-            limit,
-        )
-        .await
-        .map(drop)
+        let (target, folder) = (
+            format!("--file={INSIDE}/{FOLDER}"),
+            format!("{INSIDE}/{FOLDER}"),
+        );
+        let connection = Some((database, password));
+        let mut compressions = compressions(database.server_version).iter().peekable();
+        while let Some(compression) = compressions.next() {
+            let command = [
+                "pg_dump",
+                "--format=directory",
+                JOBS,
+                compression,
+                &target,
+                &database.name,
+            ];
+            let dumped = self
+                .tool(&toolbox, "pg_dump", &command, connection, limit)
+                .await;
+            match dumped {
+                Err(DataError::Tool { stderr, .. })
+                    if stderr.contains("does not support compression")
+                        && compressions.peek().is_some() =>
+                {
+                    let command = ["rm", "-rf", &folder];
+                    self.tool(&toolbox, "rm", &command, None, QUESTION).await?;
+                }
+                done => return done.map(drop),
+            }
+        }
+        Ok(())
     }
 
     async fn count_dump(

@@ -14,6 +14,7 @@ use crate::domain::installed::Installed;
 use crate::domain::path::lines::Support;
 use crate::domain::path::{Host, Path as Way};
 use crate::domain::policy::Class;
+use crate::domain::rehearsal::Rehearsal;
 use crate::domain::release::Release;
 use crate::domain::version::ReleaseVersion;
 use crate::domain::window::{OneOff, Strength};
@@ -359,5 +360,12 @@ pub struct TakenBack<'a> {
 }
 
 mod snapshots;
+/// What `rehearse` prints.
+#[derive(Debug, Serialize, JsonSchema)]
+pub struct RehearseAnswer<'a> {
+    /// The rehearsal, as it ended.
+    pub rehearsal: &'a Rehearsal,
+}
+
 #[cfg(test)]
 mod tests;

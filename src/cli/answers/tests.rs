@@ -21,6 +21,7 @@ fn schemas() -> Vec<(&'static str, String)> {
         ("error", schema::<ErrorAnswer>("a command that failed")),
         ("hold", schema::<HoldAnswer<'_>>("hold and unhold")),
         ("pin", schema::<PinAnswer<'_>>("pin and unpin")),
+        ("rehearse", schema::<RehearseAnswer<'_>>("rehearse")),
         ("releases", schema::<ReleasesAnswer<'_>>("releases")),
         ("snapshot-create", schema::<CreateAnswer>("snapshot create")),
         ("snapshot-list", schema::<ListAnswer>("snapshot list")),

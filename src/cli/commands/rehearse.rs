@@ -1,10 +1,9 @@
 //! `rehearse`: the update, tried on a copy of the running site.
 
-use serde_json::json;
-
 use super::Call;
 use super::apply::{end, send_mail, stop_on_signals};
 use super::check::{ask_github, judge, nothing_to_do, order};
+use crate::cli::answers::RehearseAnswer;
 use crate::cli::failure::Failure;
 use crate::cli::progress::Show;
 use crate::cli::render;
@@ -66,7 +65,7 @@ pub(super) async fn rehearse(
     send_mail(call, &world).await;
     call.wake_daemon();
     if call.out.is_json() {
-        call.out.json(&json!({ "rehearsal": done }));
+        call.out.json(&RehearseAnswer { rehearsal: &done });
     } else {
         call.out.text(&render::rehearsal(&done));
     }
