@@ -57,6 +57,7 @@ fn finding(step: Step, n_pending: usize, n_post: usize) -> Finding {
             pending: names(n_pending),
             pending_post: names(n_post),
             config_hashes: [].into(),
+            brings_data: false,
         },
         _ => Finding::Nothing,
     }

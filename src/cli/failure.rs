@@ -8,6 +8,7 @@ use crate::daemon::supervisor::DaemonError;
 use crate::daemon::world::WorldError;
 use crate::engine::StepError;
 use crate::engine::drive::DriveError;
+use crate::engine::restorable::ReturnError;
 use crate::exit::Exit;
 use crate::ports::release_source::ReleaseSourceError;
 use crate::ports::runtime::RuntimeError;
@@ -160,6 +161,21 @@ fn of_runtime(err: &RuntimeError) -> Exit {
         | RuntimeError::Unknown { .. }
         | RuntimeError::TimedOut { .. }
         | RuntimeError::Unfaithful { .. } => Exit::Refused,
+    }
+}
+
+impl From<ReturnError> for Failure {
+    fn from(err: ReturnError) -> Self {
+        let exit = match &err {
+            ReturnError::Trouble(err) => of_step(err),
+            ReturnError::Refused(_) | ReturnError::Damaged { .. } | ReturnError::Store(_) => {
+                Exit::Refused
+            }
+        };
+        Self {
+            exit,
+            error: anyhow::Error::new(err),
+        }
     }
 }
 

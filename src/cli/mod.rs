@@ -113,11 +113,15 @@ enum Command {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Take a held run back to the old version; shows first what that does, and what would be lost
+    /// Take a held run back to the old version, or the newest update although it went well; shows first what would be lost
     ///
     /// Where data are taken back to the snapshot although people may have written since, it goes on only with
-    /// --accept-loss.
+    /// --accept-loss: without it, it is a look. What is taken back although it went well is a run of its own, behind the closed
+    /// site and with a way back; the database that was in use is kept, and `snapshot restore` of the new run brings it back.
+    #[command(after_help = ROLLBACK)]
     Rollback {
+        /// The newest update, by its run or the end of its id; the held run without it
+        run: Option<String>,
         /// Agree that what was written since the snapshot is lost
         #[arg(long)]
         accept_loss: bool,
@@ -231,12 +235,32 @@ enum ConfigCommand {
     Check,
 }
 
+/// Shown under the help of `rollback`.
+const ROLLBACK: &str = "\
+Days after an update that went well:
+  mastopatch history
+  mastopatch rollback 01a2b3c4d5e6                  # shows what would be lost; without a loss it asks, else it changes nothing
+  mastopatch rollback 01a2b3c4d5e6 --accept-loss    # asks once more
+
+Exit codes: 0 done, 20 it failed and all is as before (of a held run: it was taken back), 21 held, 22 refused or nothing was
+changed, 75 a run is under way.";
+
 /// Shown under the help of `snapshot verify`.
 const VERIFY: &str = "\
 Compared are the manifest, the SHA-256 of every file, every row and migration in the dump, and the copy of Redis; of a clone,
 that the database is there and has its schema. It takes about as long as the snapshot took.
 
 Exit codes: 0 whole, 22 it could not be looked at, 23 a snapshot is not what it says, 75 a run is under way.";
+
+/// Shown under the help of `snapshot restore`.
+const RESTORE: &str = "\
+Look first, then do it:
+  mastopatch snapshot list
+  mastopatch snapshot restore 01a2b3c4d5e6                  # shows what would be lost, and changes nothing
+  mastopatch snapshot restore 01a2b3c4d5e6 --accept-loss    # asks once more
+To take the newest update back, `mastopatch rollback RUN` keeps the data of now where the old version can use them.
+
+Exit codes: 0 done, 20 it failed and all is as before, 21 held, 22 refused or nothing was changed, 75 a run is under way.";
 
 #[derive(Debug, Subcommand)]
 enum SnapshotCommand {
@@ -253,6 +277,21 @@ enum SnapshotCommand {
     /// The database is copied by `pg_dump`, Redis some moments later: each is whole, and what is written in between is in one
     /// of them only.
     Create,
+    /// Put the data and the version of a snapshot in the place of those of now; shows first what would be lost, and asks
+    ///
+    /// The database that was in use is kept beside the other one, as the snapshot of the new run. Snapshots that were taken
+    /// while the site was open are refused.
+    #[command(after_help = RESTORE)]
+    Restore {
+        /// The run that took the snapshot, or the end of its id
+        run: String,
+        /// Agree that what was written since the snapshot is lost
+        #[arg(long)]
+        accept_loss: bool,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Remove the snapshots that are kept for nothing, as the end of the next run would
     Prune {
         /// Show what would go, and remove nothing

@@ -12,8 +12,10 @@ use crate::adapters::clock::SystemClock;
 use crate::config::{Instance, Run, Settings};
 use crate::domain::decide::Target;
 use crate::domain::event::Event;
-use crate::domain::plan::{Asked, Limits, Plan, Why};
+use crate::domain::method::MethodChoice;
+use crate::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Restore, Why};
 use crate::domain::run::RunState;
+use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::engine::drive::{self, DriveError, Ended};
 use crate::engine::material::MaterialError;
 use crate::engine::planner::{Goal, Survey, make_plan};
@@ -195,10 +197,70 @@ pub async fn plan<S: ReleaseSource>(
         method: settings.run.snapshot,
         proof: settings.run.proof.clone(),
         way_back_s: u64::try_from(order.way_back.as_secs()).unwrap_or_default(),
+        restore: None,
     };
     let (mut plan, material) = make_plan(world, &instance_ref(instance), survey, goal).await?;
     plan.rehearsed = rehearsals::said(world.store(), settings, &plan)?;
     Ok((plan, material))
+}
+
+/// What a person wants back.
+#[derive(Debug, Clone)]
+pub struct Back {
+    /// The version that is to run.
+    pub to: ReleaseVersion,
+    /// What is brought back.
+    pub restore: Restore,
+    /// Who asked.
+    pub by: String,
+    /// Why, as a sentence.
+    pub reason: String,
+}
+
+/// Makes the plan that brings something back, and the text of its material. Changes nothing.
+pub async fn plan_back(
+    world: &World,
+    settings: &Settings,
+    instance: &Instance,
+    survey: &Survey,
+    back: Back,
+) -> Result<(Plan, String), ActError> {
+    let now = world.clock().now();
+    let step = back.to.step_to(&survey.installed);
+    // The way down is as far as the way up.
+    let kind = step.or_else(|| survey.installed.step_to(&back.to));
+    let method = if back.restore.data {
+        // The data that are there now stand aside, and what comes takes their name.
+        MethodChoice::Only(Method::Clone)
+    } else {
+        settings.run.snapshot
+    };
+    let goal = Goal {
+        run: run_id(now),
+        to: back.to,
+        kind: kind.unwrap_or(UpdateKind::Patch),
+        why: Why {
+            asked_by: Asked::Person(back.by),
+            reasons: vec![back.reason],
+            emergency: None,
+            advisories: Vec::new(),
+            severity: None,
+            published_at: now,
+            url: String::new(),
+        },
+        // The image is the one that the tag names, as it was when this version ran.
+        expected_commit: None,
+        limits: limits(&settings.run),
+        now,
+        hard_deadline: None,
+        close_by: None,
+        on_deadline: OnDeadline::Finish,
+        method,
+        proof: settings.run.proof.clone(),
+        way_back_s: 0,
+        restore: Some(back.restore),
+    };
+    Ok(make_plan(world, &instance_ref(instance), survey, goal).await?)
 }
 
 /// Carries a plan out.

@@ -237,6 +237,10 @@ fn attempts(store: &Store, instance: &str) -> Result<Vec<Attempt>, StoreError> {
         if outcome == Outcome::Committed {
             break;
         }
+        // What a person brought back is no try of an update.
+        if run.plan.restore.is_some() {
+            continue;
+        }
         let closed =
             RunState::fold(&run.journal).is_ok_and(|state| state.furthest() >= Some(Step::Fence));
         attempts.push(Attempt {

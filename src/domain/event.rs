@@ -184,6 +184,10 @@ pub enum Finding {
         pending_post: Vec<String>,
         /// What Compose calls the edited definition of each service (`config --hash`).
         config_hashes: BTreeMap<String, String>,
+        /// Whether the run puts other data in the place of those that are there: then a way back puts these back, whatever
+        /// is pending.
+        #[serde(default, skip_serializing_if = "is_false")]
+        brings_data: bool,
     },
     /// The site is closed.
     Fenced {
@@ -234,6 +238,13 @@ pub enum Finding {
         open_after_ms: u64,
         /// What a person should know, for instance that the labels could not be kept true.
         notes: Vec<String>,
+    },
+    /// The data of a snapshot have taken the place of those that were in use.
+    PutIn {
+        /// Tables counted in them; 0 of a clone.
+        tables: u64,
+        /// Rows in them.
+        rows: u64,
     },
     /// Data came back from the snapshot.
     Restored {

@@ -134,6 +134,7 @@ mod tests {
                             pending: names(class >= MigrationClass::M1),
                             pending_post: names(class == MigrationClass::M2),
                             config_hashes: [].into(),
+                            brings_data: false,
                         }
                     } else {
                         Finding::Nothing

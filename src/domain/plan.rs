@@ -15,6 +15,10 @@ use super::rehearsal::Rehearsed;
 use super::retention::Rules;
 use super::version::{ReleaseVersion, UpdateKind};
 
+mod restore;
+
+pub use restore::Restore;
+
 /// Format of the plans this program writes.
 pub const PLAN_FORMAT: u32 = 1;
 
@@ -82,6 +86,10 @@ pub struct Plan {
     /// Seconds that the way back needs; 0 where nobody knows.
     #[serde(default)]
     pub way_back_s: u64,
+    /// What is brought back, where the run is no update.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
 }
 
 /// How the database is copied behind the fence, and how the way back brings it back.

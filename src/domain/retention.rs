@@ -32,7 +32,7 @@ pub struct Candidate {
 /// What must not go, whatever the rules say.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Ties {
-    /// Runs that are open or held.
+    /// Runs that are open or held, and those whose snapshot such a run brings back.
     pub needed: BTreeSet<String>,
     /// The newest run that was committed, where that is known.
     pub newest_committed: Option<String>,
@@ -42,7 +42,7 @@ pub struct Ties {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum KeptFor {
-    /// Its run is open or held, and may go back with it.
+    /// A run that is open or held may need it: to go back with it, or to bring it back.
     Run,
     /// Its run is the newest one that was committed: it is what `rollback` goes back with.
     NewestCommitted,

@@ -251,10 +251,17 @@ impl RunState {
             pending,
             pending_post,
             config_hashes,
+            brings_data,
             ..
         } = finding
         {
-            self.class = Some(class_of(pending, pending_post));
+            // Other data are to the version that ran before what no old code runs on.
+            let class = if *brings_data {
+                MigrationClass::M2
+            } else {
+                class_of(pending, pending_post)
+            };
+            self.class = Some(class);
             self.config_hashes.clone_from(config_hashes);
         }
         if let Finding::Fenced { started, .. } = finding {

@@ -2,8 +2,10 @@
 //! Looking changes nothing.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
+use secrecy::SecretString;
 
 use super::drive::load_material;
 use super::{Ctx, Ports, chain};
@@ -80,33 +82,44 @@ pub async fn remains<P: Ports>(ports: &P, plan: &Plan) -> Remains {
     remains
 }
 
+/// Rows now minus rows in a snapshot, of tables that people know and that differ.
+pub async fn rows_since<D: Database>(
+    database: &D,
+    live: &DatabaseRef,
+    password: &SecretString,
+    manifest: &Manifest,
+    limit: Duration,
+) -> DataResult<BTreeMap<String, i64>> {
+    let then = match &manifest.original {
+        None => manifest.rows.clone(),
+        Some(original) if database.exists(live, password, original).await? => {
+            let original = DatabaseRef {
+                name: original.clone(),
+                ..live.clone()
+            };
+            database.row_counts(&original, password, limit).await?
+        }
+        // The original is what is in use.
+        Some(_) => return Ok(BTreeMap::new()),
+    };
+    let now = database.row_counts(live, password, limit).await?;
+    let difference = |table: &&str| {
+        let since = signed(*now.get(*table)?).saturating_sub(signed(*then.get(*table)?));
+        (since != 0).then(|| ((*table).to_owned(), since))
+    };
+    Ok(TOLD.iter().filter_map(difference).collect())
+}
+
 fn signed(rows: u64) -> i64 {
     i64::try_from(rows).unwrap_or(i64::MAX)
 }
 
 impl<P: Ports> Ctx<'_, P> {
-    /// Rows now minus rows in the snapshot, of tables that people know and that differ.
+    /// [`rows_since`], asked as the run's material says.
     async fn rows_since(&self, manifest: &Manifest) -> DataResult<BTreeMap<String, i64>> {
-        let (database, live) = (self.ports.database(), &self.plan.database);
-        let (password, limit) = (self.material.database_password(), self.snapshot_limit());
-        let then = match &manifest.original {
-            None => manifest.rows.clone(),
-            Some(original) if database.exists(live, &password, original).await? => {
-                let original = DatabaseRef {
-                    name: original.clone(),
-                    ..live.clone()
-                };
-                database.row_counts(&original, &password, limit).await?
-            }
-            // The original is what is in use.
-            Some(_) => return Ok(BTreeMap::new()),
-        };
-        let now = database.row_counts(live, &password, limit).await?;
-        let difference = |table: &&str| {
-            let since = signed(*now.get(*table)?).saturating_sub(signed(*then.get(*table)?));
-            (since != 0).then(|| ((*table).to_owned(), since))
-        };
-        Ok(TOLD.iter().filter_map(difference).collect())
+        let password = self.material.database_password();
+        let (live, limit) = (&self.plan.database, self.snapshot_limit());
+        rows_since(self.ports.database(), live, &password, manifest, limit).await
     }
 
     async fn objects(&self, lines: &mut Vec<String>) -> Result<(), super::StepError> {

@@ -24,6 +24,7 @@ pub mod planner;
 pub mod probes;
 pub mod recovery;
 pub mod rehearsal;
+pub mod restorable;
 pub mod snapshots;
 mod steps;
 mod strangers;

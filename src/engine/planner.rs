@@ -12,7 +12,7 @@ use super::{Ports, StepError};
 use crate::domain::method::{self, MethodChoice};
 use crate::domain::plan::{
     ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile, PlannedImage, Proof,
-    Why, sha256_hex,
+    Restore, Why, sha256_hex,
 };
 use crate::domain::version::{ReleaseVersion, UpdateKind};
 use crate::ports::compose::ComposeProject;
@@ -55,6 +55,8 @@ pub struct Goal {
     pub proof: Proof,
     /// Seconds that the way back needs; 0 where nobody knows.
     pub way_back_s: u64,
+    /// What is brought back, where it is no update.
+    pub restore: Option<Restore>,
 }
 
 /// Makes the plan of a run and its material. Asks the registry which digests the new tags have now.
@@ -64,7 +66,8 @@ pub async fn make_plan<P: Ports>(
     survey: &Survey,
     goal: Goal,
 ) -> Result<(Plan, String), StepError> {
-    let images = planned_images(ports, survey, &goal.to).await?;
+    let restore = goal.restore.as_ref();
+    let images = planned_images(ports, survey, &goal.to, restore).await?;
     let wanted: BTreeMap<String, String> = survey
         .services
         .iter()
@@ -75,7 +78,9 @@ pub async fn make_plan<P: Ports>(
             Some((service.service.clone(), image.to_reference.clone()))
         })
         .collect();
-    let edits = ports.compose().edits(&survey.project, &wanted)?;
+    let mut edits = ports.compose().edits(&survey.project, &wanted)?;
+    // Where the version stays, the files say already what they shall.
+    edits.retain(|edit| edit.before != edit.after);
     let files = edits
         .iter()
         .map(|edit| PlannedFile {
@@ -95,7 +100,10 @@ pub async fn make_plan<P: Ports>(
     let text = material
         .to_text()
         .map_err(|err| host(format!("the material cannot be written down: {err}")))?;
-    let chosen = method::choose(goal.method, goal.kind, &survey.copying);
+    let mut chosen = method::choose(goal.method, goal.kind, &survey.copying);
+    if restore.is_some_and(|restore| restore.data) {
+        "what is there now stands aside as it is".clone_into(&mut chosen.because);
+    }
     let proof = match chosen.method {
         Method::Logical => proof(ports, survey, goal.proof).await?,
         // A clone is compared with its original where it stands.
@@ -128,6 +136,7 @@ pub async fn make_plan<P: Ports>(
         close_by: goal.close_by,
         on_deadline: goal.on_deadline,
         way_back_s: goal.way_back_s,
+        restore: goal.restore,
     };
     Ok((plan, text))
 }
@@ -151,11 +160,13 @@ async fn proof<P: Ports>(ports: &P, survey: &Survey, wanted: Proof) -> Result<Pr
     })
 }
 
-/// Both images at the new version, with the digests that their tags have now.
+/// Both images at the new version, with the digests that their tags have now; or that they had when they ran here, where they
+/// come back and are still on this host.
 async fn planned_images<P: Ports>(
     ports: &P,
     survey: &Survey,
     to: &ReleaseVersion,
+    restore: Option<&Restore>,
 ) -> Result<Vec<PlannedImage>, StepError> {
     let mut images = Vec::new();
     let platform = ports.runtime().info().await?.platform;
@@ -167,26 +178,62 @@ async fn planned_images<P: Ports>(
         };
         let (repository, _) = split_reference(reference);
         let to_reference = format!("{repository}:{}", to.tag());
-        let remote = ports.runtime().resolve(&to_reference).await?;
-        if !remote.platforms.is_empty()
-            && !remote.platforms.iter().any(|p| same_platform(p, &platform))
-        {
-            return Err(host(format!(
-                "image {to_reference} does not exist for {platform} (only for {}); it may still be built, \
-                 try again later",
-                remote.platforms.join(", ")
-            )));
-        }
+        let known = match restore {
+            Some(restore) => digest_here(ports, restore, repository).await?,
+            None => None,
+        };
+        let to_digest = match known {
+            Some(digest) => digest,
+            None => digest_there(ports, &to_reference, &platform).await?,
+        };
         images.push(PlannedImage {
             kind,
             repository: repository.to_owned(),
             from_reference: reference.clone(),
             from_id: image.id.clone(),
             to_reference,
-            to_digest: remote.digest,
+            to_digest,
         });
     }
     Ok(images)
+}
+
+/// The digest under which an image that ran was pulled, if it is still on this host.
+async fn digest_here<P: Ports>(
+    ports: &P,
+    restore: &Restore,
+    repository: &str,
+) -> Result<Option<String>, StepError> {
+    let digest_of = |name: &String| {
+        let (of, digest) = name.split_once('@')?;
+        (of == repository).then(|| digest.to_owned())
+    };
+    for id in &restore.image_ids {
+        let image = ports.runtime().image(id).await?;
+        let digest = image.and_then(|image| image.repo_digests.iter().find_map(digest_of));
+        if digest.is_some() {
+            return Ok(digest);
+        }
+    }
+    Ok(None)
+}
+
+/// The digest that a tag has in its registry, if that has the image for this host.
+async fn digest_there<P: Ports>(
+    ports: &P,
+    reference: &str,
+    platform: &str,
+) -> Result<String, StepError> {
+    let remote = ports.runtime().resolve(reference).await?;
+    if !remote.platforms.is_empty() && !remote.platforms.iter().any(|p| same_platform(p, platform))
+    {
+        return Err(host(format!(
+            "image {reference} does not exist for {platform} (only for {}); it may still be built, \
+             try again later",
+            remote.platforms.join(", ")
+        )));
+    }
+    Ok(remote.digest)
 }
 
 fn host(sentence: String) -> StepError {

@@ -318,6 +318,9 @@ impl<P: Ports> Ctx<'_, P> {
     /// Whether a migration that only the new image brings is applied, and of which class what it brings is. `None` where
     /// the images or the database cannot be asked.
     async fn schema_seen(&self) -> Option<(bool, MigrationClass)> {
+        if self.plan.restore.is_some() {
+            return self.restore_seen().await;
+        }
         let planned = self
             .plan
             .images

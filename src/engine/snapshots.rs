@@ -68,13 +68,14 @@ pub(crate) fn ties<J: Journal, F: RunFiles>(
 ) -> Result<Ties, TiesError> {
     // The plan lies beside the journal for as long as its run is open or held, also where the journal was lost.
     let mut ties = Ties {
-        needed: files
-            .open_plans()?
-            .into_iter()
-            .map(|(run, _)| run)
-            .collect(),
+        needed: needed_by_plans(files)?,
         newest_committed: None,
     };
+    if let Some(first) = snapshots.first() {
+        let open = journal.unfinished(&first.instance)?;
+        let brought_back = open.and_then(|open| open.plan.restore);
+        ties.needed.extend(brought_back.map(|restore| restore.run));
+    }
     for manifest in snapshots.iter().rev() {
         let stored = match journal.run(&manifest.run) {
             // Of a journal that was lost, or taken by a person.
@@ -87,6 +88,8 @@ pub(crate) fn ties<J: Journal, F: RunFiles>(
             .is_some_and(|state| state.outcome().is_some() && !state.is_held());
         if !is_over {
             ties.needed.insert(manifest.run.clone());
+            let brought_back = stored.plan.restore.map(|restore| restore.run);
+            ties.needed.extend(brought_back);
         }
         let is_forward = |state: &RunState| state.is_committed() && !state.is_going_back();
         if ties.newest_committed.is_none() && state.as_ref().is_some_and(is_forward) {
@@ -94,6 +97,18 @@ pub(crate) fn ties<J: Journal, F: RunFiles>(
         }
     }
     Ok(ties)
+}
+
+/// The runs whose plans lie beside the journal, and those whose snapshots these bring back.
+pub(crate) fn needed_by_plans<F: RunFiles>(files: &F) -> Result<BTreeSet<String>, FilesError> {
+    let mut needed = BTreeSet::new();
+    for (run, text) in files.open_plans()? {
+        let plan: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let brought_back = plan.pointer("/restore/run").and_then(|run| run.as_str());
+        needed.extend(brought_back.map(str::to_owned));
+        needed.insert(run);
+    }
+    Ok(needed)
 }
 
 /// What each of an instance's snapshots is kept for.

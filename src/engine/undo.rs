@@ -113,7 +113,7 @@ impl<P: Ports> Ctx<'_, P> {
         let original = self.plan.original_database();
         if restores && self.plan.method == Method::Clone && !self.has_original(&original).await? {
             return Err(StepError::NeedsPerson(format!(
-                "database `{original}`, the original from before the migrations, is gone, so nothing was stopped; \
+                "database `{original}`, the original from before the run, is gone, so nothing was stopped; \
                  `mastopatch resume` goes on with the new version"
             )));
         }
@@ -216,9 +216,9 @@ impl<P: Ports> Ctx<'_, P> {
         // A switch that was interrupted leaves it shut.
         database.ensure_open(live, &password, &live.name).await?;
         // Else it was not yet put aside, or is back already.
-        if !is_aside && database.schema_versions(live, &password).await? != manifest.schema {
+        if !is_aside && !self.is_untouched(manifest).await? {
             return Err(StepError::NeedsPerson(format!(
-                "database `{original}`, the original from before the migrations, is gone: bring it back from a backup \
+                "database `{original}`, the original from before the run, is gone: bring it back from a backup \
                  under the name `{}`, or `mastopatch release`",
                 live.name
             )));
@@ -252,7 +252,7 @@ impl<P: Ports> Ctx<'_, P> {
         let Some((_, manifest)) = self.own_snapshot()? else {
             return Ok(false);
         };
-        Ok(database.schema_versions(live, &password).await? == manifest.schema)
+        self.is_untouched(&manifest).await
     }
 
     /// Ends a clone that is still being made, and removes one that is not in use: nobody can connect to the original

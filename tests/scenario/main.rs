@@ -27,6 +27,7 @@ mod knowing;
 mod parts;
 mod refusal;
 mod rehearsal;
+mod restore;
 mod rollback;
 mod runner;
 mod snapshots;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             held::suite(),
             doubt::suite(),
             rollback::suite(),
+            restore::suite(),
         ],
         nothing_of_ours_is_left,
     )

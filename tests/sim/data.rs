@@ -656,7 +656,15 @@ impl Database for SimPorts {
                 }),
                 (None, _) => false,
             };
+            // What a restore puts in is of before: what was written since is given up, if it comes to its end.
+            let is_put_in = !is_same && restored.contains("_clone_");
             let takes_name = |world: &mut World| {
+                if is_put_in {
+                    let put_in = &world.databases[LIVE].posts;
+                    let given_up = world.acknowledged.iter();
+                    let given_up = given_up.filter(|post| !put_in.contains(post)).copied();
+                    world.given_up = given_up.collect();
+                }
                 if !is_same {
                     world.agreed_loss();
                     invariants::i3_data_change_is_covered(world, "a restore");

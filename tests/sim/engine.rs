@@ -278,7 +278,7 @@ impl World {
                 Program::Migrate => self.migrate(index),
                 Program::Web
                     if self.target == Target::Dies
-                        && container.version == Some(Version::B)
+                        && container.version == Some(self.setting.to)
                         && self.now_ms >= container.started_ms + DIES_AFTER_MS =>
                 {
                     self.ends(index, 1);

@@ -18,7 +18,6 @@ use mastopatch::ports::files::{FilesResult, Mark};
 
 use super::disk::{Gate, Gated, Op, Part};
 use super::fault::When;
-use super::fixture::RUN;
 use super::platter::Platter;
 use super::world::{COMPOSE_FILE, Call, EPOCH_S, Host, Port, SimPorts, Upset, World};
 
@@ -169,13 +168,13 @@ impl Files {
 }
 
 /// The run's sealed snapshot.
-pub(crate) fn sealed() -> PathBuf {
-    Path::new(SNAPSHOTS).join(RUN)
+pub(crate) fn sealed(world: &World) -> PathBuf {
+    Path::new(SNAPSHOTS).join(world.setting.run)
 }
 
 /// Whether a mark of the run lies on the disk.
 pub(crate) fn has_mark(world: &World, mark: Mark) -> bool {
-    let path = Path::new(RUNS).join(format!("{RUN}.{}", mark.name()));
+    let path = Path::new(RUNS).join(format!("{}.{}", world.setting.run, mark.name()));
     world.disk.read(&path).is_ok()
 }
 
@@ -194,19 +193,20 @@ impl World {
 
     /// The run's material, as it lies on the disk.
     pub(crate) fn material_text(&self) -> Option<String> {
-        let bytes = self.disk.read(&material()).ok()?;
+        let bytes = self.disk.read(&material(self)).ok()?;
         String::from_utf8(bytes.to_vec()).ok()
     }
 
     /// Puts another material in its place, for good.
     pub(crate) fn keep_material(&mut self, text: &str) {
-        self.disk.put(&material(), text.as_bytes());
+        let path = material(self);
+        self.disk.put(&path, text.as_bytes());
         self.disk.sync_all();
     }
 }
 
-fn material() -> PathBuf {
-    Path::new(RUNS).join(format!("{RUN}.json"))
+fn material(world: &World) -> PathBuf {
+    Path::new(RUNS).join(format!("{}.json", world.setting.run))
 }
 
 const fn call(name: &'static str, mutating: bool) -> Call {

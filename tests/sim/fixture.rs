@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use mastopatch::domain::event::MigrationClass;
@@ -9,19 +10,24 @@ use mastopatch::domain::method::MethodChoice;
 use mastopatch::domain::plan::{Asked, Limits, Method, OnDeadline, Plan, Proof, Why};
 use mastopatch::domain::run::RunState;
 use mastopatch::domain::version::UpdateKind;
+use mastopatch::engine::Ports as _;
 use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
+use mastopatch::engine::restorable::{Looking, of_run, of_snapshot};
 use mastopatch::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles as _};
 use mastopatch::ports::runtime::{ContainerSpec, Image};
+use mastopatch::ports::store::Journal as _;
 use serde_json::{Value, json};
 
 use super::data::fresh;
 use super::platter::Platter;
-use super::process::run_to_end;
-use super::web::{A, B};
+use super::process::{carry_through, run_to_end};
+use super::web::{A, B, name_of};
 use super::world::{COMPOSE_FILE, LIVE, Setting, SimImage, SimPorts, Target, Version, World};
 
 const MAIN: &str = "ghcr.io/mastodon/mastodon";
 const STREAMING: &str = "ghcr.io/mastodon/mastodon-streaming";
+/// The id of the run that takes it back.
+pub(crate) const TAKEN_BACK: &str = "019aa000-0000-7000-8000-0000000000bb";
 /// The run's id.
 pub(crate) const RUN: &str = "019aa000-0000-7000-8000-0000000000aa";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -97,6 +103,122 @@ pub(crate) fn instance() -> InstanceRef {
     }
 }
 
+/// What a person brings back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Brings {
+    /// The update of [`fixture`], which went well, is taken back; where it migrated what the old code cannot use, the data of
+    /// its snapshot come back, too.
+    UpdateBack,
+    /// The data of its snapshot, after it was rolled back: the version stays, and so does the schema.
+    DataBack,
+}
+
+/// The fixture in which a person brings something back of the update of [`fixture`]; made once.
+pub(crate) fn brought_back(
+    brings: Brings,
+    class: MigrationClass,
+    method: Method,
+) -> &'static Fixture {
+    static MADE: [OnceLock<Fixture>; 12] = [const { OnceLock::new() }; 12];
+    let place = match class {
+        MigrationClass::M0 => 0,
+        MigrationClass::M1 => 1,
+        MigrationClass::M2 => 2,
+    };
+    let of_method = match method {
+        Method::Logical => 0,
+        Method::Clone => 3,
+    };
+    let of_brings = match brings {
+        Brings::UpdateBack => 0,
+        Brings::DataBack => 6,
+    };
+    MADE[place + of_method + of_brings].get_or_init(|| bring_back(brings, class, method))
+}
+
+fn bring_back(brings: Brings, class: MigrationClass, method: Method) -> Fixture {
+    let start = fixture(class, method);
+    let mut world = start.world.clone();
+    if brings == Brings::DataBack {
+        world.target = Target::Unhealthy;
+    }
+    let mut world = carry_through(world, Some(start.plan.clone())).world;
+    world.target = Target::Good;
+    let from = if world.state.is_committed() {
+        Version::B
+    } else {
+        Version::A
+    };
+    for _ in 0..5 {
+        world.pass(3_000);
+        world.public_writes();
+    }
+    assert_eq!(world.violation, None);
+    world.in_full = true;
+    world.beside_runs = true;
+    let ports = SimPorts::new(world);
+    ports.files.open().unwrap();
+    // What may come back is said by the product itself, while the journal knows the update.
+    let found = run_to_end(async {
+        let survey = survey(&ports, &instance()).await.unwrap();
+        let run = ports.journal().run(RUN).unwrap();
+        let looking = Looking {
+            limit: Duration::from_secs(600),
+            progress: &|_| {},
+        };
+        match brings {
+            Brings::UpdateBack => of_run(&ports, &instance(), &survey, &run, looking).await,
+            Brings::DataBack => of_snapshot(&ports, &instance(), RUN, looking).await,
+        }
+    });
+    let found = found.unwrap().unwrap();
+    let data = class == MigrationClass::M2;
+    assert_eq!(found.restore.data, data, "{class:?}");
+    let mut world = ports.into_world();
+    world.setting = Arc::new(Setting {
+        from_schema: world.databases[LIVE].schema.clone(),
+        run: TAKEN_BACK,
+        from,
+        to: Version::A,
+        too_many: EARLIER[1].0,
+        to_keep: RUN,
+        method: if data { Method::Clone } else { method },
+        source: Some(method),
+        ..(*world.setting).clone()
+    });
+    // Another process, another run: what the last one said is history.
+    let fresh = empty(class, method);
+    let world = World {
+        begun: None,
+        beside_runs: false,
+        log: Vec::new(),
+        state: RunState::default(),
+        seen: super::invariants::Seen::default(),
+        mails: Vec::new(),
+        quarantine: None,
+        has_copy: None,
+        schedule: fresh.schedule,
+        ..world
+    };
+    let ports = SimPorts::new(world);
+    ports.files.open().unwrap();
+    let made = run_to_end(async {
+        let survey = survey(&ports, &instance()).await.unwrap();
+        let goal = Goal {
+            restore: Some(found.restore),
+            ..goal(&ports)
+        };
+        make_plan(&ports, &instance(), &survey, goal).await.unwrap()
+    });
+    let (plan, material) = made.unwrap();
+    let mut world = ports.into_world();
+    world.in_full = false;
+    world.material = material.into();
+    world.disk.sync_all();
+    world.calls = 0;
+    Fixture { world, plan }
+}
+
 /// A snapshot of an earlier run.
 fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
     let files = ports.files.state_dir();
@@ -125,10 +247,11 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
 }
 
 fn goal(ports: &SimPorts) -> Goal {
-    let method = ports.world().setting.method;
+    let setting = ports.world().setting.clone();
+    let method = setting.method;
     Goal {
-        run: RUN.to_owned(),
-        to: B.parse().unwrap(),
+        run: setting.run.to_owned(),
+        to: name_of(setting.to).parse().unwrap(),
         kind: UpdateKind::Patch,
         why: Why {
             asked_by: Asked::Person("ada".to_owned()),
@@ -157,6 +280,7 @@ fn goal(ports: &SimPorts) -> Goal {
         method: MethodChoice::Only(method),
         proof: Proof::Restore,
         way_back_s: 300,
+        restore: None,
     }
 }
 
@@ -164,8 +288,16 @@ fn empty(class: MigrationClass, method: Method) -> World {
     let base: BTreeSet<String> = (1..=3).map(|n| format!("2025010100000{n}")).collect();
     let pre = (1..=2).map(|n| format!("2026010100000{n}"));
     let post = (1..=1).map(|n| format!("2026020100000{n}"));
+    let base = Arc::new(base);
     let setting = Setting {
-        base: Arc::new(base),
+        from_schema: base.clone(),
+        run: RUN,
+        from: Version::A,
+        to: Version::B,
+        too_many: EARLIER[0].0,
+        to_keep: EARLIER[1].0,
+        source: None,
+        base,
         pre: pre.filter(|_| class != MigrationClass::M0).collect(),
         post: post.filter(|_| class == MigrationClass::M2).collect(),
         registry: registry(),
@@ -229,6 +361,8 @@ fn empty(class: MigrationClass, method: Method) -> World {
         order_refused: false,
         ended_unwritten: None,
         acknowledged: Vec::new(),
+        beside_runs: false,
+        given_up: Vec::new(),
         next_post: 0,
         schedule: Arc::default(),
         calls: 0,
@@ -298,16 +432,17 @@ fn mastodon(version: Version) -> [SimImage; 2] {
 }
 
 fn registry() -> BTreeMap<String, SimImage> {
-    let new = mastodon(Version::B).into_iter();
-    new.map(|image| (image.image.repo_digests[0].clone(), image))
+    let all = [Version::A, Version::B].into_iter().flat_map(mastodon);
+    all.map(|image| (image.image.repo_digests[0].clone(), image))
         .collect()
 }
 
 fn digests() -> BTreeMap<String, String> {
-    [MAIN, STREAMING]
-        .map(|repository| format!("{repository}:v{B}"))
-        .map(|reference| (reference.clone(), digest_of(&reference)))
-        .into()
+    let all = [A, B]
+        .into_iter()
+        .flat_map(|version| [MAIN, STREAMING].map(|repository| format!("{repository}:v{version}")));
+    all.map(|reference| (reference.clone(), digest_of(&reference)))
+        .collect()
 }
 
 fn images(world: &mut World) {

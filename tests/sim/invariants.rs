@@ -139,7 +139,7 @@ pub(crate) fn has_copy(world: &mut World) -> bool {
 /// Whether a whole database of the old version's schema is in the server: the untouched original, under any name.
 fn has_original(world: &World) -> bool {
     let mut all = world.databases.values();
-    all.any(|db| db.whole && db.schema == world.setting.base)
+    all.any(|db| db.whole && db.schema == world.setting.from_schema)
 }
 
 fn has_files(world: &mut World) -> bool {
@@ -150,7 +150,7 @@ fn has_files(world: &mut World) -> bool {
         return found;
     }
     let durable = |path: &Path| world.disk.durable(path);
-    let dir = files::sealed();
+    let dir = files::sealed(world);
     let found = durable(&dir.join(MANIFEST)).is_some()
         && (world.setting.method == Method::Clone || world.copy_in(&dir, DUMP, &durable).is_some())
         && world.copy_in(&dir, REDIS, &durable).is_some();
@@ -162,8 +162,9 @@ fn i1_one_version_is_startable(world: &mut World) {
     if !world.interfered.is_empty() {
         return;
     }
-    let a = has_all(world, Version::A) && (world.schema_fits(Version::A) || has_copy(world));
-    let b = || has_all(world, Version::B) && world.schema_fits(Version::B);
+    let (from, to) = (world.setting.from, world.setting.to);
+    let a = has_all(world, from) && (world.schema_fits(from) || has_copy(world));
+    let b = || has_all(world, to) && world.schema_fits(to);
     if !a && !b() {
         world.wrong(|| "I1: no complete, startable version is on the host".to_owned());
     }
@@ -176,7 +177,14 @@ fn i2_nothing_of_a_is_deleted(world: &mut World) {
     // What was done from memory is in no journal.
     let unwritten = world.ever_refused && (world.state.is_committed() || world.harmed);
     let may = world.seen.finalises || world.garbled || unwritten;
-    if !may && world.containers.iter().filter(of(Version::A)).count() < 3 {
+    if !may
+        && world
+            .containers
+            .iter()
+            .filter(of(world.setting.from))
+            .count()
+            < 3
+    {
         world.wrong(|| "I2: a container of the old version was deleted before the end".to_owned());
     }
     if world.seen.proved && !has_copy(world) {
@@ -219,7 +227,7 @@ pub(crate) fn i5_no_restore_after_the_commit(world: &mut World, what: &str) {
 pub(crate) fn i6_the_intent_is_durable(world: &mut World, call: Call) {
     // What is noted beside the journal is no effect, as little as the journal itself.
     let notes = matches!(call.port, Port::Journal | Port::Clock) || files::is_a_note(call.name);
-    let counts = !notes && world.begun.is_some();
+    let counts = !notes && world.begun.is_some() && !world.beside_runs;
     if counts && !world.refused && world.place() == Place::Between {
         world.wrong(|| format!("I6: `{}` without a durable intent", call.name));
     }
@@ -256,7 +264,8 @@ fn i9_only_what_was_planned_runs(world: &mut World) {
                 .labels
                 .get(mastopatch::ports::runtime::ROLE_LABEL)
                 .is_some_and(|it| it == "old");
-            c.version != Some(if old { Version::A } else { Version::B })
+            let setting = &world.setting;
+            c.version != Some(if old { setting.from } else { setting.to })
         })
         .map(|c| c.name.clone());
     if let Some(name) = strange {
@@ -268,10 +277,21 @@ fn i10_a_failed_target_is_quarantined(world: &mut World, event: &Event) {
     let Event::Finished { outcome, .. } = event else {
         return;
     };
+    let Some(plan) = world.begun.clone() else {
+        return;
+    };
     // The first failure counts: what fails after it is its consequence.
-    let wanted = world.state.quarantine_reason().is_some();
+    let wanted = plan.quarantine(&world.state).is_some();
     if wanted != world.quarantine.is_some() {
         world.wrong(|| "I10: the target's quarantine is not what the journal says".to_owned());
+    }
+    if plan.restore.is_some() {
+        // What is taken back is quarantined, once it is.
+        let is_taken_back = *outcome == Outcome::Committed && plan.to != plan.from;
+        if wanted != is_taken_back {
+            world.wrong(|| "I10: a version that was taken back may come again".to_owned());
+        }
+        return;
     }
     if *outcome == Outcome::Committed && world.quarantine.is_some() {
         world.wrong(|| "I10: a committed target is quarantined".to_owned());
@@ -350,15 +370,15 @@ fn i15_success_is_observed(world: &mut World, event: &Event) {
         all.any(|c| c.program == Program::Web && world.is_well(c))
     };
     let version = match event {
-        Event::Committed => Version::B,
+        Event::Committed => world.setting.to,
         Event::Finished {
             outcome: Outcome::Committed,
             ..
-        } => Version::B,
+        } => world.setting.to,
         Event::Finished {
             outcome: Outcome::RolledBack,
             ..
-        } => Version::A,
+        } => world.setting.from,
         _ => return,
     };
     if !well(world, version) {

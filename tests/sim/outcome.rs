@@ -3,13 +3,13 @@
 use std::path::Path;
 
 use mastopatch::domain::event::{Entry, Event, Order, Outcome, Step};
-use mastopatch::domain::plan::{Method, Plan};
+use mastopatch::domain::plan::{Method, Plan, original_database};
 use mastopatch::ports::files::MANIFEST;
 
 use super::engine::{Program, SimContainer};
 use super::files::{SNAPSHOTS, hash_of};
-use super::fixture::EARLIER;
 use super::stranger::Deed;
+use super::web::name_of;
 use super::world::{COMPOSE_FILE, LIVE, Version, World};
 
 /// How a run ended.
@@ -106,7 +106,12 @@ fn no_post_is_lost(world: &World) -> Result<(), String> {
     if live_has_all {
         return Ok(());
     }
-    match world.acknowledged.iter().find(|post| !has(post)) {
+    let is_given_up = |post: &u32| world.state.is_committed() && world.given_up.contains(post);
+    match world
+        .acknowledged
+        .iter()
+        .find(|post| !has(post) && !is_given_up(post))
+    {
         Some(post) => Err(format!("post {post}, which was acknowledged, is lost")),
         None => Ok(()),
     }
@@ -176,7 +181,7 @@ fn all_old(world: &World, original: &World) -> Result<(), String> {
     if !spared && live.schema != original.databases[LIVE].schema {
         return Err("all old: the schema is not as before".to_owned());
     }
-    serves(world, Version::A)
+    serves(world, world.setting.from)
 }
 
 /// Whether what is old may have been removed, also where only memory said so.
@@ -229,7 +234,7 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
             return Err(format!("all new: `{}` does not run", old.name));
         }
         let wanted = if old.serves() {
-            Some(Version::B)
+            Some(world.setting.to)
         } else {
             old.version
         };
@@ -256,10 +261,10 @@ fn all_new(world: &World, original: &World, plan: &Plan) -> Result<(), String> {
         return Err("all new: there are other containers than planned".to_owned());
     }
     let text = world.durable_compose_text();
-    if !world.edited && text.is_none_or(|text| !text.contains(super::web::B)) {
+    if !world.edited && text.is_none_or(|text| !text.contains(name_of(world.setting.to))) {
         return Err("all new: the Compose file does not name the new version, for good".to_owned());
     }
-    serves(world, Version::B)
+    serves(world, world.setting.to)
 }
 
 fn serves(world: &World, version: Version) -> Result<(), String> {
@@ -283,7 +288,7 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     let serving = matches!(world.state.outcome(), Some((Outcome::Committed, _)));
     let helper = world.containers.iter().find(|c| {
         c.run_label() == Some(&plan.run)
-            && !(c.serves() && (serving || c.version == Some(Version::A)))
+            && !(c.serves() && (serving || c.version == Some(world.setting.from)))
     });
     if let Some(helper) = helper {
         return Err(format!("left over: container `{}`", helper.name));
@@ -293,10 +298,13 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     }
     // The original of a clone is this run's snapshot for as long as the copy serves.
     let original = plan.original_database();
+    let source = original_database(LIVE, world.setting.to_keep);
     let is_snapshot = |name: &&String| {
-        plan.method == Method::Clone
+        let is_own = plan.method == Method::Clone
             && **name == original
-            && world.databases[LIVE].schema != world.setting.base
+            && (world.databases[LIVE].schema != world.setting.from_schema
+                || (plan.brings_data().is_some() && world.state.is_committed()));
+        is_own || (world.setting.source == Some(Method::Clone) && **name == source)
     };
     let mut others = world.databases.keys().filter(|name| *name != LIVE);
     if let Some(name) = others.find(|name| !is_snapshot(name)) {
@@ -310,10 +318,11 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(name) = snapshots.iter().find(|name| name.ends_with(".partial")) {
         return Err(format!("left over: unfinished snapshot `{name}`"));
     }
-    let (too_many, to_keep) = (EARLIER[0].0, EARLIER[1].0);
+    let (too_many, to_keep) = (world.setting.too_many, world.setting.to_keep);
     for run in [too_many, to_keep] {
         let dir = Path::new(SNAPSHOTS).join(run);
-        let is_whole = [MANIFEST, "database/1.dat"]
+        let is_clone = run == to_keep && world.setting.source == Some(Method::Clone);
+        let is_whole = [MANIFEST, if is_clone { MANIFEST } else { "database/1.dat" }]
             .iter()
             .all(|file| world.disk.durable(&dir.join(file)).is_some());
         // The older one may stay: it is kept where its manifest cannot be read.

@@ -122,7 +122,8 @@ impl Deed {
 
 impl World {
     fn spoil_snapshot(&mut self, how: Spoilt) {
-        let (dir, file) = (sealed(), sealed().join(REDIS[0]));
+        let dir = sealed(self);
+        let file = dir.join(REDIS[0]);
         let bytes = self.disk.read(&file).unwrap().to_vec();
         match how {
             Spoilt::OtherInstance => self.edit_manifest("instance", &json!("other.example")),
@@ -163,7 +164,7 @@ impl World {
     }
 
     fn manifest(&self) -> Value {
-        let bytes = self.disk.read(&sealed().join(MANIFEST)).unwrap();
+        let bytes = self.disk.read(&sealed(self).join(MANIFEST)).unwrap();
         serde_json::from_slice(&bytes).unwrap()
     }
 
@@ -171,7 +172,8 @@ impl World {
         let mut manifest = self.manifest();
         manifest[key] = value.clone();
         let text = serde_json::to_vec(&manifest).unwrap();
-        self.disk.put(&sealed().join(MANIFEST), &text);
+        let path = sealed(self).join(MANIFEST);
+        self.disk.put(&path, &text);
     }
 
     /// Does it; a stop is asked for by the caller.
@@ -182,8 +184,9 @@ impl World {
                 Program::Web | Program::Streaming | Program::Sidekiq
             )
         };
-        let old = |c: &SimContainer| serves(c) && c.version == Some(Version::A);
-        let new = |c: &SimContainer| serves(c) && c.version == Some(Version::B);
+        let (from, to) = (self.setting.from, self.setting.to);
+        let old = |c: &SimContainer| serves(c) && c.version == Some(from);
+        let new = |c: &SimContainer| serves(c) && c.version == Some(to);
         let find = |world: &Self, wanted: &dyn Fn(&SimContainer) -> bool| {
             let found = world.containers.iter().find(|c| wanted(c));
             found.map(|c| c.id.clone())

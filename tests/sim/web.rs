@@ -11,6 +11,14 @@ pub(crate) const A: &str = "4.5.8";
 /// What the versions call themselves.
 pub(crate) const B: &str = "4.5.9";
 
+/// What a version calls itself.
+pub(crate) fn name_of(version: Version) -> &'static str {
+    match version {
+        Version::A => A,
+        Version::B => B,
+    }
+}
+
 impl World {
     /// Whether the live schema is one that a version works with.
     pub(crate) fn schema_fits(&self, version: Version) -> bool {
@@ -44,6 +52,7 @@ impl World {
                 && fits.is_some_and(|db| self.fits(db, version))
                 && !broken;
         }
+        let broken = version == self.setting.to && self.target == Target::Unhealthy;
         self.answers(container)
             && self.postgres_answers()
             && self.redis_answers()
@@ -75,10 +84,7 @@ impl World {
         if container.program == Program::Streaming {
             return (200, "OK".to_owned());
         }
-        let version = match container.version {
-            Some(Version::A) | None => A,
-            Some(Version::B) => B,
-        };
+        let version = name_of(container.version.unwrap_or_default());
         match path {
             "/health" => (200, "OK".to_owned()),
             _ if !self.is_well(container) => (500, "error".to_owned()),

@@ -27,9 +27,10 @@ pub(crate) const EPOCH_S: i64 = 1_795_000_000;
 const CALL_MS: u64 = 5;
 
 /// Which of the two versions something belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(crate) enum Version {
     /// The one before.
+    #[default]
     A,
     /// The target.
     B,
@@ -92,7 +93,7 @@ pub(crate) struct SimImage {
 }
 
 /// What never changes while a run is simulated.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Setting {
     /// Migrations that A has.
     pub(crate) base: Arc<BTreeSet<String>>,
@@ -106,6 +107,20 @@ pub(crate) struct Setting {
     pub(crate) digests: BTreeMap<String, String>,
     /// How the plan copies the database.
     pub(crate) method: Method,
+    /// The run's id.
+    pub(crate) run: &'static str,
+    /// What serves before the run.
+    pub(crate) from: Version,
+    /// What it goes to.
+    pub(crate) to: Version,
+    /// Migrations that are applied before the run.
+    pub(crate) from_schema: Arc<BTreeSet<String>>,
+    /// The earlier snapshot that is one too many when the run is over.
+    pub(crate) too_many: &'static str,
+    /// The earlier snapshot that stays.
+    pub(crate) to_keep: &'static str,
+    /// How the snapshot of [`Self::to_keep`] was taken, where that is an update's which is taken back.
+    pub(crate) source: Option<Method>,
 }
 
 /// One kind of call, for schedules and traces.
@@ -268,6 +283,10 @@ pub(crate) struct World {
     pub(crate) ended_unwritten: Option<mastopatch::domain::event::Outcome>,
 
     pub(crate) acknowledged: Vec<u32>,
+    /// Whether a command is at work that is no run, and announces nothing in a journal.
+    pub(crate) beside_runs: bool,
+    /// Posts that a person gave up, if the restore that they ordered is committed.
+    pub(crate) given_up: Vec<u32>,
     pub(crate) next_post: u32,
 
     pub(crate) schedule: Arc<Schedule>,

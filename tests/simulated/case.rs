@@ -7,7 +7,7 @@ use mastopatch::domain::plan::Method;
 
 use crate::known;
 use crate::sim::fault::Schedule;
-use crate::sim::fixture::fixture;
+use crate::sim::fixture::{Brings, Fixture, brought_back, fixture};
 use crate::sim::held::{HeldAt, held};
 use crate::sim::journal::Harm;
 use crate::sim::outcome::{Verdict, judge};
@@ -25,6 +25,8 @@ pub(crate) struct Case {
     pub(crate) harm: Option<Harm>,
     /// Where it is held at its beginning; `None` begins an update.
     pub(crate) held: Option<HeldAt>,
+    /// What a person brings back; `None` begins an update.
+    pub(crate) brings: Option<Brings>,
     /// What a person decides if it is held, and whether they agree to a loss.
     pub(crate) order: Option<(Order, bool)>,
 }
@@ -47,7 +49,32 @@ impl Case {
             schedule: Schedule::new(),
             harm: None,
             held: None,
+            brings: None,
             order: None,
+        }
+    }
+
+    /// An update of this class that went well is taken back, without a fault.
+    pub(crate) fn take_back(class: MigrationClass, method: Method, target: Target) -> Self {
+        Self {
+            brings: Some(Brings::UpdateBack),
+            method,
+            ..Self::update(class, target)
+        }
+    }
+
+    /// The data of an update that was rolled back are put in once more, without a fault.
+    pub(crate) fn restore_data() -> Self {
+        Self {
+            brings: Some(Brings::DataBack),
+            ..Self::update(MigrationClass::M2, Target::Good)
+        }
+    }
+
+    fn start(&self) -> &'static Fixture {
+        match self.brings {
+            None => fixture(self.class, self.method),
+            Some(brings) => brought_back(brings, self.class, self.method),
         }
     }
 
@@ -79,7 +106,7 @@ impl Case {
 
     /// Its world at the moment at which its first process is killed.
     pub(crate) fn run_until_killed(&self) -> World {
-        let fixture = fixture(self.class, self.method);
+        let fixture = self.start();
         let mut world = fixture.world.clone();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());
@@ -91,13 +118,13 @@ impl Case {
         let begins = self.held.map(|at| held(at, self.class, self.method));
         let never = || panic!("{self:?} is never held there");
         begins.map_or_else(
-            || fixture(self.class, self.method).world.clone(),
+            || self.start().world.clone(),
             |world| world.unwrap_or_else(never).clone(),
         )
     }
 
     fn run_with(&self, made: bool, trace: bool) -> Went {
-        let fixture = fixture(self.class, self.method);
+        let fixture = self.start();
         let mut world = self.begins();
         world.target = self.target;
         world.schedule = Arc::new(self.schedule.clone());

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use mastopatch::domain::event::{MigrationClass, Order};
-use mastopatch::domain::plan::Method;
+use mastopatch::domain::plan::{Method, original_database};
 
 use crate::case::{Case, Tally, Went};
 use crate::sim::fault::{Fault, When};
 use crate::sim::files::SNAPSHOTS;
+use crate::sim::fixture::TAKEN_BACK;
 use crate::sim::held::{HeldAt, held};
 use crate::sim::outcome::Verdict;
-use crate::sim::world::{Made, Phase, Place, Target, World};
+use crate::sim::world::{LIVE, Made, Phase, Place, Target, World};
 
 /// Runs of one kind in the test of all faults, at the most.
 const RUNS_MAX: usize = 800;
@@ -29,13 +30,15 @@ fn classes_and_methods() -> impl Iterator<Item = (MigrationClass, Method)> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Activity {
     Update,
+    TakeBack,
     Order(Order),
 }
 
 impl Activity {
     fn next(self) -> Option<Self> {
         match self {
-            Self::Update => Some(Self::Order(Order::Resume)),
+            Self::Update => Some(Self::TakeBack),
+            Self::TakeBack => Some(Self::Order(Order::Resume)),
             Self::Order(Order::Resume) => Some(Self::Order(Order::Rollback)),
             Self::Order(Order::Rollback) => Some(Self::Order(Order::Release)),
             Self::Order(Order::Release) => None,
@@ -49,6 +52,7 @@ impl Activity {
     fn kind(self) -> Box<dyn Kind> {
         match self {
             Self::Update => Box::new(Update),
+            Self::TakeBack => Box::new(TakeBack),
             Self::Order(order) => Box::new(Ordered(order)),
         }
     }
@@ -89,6 +93,51 @@ impl Kind for Update {
     fn may_end(&self, ends: Verdict) -> Vec<Verdict> {
         let back = [Verdict::NotBegun, Verdict::Aborted, Verdict::RolledBack];
         back.into_iter().chain([ends]).collect()
+    }
+}
+
+/// An update that went well is taken back, with its data where the old code cannot use those of now; the old version starts,
+/// or does not. And the data of a snapshot are put in where the version stays.
+struct TakeBack;
+
+impl Kind for TakeBack {
+    fn runs(&self) -> Vec<(Case, Verdict)> {
+        let mut runs = Vec::new();
+        for (class, method) in classes_and_methods() {
+            for (target, ends) in [
+                (Target::Good, Verdict::Committed),
+                // Without data it changes only the version, and a switch is a change.
+                (Target::Unhealthy, Verdict::RolledBack),
+            ] {
+                runs.push((Case::take_back(class, method, target), ends));
+            }
+        }
+        runs.push((Case::restore_data(), Verdict::Committed));
+        runs
+    }
+
+    fn may_end(&self, ends: Verdict) -> Vec<Verdict> {
+        Update.may_end(ends)
+    }
+
+    fn is_right(&self, went: &Went, case: &Case) -> Result<(), String> {
+        let begins = case.begins();
+        let (now, was) = (&went.world, &begins.databases[LIVE]);
+        if went.verdict != Ok(Verdict::Committed) || case.class != MigrationClass::M2 {
+            return Ok(());
+        }
+        let lost = now.acknowledged.iter();
+        let n_lost = lost
+            .filter(|post| !now.databases[LIVE].posts.contains(post))
+            .count();
+        let name = original_database(LIVE, TAKEN_BACK);
+        let Some(aside) = now.databases.get(&name) else {
+            return Err("the database of before is not kept".to_owned());
+        };
+        if n_lost == 0 || !aside.posts.starts_with(&was.posts) || aside.schema != was.schema {
+            return Err("the database that is kept is not that of before".to_owned());
+        }
+        Ok(())
     }
 }
 

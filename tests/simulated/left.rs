@@ -60,7 +60,7 @@ fn forget_mark(world: &mut World, name: &str) {
 }
 
 fn forget_snapshot(world: &mut World) {
-    let folder = sealed();
+    let folder = sealed(world);
     let mut below = world.disk.below(SNAPSHOTS.as_ref()).unwrap();
     below.retain(|(path, _)| path.starts_with(&folder));
     // What is in a folder goes before it.
@@ -168,7 +168,7 @@ fn a_fence_is_known_by_any_of_its_signs() {
 }
 
 fn forget_snapshot_if_any(world: &mut World) {
-    if world.disk.exists(&sealed()).is_ok() {
+    if world.disk.exists(&sealed(world)).is_ok() {
         forget_snapshot(world);
     }
 }

@@ -35,6 +35,7 @@ mod proof;
 mod random;
 mod refused;
 mod rehearsal;
+mod restores;
 mod room;
 mod snapshots;
 mod spoilt;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::advisory::Severity;
 use crate::domain::event::Outcome;
 use crate::domain::report::words::{human_bytes, human_count, human_ms, human_s, human_time};
-use crate::domain::report::{ImageNote, Report, Row, RowResult};
+use crate::domain::report::{ImageNote, Report, RestoreNote, Row, RowResult};
 use crate::ports::mailer::RecipientRole;
 
 /// Where an auditor looks for the reason of a change that did not go the usual way.
@@ -73,6 +73,10 @@ fn tone(report: &Report) -> (&'static str, &'static str) {
     }
     match report.outcome {
         None => ("running", "#1f5fa8"),
+        Some(Outcome::Committed) if report.restore.is_some() => {
+            let is_same = report.from == report.to;
+            (if is_same { "restored" } else { "taken back" }, "#1e7d34")
+        }
         Some(Outcome::Committed) => ("patched", "#1e7d34"),
         Some(Outcome::RolledBack) => ("rolled back", "#9a5b00"),
         Some(Outcome::Aborted) => ("aborted", "#9a5b00"),
@@ -84,10 +88,12 @@ fn tone(report: &Report) -> (&'static str, &'static str) {
 /// What everybody reads.
 fn facts(report: &Report) -> Vec<Fact> {
     let mut facts = Facts::default();
-    facts.push(
-        "Update",
-        format!("Mastodon {} -> {}", report.from, report.to),
-    );
+    let what = if report.restore.is_some() {
+        "Restore"
+    } else {
+        "Update"
+    };
+    facts.push(what, format!("Mastodon {} -> {}", report.from, report.to));
     facts.push_some("Closes", closes(report));
     facts.push(
         "Result",
@@ -139,11 +145,14 @@ fn details(report: &Report) -> Vec<Fact> {
     if report.quarantined {
         facts.push(
             "Quarantine",
-            format!("{} is not tried again by itself", report.to),
+            format!("{} is not tried again by itself", report.judged()),
         );
     }
     facts.push_some("Plan", report.plan_hash.clone());
-    facts.push("Release", report.url.clone());
+    facts.push_some("Brings back", report.restore.as_ref().map(brought_back));
+    if report.restore.is_none() {
+        facts.push("Release", report.url.clone());
+    }
     facts.0
 }
 
@@ -160,6 +169,15 @@ fn emergency(report: &Report, role: RecipientRole) -> Option<String> {
             "Your policy lets such an update start at any time.".to_owned()
         }
     })
+}
+
+fn brought_back(restore: &RestoreNote) -> String {
+    let what = if restore.data {
+        "the data of the snapshot"
+    } else {
+        "the version from before"
+    };
+    format!("{what} of run {}", restore.run)
 }
 
 fn closes(report: &Report) -> Option<String> {

@@ -121,7 +121,7 @@ pub(super) fn put_quarantine(
            reason = excluded.reason, run = excluded.run, at = excluded.at",
         params![
             plan.instance,
-            plan.to.to_string(),
+            plan.judged().to_string(),
             reason,
             plan.run,
             stamp(at)

@@ -148,7 +148,8 @@ impl Store {
         })
     }
 
-    /// How long a step took in the last committed runs of an instance, in milliseconds, newest first.
+    /// How long a step took in the last committed updates of an instance, in milliseconds, newest first. What brings something
+    /// back is no update, and its steps are others.
     pub fn durations(&self, instance: &str, step: Step) -> Result<Vec<u64>, StoreError> {
         self.lengths(instance, Outcome::Committed, "done", step.name())
     }
@@ -169,7 +170,7 @@ impl Store {
             let mut statement = tx.prepare(
                 "SELECT json_extract(e.event, '$.elapsed_ms')
                  FROM runs AS r JOIN events AS e ON e.run = r.id
-                 WHERE r.instance = ?1 AND r.outcome = ?4
+                 WHERE r.instance = ?1 AND r.outcome = ?4 AND json_extract(r.plan, '$.restore') IS NULL
                    AND json_extract(e.event, '$.event') = ?5
                    AND json_extract(e.event, '$.step') = ?2
                    AND json_extract(e.event, '$.finding.finding') <> 'skipped'

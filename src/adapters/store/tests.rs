@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::domain::event::{Event, Order, Outcome, Step, UndoStep};
-use crate::domain::plan::Plan;
+use crate::domain::plan::{Plan, Restore};
 use crate::domain::report::samples::{self, plan};
 use crate::ports::mailer::Outbox as _;
 use crate::ports::store::{Journal as _, NewMail};
@@ -466,6 +466,22 @@ fn durations_come_from_committed_runs_and_those_of_ways_back_from_runs_that_took
         lengths(Step::Migrate),
         [30_000],
         "a skipped step took no time"
+    );
+    let restore = Some(Restore {
+        run: numbered(1).run,
+        data: true,
+        database: None,
+        image_ids: Vec::new(),
+    });
+    let brings_back = Plan {
+        restore,
+        ..numbered(4)
+    };
+    play(&store, &brings_back, &samples::committed_m2());
+    assert_eq!(
+        lengths(Step::Pull).len(),
+        2,
+        "what brings back is no update"
     );
     let back = |step| store.undo_durations(INSTANCE, step).unwrap();
     assert_eq!(back(UndoStep::RestoreData), [10_000]);

@@ -9,6 +9,7 @@ mod known;
 mod look;
 mod orders;
 mod rehearse;
+mod restore;
 mod snapshot;
 mod window;
 
@@ -26,6 +27,7 @@ use crate::domain::event::Order;
 use crate::domain::feed::Alarm;
 use crate::domain::report::words::clean;
 use crate::exit::Exit;
+use restore::Consent;
 pub(super) use window::Wanted;
 
 /// Runs one command.
@@ -46,9 +48,11 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
         Command::Rehearse { to, force } => rehearse::rehearse(&call, to.as_deref(), *force).await,
         Command::Resume { yes } => held::order(&call, Order::Resume, false, *yes).await,
-        Command::Rollback { accept_loss, yes } => {
-            held::order(&call, Order::Rollback, *accept_loss, *yes).await
-        }
+        Command::Rollback {
+            run,
+            accept_loss,
+            yes,
+        } => rollback(&call, run.as_deref(), *accept_loss, *yes).await,
         Command::Release { yes } => held::order(&call, Order::Release, false, *yes).await,
         Command::Explain => check::explain(&call).await,
         Command::Advisories { version, all } => {
@@ -88,6 +92,11 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
             SnapshotCommand::List => snapshot::list(&call),
             SnapshotCommand::Verify { run } => snapshot::verify(&call, run.as_deref()).await,
             SnapshotCommand::Create => snapshot::create(&call).await,
+            SnapshotCommand::Restore {
+                run,
+                accept_loss,
+                yes,
+            } => restore::data(&call, run, Consent::new(*accept_loss, *yes)).await,
             SnapshotCommand::Prune { dry_run, yes } => snapshot::prune(&call, *dry_run, *yes).await,
         },
         Command::Status => look::status(&call),
@@ -135,6 +144,19 @@ impl Call<'_> {
 
     fn github(&self) -> Result<GitHub, Failure> {
         Ok(crate::daemon::world::github(self.settings)?)
+    }
+}
+
+/// Takes a run back that is held, or one that went well.
+async fn rollback(
+    call: &Call<'_>,
+    run: Option<&str>,
+    accept_loss: bool,
+    yes: bool,
+) -> Result<Exit, Failure> {
+    match run {
+        None => held::order(call, Order::Rollback, accept_loss, yes).await,
+        Some(run) => restore::rollback(call, run, Consent::new(accept_loss, yes)).await,
     }
 }
 

@@ -140,7 +140,7 @@ fn counts(found: &Found, instance: &Instance) -> bool {
 }
 
 /// The snapshot whose run ends as a person typed it.
-fn the_one(found: Vec<Found>, typed: &str) -> Result<Found, Failure> {
+pub(super) fn the_one(found: Vec<Found>, typed: &str) -> Result<Found, Failure> {
     let is_it = |one: &Found| one.run.ends_with(typed) && typed.len() >= LEAST_ABBREVIATION;
     let mut all = found.into_iter().filter(is_it);
     match (all.next(), all.next()) {

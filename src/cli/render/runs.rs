@@ -92,7 +92,14 @@ fn downtime(report: &Report) -> String {
 fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let mut facts = vec![
         ("Run", report.id.clone()),
-        ("Update", format!("{} -> {}", report.from, report.to)),
+        (
+            if report.restore.is_some() {
+                "Restore"
+            } else {
+                "Update"
+            },
+            format!("{} -> {}", report.from, report.to),
+        ),
         ("Outcome", outcome(report).to_owned()),
     ];
     let mut some = |label, text: Option<String>| {
@@ -149,7 +156,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if report.quarantined {
         facts.push((
             "Quarantine",
-            format!("{} is not tried again by itself", report.to),
+            format!("{} is not tried again by itself", report.judged()),
         ));
     }
     facts

@@ -17,7 +17,7 @@ pub use self::timeline::{Row, RowResult, SiteState};
 use self::words::clean;
 use super::advisory::Severity;
 use super::event::{Entry, Event, Finding, MigrationClass, Outcome};
-use super::plan::{Asked, Plan};
+use super::plan::{Asked, Plan, Restore};
 use super::run::RunState;
 
 /// Longest text taken over from an error; the journal has all of it.
@@ -25,6 +25,10 @@ const LONGEST_REASON: usize = 2_000;
 
 /// What happened in one run. Its JSON is what `history --json` and `show --json` print.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a fact of the run that is true or not"
+)]
 pub struct Report {
     /// The run's id.
     pub id: String,
@@ -81,8 +85,11 @@ pub struct Report {
     pub severity: Option<Severity>,
     /// Seconds from the release's publication to the commit.
     pub exposure_s: Option<u64>,
-    /// Whether the target is not tried again by itself.
+    /// Whether the target is not tried again by itself; where a version was taken back, that one.
     pub quarantined: bool,
+    /// What was brought back, where the run is no update.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub restore: Option<RestoreNote>,
     /// Who or what asked for the run.
     pub asked_by: String,
     /// Why it was made.
@@ -106,6 +113,24 @@ pub struct SnapshotNote {
     pub path: String,
     /// Bytes of all its files.
     pub bytes: u64,
+}
+
+/// What a run brought back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreNote {
+    /// The run whose snapshot it is, or whose update was taken back.
+    pub run: String,
+    /// Whether the data of its snapshot were put in.
+    pub data: bool,
+}
+
+impl RestoreNote {
+    fn of(restore: &Restore) -> Self {
+        Self {
+            run: clean(&restore.run),
+            data: restore.data,
+        }
+    }
 }
 
 /// One image, before and after.
@@ -156,7 +181,8 @@ impl Report {
             advisories: plan.why.advisories.iter().map(|id| clean(id)).collect(),
             severity: plan.why.severity,
             exposure_s: None,
-            quarantined: state.quarantine_reason().is_some(),
+            quarantined: plan.quarantine(&state).is_some(),
+            restore: plan.restore.as_ref().map(RestoreNote::of),
             asked_by: match &plan.why.asked_by {
                 Asked::Rule(rule) => format!("rule `{}`", clean(rule)),
                 Asked::Person(name) => clean(name),
@@ -180,7 +206,9 @@ impl Report {
             Event::Planned { plan_hash } => self.plan_hash = Some(clean(plan_hash)),
             Event::Committed => {
                 self.committed_at = Some(entry.at);
-                self.exposure_s = seconds_between(plan.why.published_at, entry.at);
+                let is_update = plan.restore.is_none();
+                let exposure = || seconds_between(plan.why.published_at, entry.at);
+                self.exposure_s = is_update.then(exposure).flatten();
             }
             Event::Finished { outcome, because } => {
                 self.outcome = Some(*outcome);
@@ -210,6 +238,14 @@ impl Report {
         }
     }
 
+    /// The version that a quarantine is about: the one that was tried, or the one that was taken back.
+    pub fn judged(&self) -> &str {
+        match self.restore {
+            None => &self.to,
+            Some(_) => &self.from,
+        }
+    }
+
     /// How the copy was proved, as the end of a sentence.
     pub fn proved_how(&self) -> &'static str {
         if self.proved_by_restore {
@@ -224,6 +260,7 @@ impl Report {
             Finding::Pulled {
                 pending,
                 pending_post,
+                brings_data: false,
                 ..
             } => self.class = Some(super::event::class_of(pending, pending_post)),
             Finding::Snapshotted { path, bytes } => {
@@ -252,7 +289,10 @@ impl Report {
             }
             // What was not counted: a clone.
             Finding::Proved { .. }
+            | Finding::PutIn { .. }
             | Finding::Nothing
+            // No migration tells of a class where other data are put in.
+            | Finding::Pulled { .. }
             | Finding::Skipped { .. }
             | Finding::Fenced { .. }
             | Finding::Migrated { .. }

@@ -15,6 +15,7 @@ use crate::domain::version::UpdateKind;
 pub(crate) const START: &str = "2026-11-21T02:00:00Z";
 
 /// A security patch of `social.example`, 4.5.2 to 4.5.4.
+#[expect(clippy::too_many_lines, reason = "it is one value")]
 pub(crate) fn plan() -> Plan {
     Plan {
         format: PLAN_FORMAT,
@@ -96,6 +97,7 @@ pub(crate) fn plan() -> Plan {
         proof: Proof::default(),
         rehearsed: None,
         way_back_s: 0,
+        restore: None,
     }
 }
 
@@ -197,6 +199,7 @@ impl Scribe {
                     pending: texts(pending),
                     pending_post: texts(pending_post),
                     config_hashes: std::collections::BTreeMap::new(),
+                    brings_data: false,
                 },
             )
             .step(

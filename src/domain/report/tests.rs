@@ -4,6 +4,7 @@ use super::samples::{self, Scribe, plan};
 use super::words::{clean, cut, human_bytes, human_count, human_ms, human_s};
 use super::{Report, RowResult, SiteState};
 use crate::domain::event::{Blame, Event, Finding, MigrationClass, Order, Outcome, Step};
+use crate::domain::plan::{Plan, Restore};
 
 fn report(journal: &[crate::domain::event::Entry]) -> Report {
     Report::new(&plan(), journal)
@@ -85,6 +86,64 @@ fn a_minor_step_says_what_it_migrated_and_proved() {
     assert_eq!(report.rows_proved, Some(12_345));
     assert_eq!(report.rows_restored, None);
     assert_eq!(report.snapshot.unwrap().bytes, 3 << 20);
+}
+
+#[test]
+fn what_was_taken_back_is_told_as_that_and_its_loss_too() {
+    let update = plan();
+    let (from, to, run) = (update.to.clone(), update.from.clone(), update.run.clone());
+    let with = |data| Plan {
+        from: from.clone(),
+        to: to.clone(),
+        restore: Some(Restore {
+            run: run.clone(),
+            data,
+            database: None,
+            image_ids: Vec::new(),
+        }),
+        ..update.clone()
+    };
+    let back = Report::new(&with(true), &samples::committed_m0());
+    assert!(
+        back.subject().contains("taken back 4.5.4 -> 4.5.2"),
+        "{}",
+        back.subject()
+    );
+    assert!(back.quarantined);
+    assert_eq!(back.judged(), "4.5.4");
+    assert_eq!(back.exposure_s, None);
+    let answers = back.answers();
+    assert!(
+        answers.patched.contains("runs Mastodon 4.5.2"),
+        "{}",
+        answers.patched
+    );
+    assert!(answers.lost.contains("kept beside it"), "{}", answers.lost);
+    let code_only = Report::new(&with(false), &samples::committed_m0());
+    assert_eq!(code_only.answers().lost, "Nothing was lost.");
+    let failed = Report::new(&with(true), &samples::rolled_back());
+    assert!(!failed.quarantined);
+    assert!(
+        failed.subject().contains("failed and was undone"),
+        "{}",
+        failed.subject()
+    );
+    assert!(!failed.answers().to_do.contains("not tried again"));
+    let put_in = |tables| {
+        let mut journal = samples::committed_m2();
+        for entry in &mut journal {
+            if let Event::Done { finding, .. } = &mut entry.event
+                && matches!(finding, Finding::Migrated { .. })
+            {
+                *finding = Finding::PutIn { tables, rows: 9 };
+            }
+        }
+        let report = Report::new(&with(true), &journal);
+        assert!(!report.data_restored);
+        row(&report, "migrate").detail.clone()
+    };
+    assert_eq!(put_in(0), "the snapshot's data are in place");
+    assert_eq!(put_in(3), "3 tables, 9 rows of the snapshot are in place");
 }
 
 #[test]
@@ -309,12 +368,11 @@ fn sizes_and_counts_read_well() {
 fn why_a_run_did_not_wait_is_in_its_json_and_a_plan_from_before_has_no_such_word() {
     let before = plan();
     assert!(!before.canonical().unwrap().contains("emergency"));
-    let read: crate::domain::plan::Plan =
-        serde_json::from_str(&before.canonical().unwrap()).unwrap();
+    let read: Plan = serde_json::from_str(&before.canonical().unwrap()).unwrap();
     assert_eq!(read, before);
     let mut plan = before;
     plan.why.emergency = Some("Rule `exploited`\r\nlets it start\u{1b}[31m at once.".to_owned());
-    let read: crate::domain::plan::Plan = serde_json::from_str(&plan.canonical().unwrap()).unwrap();
+    let read: Plan = serde_json::from_str(&plan.canonical().unwrap()).unwrap();
     assert_eq!(read, plan);
     let report = Report::new(&plan, &samples::committed_m0());
     let json = serde_json::to_value(&report).unwrap();

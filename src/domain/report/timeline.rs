@@ -291,6 +291,14 @@ fn describe(finding: &Finding) -> String {
         Finding::Skipped { because } => because.clone(),
         Finding::Pulled {
             image_ids,
+            brings_data: true,
+            ..
+        } => format!(
+            "{}; the data come from the snapshot",
+            counted(image_ids.len(), "image")
+        ),
+        Finding::Pulled {
+            image_ids,
             pending,
             pending_post,
             ..
@@ -305,6 +313,31 @@ fn describe(finding: &Finding) -> String {
             format!("closed after {}", human_ms(*closed_after_ms))
         }
         Finding::Snapshotted { path, bytes } => format!("{} in {path}", human_bytes(*bytes)),
+        Finding::Proved { .. } => describe_proof(finding),
+        Finding::Migrated { applied: 1 } => "1 migration applied".to_owned(),
+        Finding::Migrated { applied } => format!("{} migrations applied", human_count(*applied)),
+        Finding::Verified { probes } => probes.join("; "),
+        Finding::Opened { open_after_ms, .. } => {
+            format!("reachable after {}", human_ms(*open_after_ms))
+        }
+        Finding::Restored { tables: 0, .. } => "the original is back in its place".to_owned(),
+        Finding::PutIn { tables: 0, .. } => "the snapshot's data are in place".to_owned(),
+        Finding::PutIn { tables, rows } => format!(
+            "{} tables, {} rows of the snapshot are in place",
+            human_count(*tables),
+            human_count(*rows)
+        ),
+        Finding::Restored { tables, rows } => format!(
+            "{} tables, {} rows back from the snapshot",
+            human_count(*tables),
+            human_count(*rows)
+        ),
+    }
+}
+
+/// What the proof found, as a sentence.
+fn describe_proof(finding: &Finding) -> String {
+    match finding {
         Finding::Proved {
             tables,
             bytes,
@@ -348,18 +381,16 @@ fn describe(finding: &Finding) -> String {
                 "; not restored into a throw-away server: {why}"
             ))
         ),
-        Finding::Migrated { applied: 1 } => "1 migration applied".to_owned(),
-        Finding::Migrated { applied } => format!("{} migrations applied", human_count(*applied)),
-        Finding::Verified { probes } => probes.join("; "),
-        Finding::Opened { open_after_ms, .. } => {
-            format!("reachable after {}", human_ms(*open_after_ms))
-        }
-        Finding::Restored { tables: 0, .. } => "the original is back in its place".to_owned(),
-        Finding::Restored { tables, rows } => format!(
-            "{} tables, {} rows back from the snapshot",
-            human_count(*tables),
-            human_count(*rows)
-        ),
+        Finding::Nothing
+        | Finding::Skipped { .. }
+        | Finding::Pulled { .. }
+        | Finding::Fenced { .. }
+        | Finding::Snapshotted { .. }
+        | Finding::Migrated { .. }
+        | Finding::Verified { .. }
+        | Finding::Opened { .. }
+        | Finding::PutIn { .. }
+        | Finding::Restored { .. } => String::new(),
     }
 }
 

@@ -2,8 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::{Report, SiteState};
+use super::{Report, RestoreNote, SiteState};
 use crate::domain::event::Outcome;
+use crate::domain::plan::short;
 use crate::domain::rehearsal::Rehearsed;
 
 /// Longest subject of a mail; longer ones are cut by mail programs anyway.
@@ -69,6 +70,10 @@ impl Report {
         let Self {
             instance, from, to, ..
         } = self;
+        if let Some(restore) = &self.restore {
+            let what = self.restore_headline(restore);
+            return clean(&format!("{instance}: {what}, {}", self.downtime_words()));
+        }
         let what = match self.outcome {
             None => format!("update {from} -> {to} is running"),
             Some(Outcome::Committed) => format!("updated {from} -> {to}"),
@@ -125,10 +130,65 @@ impl Report {
         }
     }
 
+    /// What a restore is called.
+    fn restore_noun(&self, restore: &RestoreNote) -> String {
+        if self.from == self.to {
+            format!("restore of the data of run {}", short(&restore.run))
+        } else {
+            format!("rollback {} -> {}", self.from, self.to)
+        }
+    }
+
+    fn restore_headline(&self, restore: &RestoreNote) -> String {
+        let noun = self.restore_noun(restore);
+        match self.outcome {
+            None => format!("{noun} is running"),
+            Some(Outcome::Committed) if self.from == self.to => {
+                format!("data of run {} restored", short(&restore.run))
+            }
+            Some(Outcome::Committed) => format!("taken back {} -> {}", self.from, self.to),
+            Some(Outcome::RolledBack) => format!("{noun} failed and was undone"),
+            Some(Outcome::Aborted) => format!("{noun} aborted, nothing was changed"),
+            Some(Outcome::Held) => format!("ACTION NEEDED, {noun} is held"),
+            Some(Outcome::Released) => format!("{noun} was taken over by a person"),
+        }
+    }
+
+    fn restored(&self, restore: &RestoreNote) -> String {
+        let Self {
+            instance, from, to, ..
+        } = self;
+        let noun = self.restore_noun(restore);
+        match self.outcome {
+            None => format!("{noun} is under way on {instance}."),
+            Some(Outcome::Committed) if restore.data => format!(
+                "{instance} runs Mastodon {to} with the data of the snapshot of run {}, as {} ordered.",
+                short(&restore.run),
+                self.asked_by
+            ),
+            Some(Outcome::Committed) => format!(
+                "{instance} was taken back from Mastodon {from} to {to}, as {} ordered.",
+                self.asked_by
+            ),
+            Some(Outcome::RolledBack | Outcome::Aborted) => format!(
+                "{instance} is as it was before: the {noun} did not succeed, Mastodon {from} runs."
+            ),
+            Some(Outcome::Held) => {
+                format!("The {noun} of {instance} could not be brought to its end.")
+            }
+            Some(Outcome::Released) => format!(
+                "{instance} was left as it stood when the {noun} was held; a person has taken it over."
+            ),
+        }
+    }
+
     fn patched(&self) -> String {
         let Self {
             instance, from, to, ..
         } = self;
+        if let Some(restore) = &self.restore {
+            return self.restored(restore);
+        }
         match (self.outcome, self.committed_at.is_some()) {
             (None, _) => format!("{instance} is being updated to Mastodon {to}."),
             (Some(Outcome::Committed), _) => {
@@ -169,6 +229,15 @@ impl Report {
         }
         if self.outcome.is_none() {
             return "Nothing is lost so far.".to_owned();
+        }
+        let put_in = self.restore.as_ref().filter(|restore| restore.data);
+        if let Some(restore) = put_in.filter(|_| self.outcome == Some(Outcome::Committed)) {
+            return format!(
+                "What was written after the snapshot of run {} is not there any more; {} agreed to that. The database from \
+                 before is kept beside it.",
+                short(&restore.run),
+                self.asked_by
+            );
         }
         if let Some(by) = self
             .loss_accepted_by

@@ -26,6 +26,7 @@ fn done(step: Step) -> Event {
             pending: vec!["20260101000001".to_owned()],
             pending_post: vec!["20260101000002".to_owned()],
             config_hashes: [("web".to_owned(), "abc".to_owned())].into(),
+            brings_data: false,
         },
         Step::Fence => Finding::Fenced {
             closed_after_ms: 1,

@@ -324,7 +324,8 @@ impl<'a, P: Ports, S: Steps> Driver<'a, P, S> {
             drop(ports.files().set_mark(&self.ctx.plan.run, Mark::Held));
         }
         let caught_up = self.catch_up();
-        let quarantine = self.state.quarantine_reason();
+        let quarantine = self.ctx.plan.quarantine(&self.state);
+        let quarantine = quarantine.as_deref();
         let written = caught_up.and_then(|()| {
             ports
                 .journal()

@@ -34,8 +34,14 @@ impl<P: Ports> Ctx<'_, P> {
         self.no_unapplied_edits().await?;
         self.environment_fits()?;
         self.servers_fit().await?;
+        if let Some(restore) = self.plan.brings_data() {
+            self.can_be_restored(restore).await?;
+        }
         self.room_for_run().await?;
-        self.old_version_is_well().await?;
+        // A site that is not well is what people take an update back for.
+        if self.plan.restore.is_none() {
+            self.old_version_is_well().await?;
+        }
         Ok(Finding::Nothing)
     }
 
@@ -58,7 +64,8 @@ impl<P: Ports> Ctx<'_, P> {
                     service.container
                 )));
             };
-            if !container.state.running {
+            // A site that is down is what people take an update back for.
+            if !container.state.running && self.plan.restore.is_none() {
                 return Err(StepError::Host(format!(
                     "container `{}` is not running; an update starts only from a healthy site",
                     service.container
@@ -140,13 +147,21 @@ impl<P: Ports> Ctx<'_, P> {
                 database.user, database.user
             )));
         }
-        if let Some(why) = facts.no_clone.filter(|_| self.plan.method == Method::Clone) {
+        let dump = self
+            .plan
+            .brings_data()
+            .is_some_and(|it| it.database.is_none());
+        if let Some(why) = facts
+            .no_clone
+            .filter(|_| self.plan.method == Method::Clone && !dump)
+        {
             return Err(StepError::Host(format!(
                 "database `{}` cannot be cloned: {why}; set `snapshot = \"auto\"` or `\"logical\"` in [run], or change that",
                 database.name
             )));
         }
-        if !facts.foreign_extensions.is_empty() && self.plan.method == Method::Logical {
+        let is_dumped = self.plan.method == Method::Logical || dump;
+        if !facts.foreign_extensions.is_empty() && is_dumped {
             return Err(StepError::Host(format!(
                 "role `{}` could not restore the extensions {} of database `{}`, which an administrator \
                  made; make the role a superuser, or drop them",
@@ -189,7 +204,9 @@ impl<P: Ports> Ctx<'_, P> {
         needs.push(snapshot_need(files, dump)?);
         let mut proving = needs.clone();
         let n_copies = copies(method, migrates);
-        if n_copies > 0 {
+        if let Some(restore) = self.plan.brings_data() {
+            needs.extend(in_server(&self.places_of_copy(restore).await?, 1));
+        } else if n_copies > 0 {
             let password = self.material.database_password();
             let database = self.ports.database();
             let places = database.places(&self.plan.database, &password).await?;

@@ -13,7 +13,7 @@ use crate::domain::retention::Ties;
 use crate::domain::run::RunState;
 use crate::engine::planner::Stores;
 use crate::engine::probes::{BETWEEN_TRIES, Target, streaming, web};
-use crate::engine::snapshots::{kept, remove, ties};
+use crate::engine::snapshots::{kept, needed_by_plans, remove, ties};
 use crate::engine::strangers::{SERVICE, is_old};
 use crate::engine::{Ctx, Ports, StepError, chain};
 use crate::ports::clock::Clock;
@@ -286,9 +286,8 @@ impl<P: Ports> Ctx<'_, P> {
         files.ensure_no_partial(&plan.run)?;
         let snapshots = files.snapshots(&plan.instance)?;
         let ties = if supersedes {
-            let open = files.open_plans()?.into_iter();
             Ties {
-                needed: open.map(|(run, _)| run).collect(),
+                needed: needed_by_plans(files)?,
                 newest_committed: Some(plan.run.clone()),
             }
         } else {

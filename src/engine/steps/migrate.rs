@@ -49,11 +49,10 @@ impl<P: Ports> Ctx<'_, P> {
             .files()
             .set_mark(&self.plan.run, Mark::Migrating)?;
         if self.plan.method == Method::Clone {
-            // From here on the new version has the copy, and the original is the snapshot.
-            let (clone, original) = (self.plan.cloned_database(), self.plan.original_database());
-            database
-                .swap(&self.plan.database, &password, &clone, &original)
-                .await?;
+            self.put_original_aside().await?;
+        }
+        if let Some(restore) = self.plan.brings_data() {
+            return self.put_data_in(restore).await;
         }
         let id = self.ensure_one_off(web, role::MIGRATE, one_off).await?;
         let runtime = self.ports.runtime();
@@ -100,6 +99,19 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(Finding::Migrated {
             applied: count(after.difference(&before).count()),
         })
+    }
+
+    /// From here on the new version has the copy, and the original is the snapshot.
+    async fn put_original_aside(&self) -> Result<(), StepError> {
+        let (clone, original) = (self.plan.cloned_database(), self.plan.original_database());
+        let (database, password) = (self.ports.database(), self.material.database_password());
+        if self.plan.brings_data().is_some() {
+            self.remark_what_is_put_in().await?;
+        }
+        database
+            .swap(&self.plan.database, &password, &clone, &original)
+            .await?;
+        Ok(())
     }
 
     /// The first service of a role.

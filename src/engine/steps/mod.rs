@@ -10,6 +10,7 @@ mod fence;
 mod migrate;
 mod prove;
 pub(crate) mod pull;
+mod restore;
 pub(crate) mod snapshot;
 mod switch;
 

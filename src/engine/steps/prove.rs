@@ -21,12 +21,12 @@ const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the proof of the database found.
 #[derive(Default)]
-struct Proved {
-    tables: u64,
-    rows: u64,
-    bytes: u64,
-    restored: Option<RestoreProof>,
-    only_read: Option<String>,
+pub(super) struct Proved {
+    pub(super) tables: u64,
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+    pub(super) restored: Option<RestoreProof>,
+    pub(super) only_read: Option<String>,
 }
 
 impl<P: Ports> Ctx<'_, P> {
@@ -44,6 +44,9 @@ impl<P: Ports> Ctx<'_, P> {
                     }
                     (Method::Logical, Proof::Read { .. }) => {
                         self.prove_by_reading(&dir, &manifest).await
+                    }
+                    (Method::Clone, _) if plan.brings_data().is_some() => {
+                        self.prove_copy(&manifest).await
                     }
                     (Method::Clone, _) => self.prove_clone(&manifest).await,
                 }

@@ -34,7 +34,10 @@ impl<P: Ports> Ctx<'_, P> {
             .database()
             .schema_versions(&self.plan.database, &password)
             .await?;
-        let (pending, pending_post) = self.pending_in(&main, &applied).await?;
+        let (pending, pending_post) = match &self.plan.restore {
+            None => self.pending_in(&main, &applied).await?,
+            Some(restore) => self.pending_of(restore, &main, &applied).await?,
+        };
         // Asked before the site is closed: Compose's answer is needed for the new containers' labels, and
         // Compose v1 can give it only once the new images are here.
         let (project, edits) = (&self.material.project, &self.material.edits);
@@ -49,6 +52,7 @@ impl<P: Ports> Ctx<'_, P> {
             pending,
             pending_post,
             config_hashes,
+            brings_data: self.plan.brings_data().is_some(),
         })
     }
 
@@ -94,6 +98,14 @@ impl<P: Ports> Ctx<'_, P> {
             return Err(StepError::Host(format!(
                 "image {} is for {}, this host is {host}",
                 planned.to_reference, image.platform
+            )));
+        }
+        let restore = self.plan.restore.as_ref();
+        let ran = restore.map_or(&[][..], |restore| restore.image_ids.as_slice());
+        if !ran.is_empty() && !ran.contains(&image.id) {
+            return Err(StepError::Host(format!(
+                "image {} is not the one that ran here: its tag was moved since",
+                planned.to_reference
             )));
         }
         let Some(wanted) = &self.plan.expected_commit else {

@@ -42,7 +42,10 @@ impl<P: Ports> Ctx<'_, P> {
         // Both at once: Redis waits some seconds before it starts a copy, and the site is closed. Both are
         // waited for, so that no tool is left running.
         let copied = async {
-            match plan.method {
+            if let Some(restore) = plan.brings_data() {
+                return self.bring_copy(restore).await;
+            }
+            let done = match plan.method {
                 Method::Logical => {
                     let (live, on_behalf) = (&plan.database, &on_behalf);
                     database.dump(live, &password, on_behalf, &dir, limit).await
@@ -53,7 +56,8 @@ impl<P: Ports> Ctx<'_, P> {
                         .clone_to(&plan.database, &password, &clone, limit)
                         .await
                 }
-            }
+            };
+            Ok(done?)
         };
         let (copied, redis_dumped) = tokio::join!(
             copied,

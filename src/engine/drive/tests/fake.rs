@@ -169,6 +169,7 @@ impl Steps for Fakes {
                 pending: vec!["20260101000000".to_owned()],
                 pending_post: Vec::new(),
                 config_hashes: BTreeMap::new(),
+                brings_data: false,
             },
             _ => Finding::Nothing,
         })
