@@ -68,6 +68,29 @@ fn none() -> SecretString {
     SecretString::from("")
 }
 
+fn psql_in(container: &str, database: &str, sql: &str) -> String {
+    let args = [
+        "exec",
+        container,
+        "psql",
+        "-X",
+        "-h",
+        "127.0.0.1",
+        "-U",
+        "mastodon",
+        "-d",
+        database,
+        "-v",
+        "ON_ERROR_STOP=1",
+        "-Atqc",
+        sql,
+    ];
+    let done = Command::new("docker").args(args).output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(done.status.success(), "{sql}: {said}");
+    String::from_utf8(done.stdout).unwrap().trim().to_owned()
+}
+
 impl Server {
     /// A server of this version with a filled database, which sorts by ICU where the version knows how to.
     async fn start(version: u32) -> Self {
@@ -149,30 +172,7 @@ impl Server {
     }
 
     fn psql(&self, database: &str, sql: &str) -> String {
-        self.psql_in(&self.database.container, database, sql)
-    }
-
-    fn psql_in(&self, container: &str, database: &str, sql: &str) -> String {
-        let args = [
-            "exec",
-            container,
-            "psql",
-            "-X",
-            "-h",
-            "127.0.0.1",
-            "-U",
-            "mastodon",
-            "-d",
-            database,
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-Atqc",
-            sql,
-        ];
-        let done = Command::new("docker").args(args).output().unwrap();
-        let said = String::from_utf8_lossy(&done.stderr).into_owned();
-        assert!(done.status.success(), "{sql}: {said}");
-        String::from_utf8(done.stdout).unwrap().trim().to_owned()
+        psql_in(&self.database.container, database, sql)
     }
 
     fn dress(&self, database: &str) -> String {
@@ -287,7 +287,7 @@ async fn locked(server: &Server, container: &str) -> Vec<String> {
     })
     .await;
     let ends = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'BEGIN; LOCK%' AND pid <> pg_backend_pid()";
-    server.psql_in(container, "postgres", ends);
+    psql_in(container, "postgres", ends);
     holder.wait().unwrap();
     seen
 }

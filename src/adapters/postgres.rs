@@ -17,9 +17,11 @@ use crate::ports::runtime::{ContainerRuntime, Exec};
 
 use ask::OPTIONS;
 use clone::Forbidden;
+use dump::{COUNT_SCRIPT, SCHEMA_SCRIPT};
 
 mod ask;
 mod clone;
+mod dump;
 mod places;
 mod scratch;
 mod text;
@@ -32,15 +34,6 @@ const JOBS: &str = "--jobs=2";
 /// Folder of the dump inside the snapshot.
 const FOLDER: &str = "database";
 
-/// How a dump is compressed, the best first: what comes after is for a build that cannot do it. Zstandard since version 16. Of
-/// both, level 1: half the time of the default for a tenth more bytes, and the site is closed meanwhile.
-fn compressions(server_version: u32) -> &'static [&'static str] {
-    match server_version {
-        ..160_000 => &["--compress=1"],
-        160_000.. => &["--compress=zstd:1", "--compress=gzip:1"],
-    }
-}
-
 /// Every ordinary table that `pg_dump` dumps, with its rows.
 const COUNT: &str = "\
 SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) || ' ' || \
@@ -50,30 +43,6 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
 WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname NOT LIKE 'pg\\_%' \
 AND n.nspname <> 'information_schema' \
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e') ORDER BY 1";
-
-/// Counts the rows between `COPY` and `\\.` of a restore script, and fails when the script is cut.
-const COUNT_SCRIPT: &str = r#"
-(pg_restore --data-only --file=- "$1" || echo '!mastopatch-failed') | awk '
-  in_copy && $0 == "\\." { print table, rows; in_copy = 0; next }
-  in_copy { rows++; next }
-  /^COPY .* FROM stdin;$/ {
-    rest = substr($0, 6)
-    match(rest, /^("([^"]|"")*"|[^" .(]+)[.]("([^"]|"")*"|[^" .(]+)/)
-    table = substr(rest, 1, RLENGTH); rows = 0; in_copy = 1; next
-  }
-  $0 == "!mastopatch-failed" { failed = 1 }
-  END { if (in_copy || failed) exit 3 }'
-"#;
-
-/// The versions in a dump's `schema_migrations`, a line each; fails when the dump is cut.
-const SCHEMA_SCRIPT: &str = r#"
-(pg_restore --data-only --schema=public --table=schema_migrations --file=- "$1" || echo '!mastopatch-failed') | awk '
-  in_copy && $0 == "\\." { in_copy = 0; next }
-  in_copy { print; next }
-  /^COPY .* FROM stdin;$/ { in_copy = 1; next }
-  $0 == "!mastopatch-failed" { failed = 1 }
-  END { if (in_copy || failed) exit 3 }'
-"#;
 
 /// PostgreSQL in containers of a runtime.
 #[derive(Debug)]
@@ -254,37 +223,8 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         dir: &Path,
         limit: Duration,
     ) -> DataResult<()> {
-        let toolbox = self.toolbox(database, on_behalf, dir, true).await?;
-        let (target, folder) = (
-            format!("--file={INSIDE}/{FOLDER}"),
-            format!("{INSIDE}/{FOLDER}"),
-        );
-        let connection = Some((database, password));
-        let mut compressions = compressions(database.server_version).iter().peekable();
-        while let Some(compression) = compressions.next() {
-            let command = [
-                "pg_dump",
-                "--format=directory",
-                JOBS,
-                compression,
-                &target,
-                &database.name,
-            ];
-            let dumped = self
-                .tool(&toolbox, "pg_dump", &command, connection, limit)
-                .await;
-            match dumped {
-                Err(DataError::Tool { stderr, .. })
-                    if stderr.contains("does not support compression")
-                        && compressions.peek().is_some() =>
-                {
-                    let command = ["rm", "-rf", &folder];
-                    self.tool(&toolbox, "rm", &command, None, QUESTION).await?;
-                }
-                done => return done.map(drop),
-            }
-        }
-        Ok(())
+        self.take_dump(database, password, on_behalf, dir, limit)
+            .await
     }
 
     async fn count_dump(
