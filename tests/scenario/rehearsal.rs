@@ -247,6 +247,8 @@ fn where_a_rehearsal_is_required_nothing_starts_without_one(stage: &mut Stage) -
     let before = World::of(&site.instance);
     product.change(|settings| {
         settings.rehearse = "required".to_owned();
+        // 4.5.92 uses all of it.
+        settings.boot_timeout = "45s".to_owned();
         settings.policy = policy(false, &[&rule("at-once", AT_ONCE)]);
     });
     let refused = product.run(&["apply", "--to", "v4.5.92", "--yes"]);
