@@ -64,9 +64,9 @@ check: ## format, lints, documentation and licences; needs no Docker, changes no
 
 test: ## every test, on a real engine in the lab; starts what it needs and takes it down again
 	@$(PREPARE) cargo cc root python tzdata systemd-analyze
-	@echo 'test: building everything first, so that mistakes come early'
-	cargo test --locked --no-run
-	@echo 'test: starting the lab; the first time its images are built, which takes some minutes'
+	@echo 'test: building everything first, so that mistakes come early; the first time, the lab builds its images beside it'
+	@$(LAB) run true & images=$$!; built=0; cargo test --locked --no-run || built=$$?; wait $$images && exit $$built
+	@echo 'test: starting the lab'
 	$(LAB) run cargo test --locked --no-fail-fast
 	@echo 'test: all good'
 

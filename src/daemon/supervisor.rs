@@ -373,7 +373,14 @@ impl Daemon {
             Box::pin(self.rehearse(world, instance, published, due.until)).await?;
             // A target that failed is in quarantine now, and one that passed needs less time, or more.
             let (seen, decision) = self.judge(world, instance, published, Depth::Quick).await?;
-            tended = Tended::new(decision, &seen.facts, instance, self.clock.now());
+            let now = self.clock.now();
+            tended = Tended::new(decision, &seen.facts, instance, now);
+            // The next best target wants a rehearsal of its own before it starts.
+            if rehearsals::due(store, &self.settings, instance, &tended.decision, now)?.is_some() {
+                let soon = self.after(AFTER_TROUBLE);
+                tended.again = tended.again.into_iter().chain([soon]).min();
+                return Ok(tended);
+            }
         }
         if !matches!(tended.decision.when, When::Now { .. }) {
             return Ok(tended);

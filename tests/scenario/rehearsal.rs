@@ -241,7 +241,7 @@ fn the_daemon_rehearses_what_waits_for_its_window_and_tells_the_run(stage: &mut 
 
 fn where_a_rehearsal_is_required_nothing_starts_without_one(stage: &mut Stage) -> Verdict {
     let site = stage.site(&InstanceOptions::at("v4.5.7"));
-    site.github.show(&["v4.5.7", "v4.5.8", "v4.5.92"]);
+    site.github.show(&["v4.5.7", "v4.5.92"]);
     let mut product = site.product.newcomer("required");
     let mails = product.mailbox.all().len();
     let before = World::of(&site.instance);
@@ -255,28 +255,21 @@ fn where_a_rehearsal_is_required_nothing_starts_without_one(stage: &mut Stage) -
     world::assert_clear(&refused, &["mastopatch rehearse --to 4.5.92"]);
     World::of(&site.instance).assert_same_as(&before);
 
-    // Nothing waits: the daemon rehearses at once what it would start. What fails there is not started, and the next best is.
+    // Nothing waits: the daemon rehearses at once what it would start, and what fails there is not started.
     let (mut daemon, _) = product.daemon();
     daemon.until("4.5.92 is not tried again", LONG, || {
         let explained = product.run(&["explain"]).stdout;
         check(product.quarantine_reason("4.5.92").is_some(), explained)
     });
+    daemon.terminate().expect_code(0);
+    assert_eq!(product.runs(), Vec::<Value>::new(), "runs");
     World::of(&site.instance).assert_same_as(&before);
+    world::assert_no_leftovers(&site.instance, &product);
     let told = product.mailbox.wait_beyond(mails);
     assert!(
         told.iter()
             .any(|mail| mail.subject.contains("FAILED ITS REHEARSAL")),
         "{told:#?}"
-    );
-    let mails = product.mailbox.all().len();
-    until_updated(&mut daemon, &product);
-    daemon.terminate().expect_code(0);
-    assert_eq!(product.runs().len(), 1, "one run, and none of 4.5.92");
-    let run = world::assert_committed(&site.instance, &product, mails, "v4.5.7", "v4.5.8");
-    let told = run["rehearsed"].as_str();
-    assert!(
-        told.is_some_and(|it| it.contains("rehearsed on ")),
-        "{run:#}"
     );
     Ok(())
 }
