@@ -112,6 +112,8 @@ impl Server {
             "-e",
             "POSTGRES_USER=mastodon",
             "-e",
+            "POSTGRES_DB=postgres",
+            "-e",
             "POSTGRES_HOST_AUTH_METHOD=trust",
             &image,
         ]);
@@ -219,6 +221,7 @@ async fn keeps_the_contract(version: u32) {
     a_harmed_dump_is_refused(&server, &dump).await;
     a_throw_away_server_takes_the_dump(&server, &dump).await;
     a_clone_is_made_compared_and_switched(&server).await;
+    the_data_folder_is_copied_tried_and_put_back(&server).await;
 }
 
 async fn questions_are_answered(server: &Server) {
@@ -515,6 +518,105 @@ async fn a_clone_is_made_compared_and_switched(server: &Server) {
         .ensure_dropped(database, &none(), damaged)
         .await
         .unwrap();
+}
+
+async fn the_data_folder_is_copied_tried_and_put_back(server: &Server) {
+    let (postgres, database, behalf) = (&server.postgres, &server.database, server.on_behalf());
+    let against = postgres.no_cluster(database, &none()).await.unwrap();
+    assert_eq!(against, Vec::<String>::new());
+    server.psql("postgres", "CREATE DATABASE forum");
+    let against = postgres.no_cluster(database, &none()).await.unwrap();
+    assert!(
+        against.len() == 1 && against[0].contains("forum"),
+        "{against:?}"
+    );
+    server.psql("postgres", "DROP DATABASE forum");
+
+    let rows = postgres.row_counts(database, &none(), LIMIT).await.unwrap();
+    let dir = server.folder("folder");
+    let network = server.corner.network("isolated-too", true);
+    let copied = postgres
+        .copy_cluster(database, &none(), &behalf, &dir, LIMIT)
+        .await
+        .unwrap();
+    assert!(
+        copied.data.starts_with("/var/lib/postgresql/"),
+        "{copied:?}"
+    );
+    let scratch = postgres
+        .open_cluster(database, &behalf, &dir, &network, LIMIT)
+        .await
+        .unwrap();
+    assert_eq!(
+        postgres.row_counts(&scratch, &none(), LIMIT).await.unwrap(),
+        rows
+    );
+    postgres
+        .check_scratch(&scratch, &none(), LIMIT)
+        .await
+        .unwrap();
+    postgres.close_cluster(&scratch).await.unwrap();
+
+    // The new version harms it meanwhile.
+    server.psql(
+        NAME,
+        "DROP TABLE statuses CASCADE; CREATE TABLE more AS SELECT generate_series(1, 1000)",
+    );
+    let (data, aside) = (copied.data.as_str(), "run");
+    let refused = postgres
+        .put_cluster_back(database, data, &behalf, &dir, aside, LIMIT)
+        .await;
+    assert!(refused.is_err(), "it runs");
+    docker(&["stop", "-t", "60", &database.container]);
+    // One that was cut off while it put things aside.
+    let stage = format!("{data}/.mastopatch-{aside}");
+    let cut_off = format!(
+        "mkdir -p {stage}/new {stage}/old; cp -a /copy/cluster/* {stage}/new/; : >{stage}/ready; \
+         mv {data}/PG_VERSION {data}/base {data}/global {stage}/old/"
+    );
+    let mount = format!("{}:/copy:ro", dir.display());
+    let image = format!(
+        "{}/lab/postgres:{}",
+        env("LAB_REGISTRY"),
+        database.server_version / 10_000
+    );
+    docker(&[
+        "run",
+        "--rm",
+        "--volumes-from",
+        &database.container,
+        "-v",
+        &mount,
+        "--entrypoint",
+        "sh",
+        &image,
+        "-c",
+        &cut_off,
+    ]);
+    for _twice in 0..2 {
+        postgres
+            .put_cluster_back(database, data, &behalf, &dir, aside, LIMIT)
+            .await
+            .unwrap();
+    }
+    docker(&["start", &database.container]);
+    corner::until("PostgreSQL answers", MINUTE, async || {
+        postgres.facts(database, &none()).await.ok()
+    })
+    .await;
+    assert_eq!(
+        postgres.row_counts(database, &none(), LIMIT).await.unwrap(),
+        rows
+    );
+    postgres
+        .ensure_no_cluster_aside(database, data, &behalf, &dir, aside)
+        .await
+        .unwrap();
+    let left = docker(&["exec", &database.container, "ls", "-a", data]);
+    assert!(
+        left.contains("PG_VERSION") && !left.contains("mastopatch"),
+        "{left}"
+    );
 }
 
 #[tokio::test]

@@ -11,7 +11,8 @@ use super::toolbox::{self, INSIDE, Kind, QUESTION};
 use crate::domain::plan::DatabaseRef;
 use crate::domain::room::DataPlace;
 use crate::ports::database::{
-    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, RowCounts, ServerFacts, Soundness,
+    CloneSeen, ClusterCopy, DataError, DataResult, Database, Haste, OnBehalf, RowCounts,
+    ServerFacts, Soundness,
 };
 use crate::ports::runtime::{ContainerRuntime, Exec};
 
@@ -21,6 +22,7 @@ use dump::{COUNT_SCRIPT, SCHEMA_SCRIPT};
 
 mod ask;
 mod clone;
+mod cluster;
 mod dump;
 mod places;
 mod scratch;
@@ -68,6 +70,7 @@ impl<R: ContainerRuntime> Postgres<R> {
             what: "PostgreSQL's tools",
             command: &["sleep", "infinity"],
             writes,
+            mounts: None,
         };
         let (server, network) = (&database.container, &database.network);
         toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await
@@ -370,6 +373,70 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         clone: &str,
     ) -> DataResult<CloneSeen> {
         self.compare(database, password, clone).await
+    }
+
+    async fn no_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<Vec<String>> {
+        let answer = self
+            .ask(database, password, &database.name, cluster::NO_CLUSTER)
+            .await?;
+        Ok(answer.lines().map(ToOwned::to_owned).collect())
+    }
+
+    async fn copy_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> DataResult<ClusterCopy> {
+        self.take_cluster(database, password, on_behalf, dir, limit)
+            .await
+    }
+
+    async fn open_cluster(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        network: &str,
+        limit: Duration,
+    ) -> DataResult<DatabaseRef> {
+        self.serve_cluster(database, on_behalf, dir, network, limit)
+            .await
+    }
+
+    async fn close_cluster(&self, scratch: &DatabaseRef) -> DataResult<()> {
+        self.end_cluster(scratch).await
+    }
+
+    async fn put_cluster_back(
+        &self,
+        database: &DatabaseRef,
+        data: &str,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        aside: &str,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.return_cluster(database, data, on_behalf, dir, aside, limit)
+            .await
+    }
+
+    async fn ensure_no_cluster_aside(
+        &self,
+        database: &DatabaseRef,
+        data: &str,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        aside: &str,
+    ) -> DataResult<()> {
+        self.drop_cluster(database, data, on_behalf, dir, aside)
+            .await
     }
 
     async fn exists(

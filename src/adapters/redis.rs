@@ -114,6 +114,7 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
             what: "Redis's tools",
             command: &["sleep", "infinity"],
             writes,
+            mounts: None,
         };
         let (server, network) = (&redis.container, &redis.network);
         toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await
@@ -178,6 +179,7 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
                 "0",
             ],
             writes: false,
+            mounts: None,
         };
         let (server, network) = (&redis.container, &redis.network);
         let id = toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await?;

@@ -29,6 +29,8 @@ pub(super) struct Kind<'a> {
     pub(super) command: &'a [&'a str],
     /// Whether it may write into the folder.
     pub(super) writes: bool,
+    /// How it has the server's own mounts, `ro` or `rw`; none where it has none of them.
+    pub(super) mounts: Option<&'static str>,
 }
 
 /// Makes sure a helper runs, made from the image of container `server`, and gives its id.
@@ -62,6 +64,11 @@ pub(super) async fn ensure<R: ContainerRuntime>(
         "CapDrop": ["NET_RAW", "SYS_CHROOT", "MKNOD"],
         "Tmpfs": over_volumes(runtime, &server.image_id).await?,
     });
+    if let Some(mode) = kind.mounts {
+        // What the image declares is mounted from the server then.
+        host["Tmpfs"] = json!({});
+        host["VolumesFrom"] = json!([format!("{}:{mode}", server.id)]);
+    }
     if on_behalf.gently {
         gently(&mut host);
     }

@@ -43,6 +43,24 @@ pub struct ServerFacts {
     pub no_clone: Option<String>,
 }
 
+/// What a copy of files has in common with what it is a copy of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Blocks {
+    /// The blocks on the disk: making it took no room and hardly any time.
+    Shared,
+    /// Nothing.
+    Copied,
+}
+
+/// A copy of a server's whole data folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterCopy {
+    /// The live server's data folder, as its container sees it.
+    pub data: String,
+    /// What the copy shares with it.
+    pub blocks: Blocks,
+}
+
 /// What was compared of a clone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CloneSeen {
@@ -287,6 +305,60 @@ pub trait Database: Send + Sync {
         password: &SecretString,
         clone: &str,
     ) -> impl Future<Output = DataResult<CloneSeen>> + Send;
+
+    /// Why the server's whole data folder cannot be copied, or not be put back without harm to others: a reason each.
+    fn no_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<Vec<String>>> + Send;
+
+    /// Copies the data folder of the running server into folder `cluster` of `dir`, sharing blocks with it where the file
+    /// system can. It is not consistent before [`Self::open_cluster`] and [`Self::close_cluster`].
+    fn copy_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<ClusterCopy>> + Send;
+
+    /// Makes a throw-away server work on the copy itself, in `network`; gives where it is asked. What its owner configured
+    /// does not count there.
+    fn open_cluster(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        network: &str,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<DatabaseRef>> + Send;
+
+    /// Ends the throw-away server cleanly: the copy is consistent from here on. One that did not end so is an error.
+    fn close_cluster(&self, scratch: &DatabaseRef) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Puts the copy in the place of the data folder `data` of a server that is stopped, and what was there aside in it, under a
+    /// name with `aside`. It goes on where an earlier call was cut off, and does it once.
+    fn put_cluster_back(
+        &self,
+        database: &DatabaseRef,
+        data: &str,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        aside: &str,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Makes sure that nothing stands aside in the data folder under a name with `aside`.
+    fn ensure_no_cluster_aside(
+        &self,
+        database: &DatabaseRef,
+        data: &str,
+        on_behalf: &OnBehalf,
+        dir: &Path,
+        aside: &str,
+    ) -> impl Future<Output = DataResult<()>> + Send;
 
     /// Whether a database of this name exists.
     fn exists(

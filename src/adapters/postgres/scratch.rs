@@ -151,19 +151,7 @@ impl<R: ContainerRuntime> Postgres<R> {
                     name: live.container.clone(),
                 })
             })?;
-        let exec = Exec {
-            command: &["sh", "-c", OWNER],
-            env: &[],
-            limit: QUESTION,
-        };
-        let owner = toolbox::run(&self.runtime, &live.container, "stat", exec).await?;
-        let owner = owner.trim();
-        if owner.starts_with("0:") {
-            return Err(unexpected(&format!(
-                "the data of container {} belong to root, as whom no server runs",
-                live.container
-            )));
-        }
+        let owner = owner_of(&self.runtime, &live.container).await?;
         let mut command = vec!["-c".to_owned(), SERVE.to_owned(), "sh".to_owned()];
         let hurried: &[&str] = match haste {
             Haste::Hurried => &HURRIED,
@@ -205,7 +193,7 @@ impl<R: ContainerRuntime> Postgres<R> {
     }
 
     /// Waits until the server answers questions; given up as soon as it has ended.
-    async fn until_up(
+    pub(super) async fn until_up(
         &self,
         scratch: &DatabaseRef,
         password: &SecretString,
@@ -264,6 +252,7 @@ impl<R: ContainerRuntime> Postgres<R> {
             what: "PostgreSQL's tools",
             command: &["sleep", "infinity"],
             writes: false,
+            mounts: None,
         };
         let (server, network) = (&scratch.container, &scratch.network);
         let tools = toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await?;
@@ -323,7 +312,24 @@ impl<R: ContainerRuntime> Postgres<R> {
     }
 }
 
-fn problem(source: RuntimeError) -> DataError {
+/// The user who owns the live server's data, as `uid:gid`.
+pub(super) async fn owner_of<R: ContainerRuntime>(runtime: &R, live: &str) -> DataResult<String> {
+    let exec = Exec {
+        command: &["sh", "-c", OWNER],
+        env: &[],
+        limit: QUESTION,
+    };
+    let owner = toolbox::run(runtime, live, "stat", exec).await?;
+    let owner = owner.trim();
+    if owner.starts_with("0:") {
+        return Err(unexpected(&format!(
+            "the data of container {live} belong to root, as whom no server runs"
+        )));
+    }
+    Ok(owner.to_owned())
+}
+
+pub(super) fn problem(source: RuntimeError) -> DataError {
     DataError::Container {
         what: "the throw-away PostgreSQL".to_owned(),
         source,
