@@ -68,8 +68,10 @@ fn none() -> SecretString {
     SecretString::from("")
 }
 
-fn psql_in(container: &str, database: &str, sql: &str) -> String {
-    let args = [
+/// `psql` inside a container, over TCP.
+fn psql_command(container: &str, database: &str, sql: &str) -> Command {
+    let mut command = Command::new("docker");
+    command.args([
         "exec",
         container,
         "psql",
@@ -80,12 +82,13 @@ fn psql_in(container: &str, database: &str, sql: &str) -> String {
         "mastodon",
         "-d",
         database,
-        "-v",
-        "ON_ERROR_STOP=1",
-        "-Atqc",
-        sql,
-    ];
-    let done = Command::new("docker").args(args).output().unwrap();
+    ]);
+    command.args(["-v", "ON_ERROR_STOP=1", "-Atqc", sql]);
+    command
+}
+
+fn psql_in(container: &str, database: &str, sql: &str) -> String {
+    let done = psql_command(container, database, sql).output().unwrap();
     let said = String::from_utf8_lossy(&done.stderr).into_owned();
     assert!(done.status.success(), "{sql}: {said}");
     String::from_utf8(done.stdout).unwrap().trim().to_owned()
@@ -258,22 +261,7 @@ async fn locked(server: &Server, container: &str) -> Vec<String> {
         .unwrap();
     assert_eq!(none_yet, Vec::<String>::new());
     let holds = "BEGIN; LOCK TABLE statuses IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60);";
-    let args = [
-        "exec",
-        container,
-        "psql",
-        "-X",
-        "-h",
-        "127.0.0.1",
-        "-U",
-        "mastodon",
-        "-d",
-        NAME,
-        "-c",
-        holds,
-    ];
-    let mut holder = Command::new("docker")
-        .args(args)
+    let mut holder = psql_command(container, NAME, holds)
         .stdout(Stdio::null())
         .spawn()
         .unwrap();

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 
 use crate::ports::database::{DataError, DataResult, OnBehalf};
 use crate::ports::runtime::{
-    ContainerRuntime, ContainerSpec, Exec, ExecDone, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL,
+    Container, ContainerRuntime, ContainerSpec, Exec, ExecDone, INSTANCE_LABEL, ROLE_LABEL,
+    RUN_LABEL, RuntimeError,
 };
 
 /// Where the folder is inside.
@@ -40,18 +41,7 @@ pub(super) async fn ensure<R: ContainerRuntime>(
     dir: &Path,
     kind: &Kind<'_>,
 ) -> DataResult<String> {
-    let problem = |source| DataError::Container {
-        what: kind.what.to_owned(),
-        source,
-    };
-    let found = runtime.container(server).await.map_err(problem)?;
-    let Some(server) = found else {
-        let source = crate::ports::runtime::RuntimeError::NotFound {
-            what: "container",
-            name: server.to_owned(),
-        };
-        return Err(problem(source));
-    };
+    let server = server_of(runtime, server, kind.what).await?;
     let mount = if kind.writes { "rw" } else { "ro" };
     let (program, arguments) = kind.command.split_at(1);
     let mut host = json!({
@@ -76,16 +66,46 @@ pub(super) async fn ensure<R: ContainerRuntime>(
         "NetworkingConfig": { "EndpointsConfig": { network: {} } },
     });
     let name = format!("mastopatch_{}_{}", kind.role, on_behalf.short_run);
-    // A helper of an earlier attempt may have another folder mounted.
-    runtime.ensure_removed(&name).await.map_err(problem)?;
+    start_anew(runtime, &name, body, kind.what).await
+}
+
+/// The container of a server; `what` is what the one that is made after it is called in errors.
+pub(super) async fn server_of<R: ContainerRuntime>(
+    runtime: &R,
+    name: &str,
+    what: &str,
+) -> DataResult<Container> {
+    let problem = |source| DataError::Container {
+        what: what.to_owned(),
+        source,
+    };
+    let found = runtime.container(name).await.map_err(problem)?;
+    found.ok_or_else(|| {
+        problem(RuntimeError::NotFound {
+            what: "container",
+            name: name.to_owned(),
+        })
+    })
+}
+
+/// Makes a container and starts it; gives its id. One of an earlier attempt, which may have another folder mounted, is removed
+/// first. `what` is what it is called in errors.
+pub(super) async fn start_anew<R: ContainerRuntime>(
+    runtime: &R,
+    name: &str,
+    body: Value,
+    what: &str,
+) -> DataResult<String> {
+    let problem = |source| DataError::Container {
+        what: what.to_owned(),
+        source,
+    };
+    runtime.ensure_removed(name).await.map_err(problem)?;
     let spec = ContainerSpec {
         body,
         more_networks: Vec::new(),
     };
-    let id = runtime
-        .ensure_created(&name, &spec)
-        .await
-        .map_err(problem)?;
+    let id = runtime.ensure_created(name, &spec).await.map_err(problem)?;
     runtime.ensure_running(&id).await.map_err(problem)?;
     Ok(id)
 }

@@ -160,6 +160,14 @@ pub async fn order(
     Ok(drive::order(world, run, event, progress, stop).await?)
 }
 
+/// What GitHub said to the question for the commit, as the poller wants it noted, of whatever was planned with that.
+pub fn asked<T>(planned: &Result<T, ActError>) -> Result<(), &ReleaseSourceError> {
+    match planned {
+        Err(ActError::Commit { source, .. }) => Err(source),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Makes the plan of an order, and the text of its material. Changes nothing.
 pub async fn plan<S: ReleaseSource>(
     world: &World,

@@ -101,9 +101,8 @@ pub fn newest(
     from: &ReleaseVersion,
     to: &ReleaseVersion,
 ) -> Result<Option<Rehearsal>, StoreError> {
-    let all = store.rehearsals(instance)?.into_iter();
-    let mut all = all.filter(|it| it.from == *from && it.to == *to);
-    Ok(all.next())
+    let mut all = store.rehearsals(instance)?.into_iter();
+    Ok(all.find(|it| it.is_step(from, to)))
 }
 
 /// A rehearsal that is due, and the instant by which it has to be over, if there is one.
@@ -129,12 +128,14 @@ pub(super) fn due(
         (When::Now { until, .. }, Rehearse::Required) => *until,
         (_, _) => return Ok(None),
     };
-    let last = newest(store, &instance.name, &decision.installed, &target.version)?;
+    let newest_first = store.rehearsals(&instance.name)?;
+    let mut all = newest_first.iter();
+    let last = all.find(|it| it.is_step(&decision.installed, &target.version));
     let is_done = last.is_some_and(|last| match last.result {
         Tried::Passed(_) | Tried::Failed { .. } => true,
         Tried::NotDone { .. } => now.duration_since(last.ended_at) < AGAIN,
     });
-    let lasts = lasts(&store.rehearsals(&instance.name)?);
+    let lasts = lasts(&newest_first);
     let fits = until.is_none_or(|until| until.duration_since(now) >= lasts);
     Ok((!is_done && fits).then_some(Due { until }))
 }

@@ -432,11 +432,7 @@ impl Daemon {
             target.version
         );
         let planned = act::plan(world, &github, &self.settings, instance, &survey, order).await;
-        let asked = match &planned {
-            Err(ActError::Commit { source, .. }) => Err(source),
-            Ok(_) | Err(_) => Ok(()),
-        };
-        poller.planned(asked, planned.is_ok(), self.clock.now())?;
+        poller.planned(act::asked(&planned), planned.is_ok(), self.clock.now())?;
         let (mut plan, material) = planned?;
         let planned = plan.approval_hash(&decision.obstacles).ok();
         if let Some(hash) = &planned {

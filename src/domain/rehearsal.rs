@@ -165,11 +165,15 @@ pub fn prefix(instance: &str) -> String {
 }
 
 impl Rehearsal {
+    /// Whether it tried this step, with whatever images.
+    pub fn is_step(&self, from: &ReleaseVersion, to: &ReleaseVersion) -> bool {
+        self.from == *from && self.to == *to
+    }
+
     /// Whether it tried what the plan would do: the same versions and images.
     pub fn is_of(&self, plan: &Plan) -> bool {
         self.instance == plan.instance
-            && self.from == plan.from
-            && self.to == plan.to
+            && self.is_step(&plan.from, &plan.to)
             && self.images == images_of(plan)
     }
 
@@ -196,7 +200,7 @@ pub fn rehearsed(newest_first: &[Rehearsal], plan: &Plan) -> Rehearsed {
     let of_plan = newest_first.iter().find(|it| it.is_of(plan));
     let of_version = newest_first
         .iter()
-        .find(|it| it.to == plan.to && it.from == plan.from);
+        .find(|it| it.is_step(&plan.from, &plan.to));
     let because = match (of_plan, of_version) {
         (Some(it), _) => match &it.result {
             Tried::Passed(measures) => {

@@ -48,8 +48,9 @@ enum Start {
     Recovery,
 }
 
-async fn process(ports: &SimPorts, start: Start, stop: &StopFlag) -> Exit {
-    let progress = |progress: Progress| match progress {
+/// Writes notes and failures of a process into the world's trace.
+pub(crate) fn traced(ports: &SimPorts) -> impl Fn(Progress) + Send + Sync {
+    |progress| match progress {
         Progress::Note(note) => ports.world().say(|| format!("note: {note}")),
         Progress::Ended {
             error: Some(error), ..
@@ -58,7 +59,11 @@ async fn process(ports: &SimPorts, start: Start, stop: &StopFlag) -> Exit {
         | Progress::Ended { .. }
         | Progress::Pull { .. }
         | Progress::Read { .. } => {}
-    };
+    }
+}
+
+async fn process(ports: &SimPorts, start: Start, stop: &StopFlag) -> Exit {
+    let progress = traced(ports);
     if let Err(source) = ports.files.open() {
         let run = "none".to_owned();
         return Exit::Failed(DriveError::Material { run, source });

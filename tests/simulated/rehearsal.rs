@@ -14,7 +14,7 @@ use crate::sim::engine::Program;
 use crate::sim::fault::{Fault, Schedule};
 use crate::sim::files::SNAPSHOTS;
 use crate::sim::fixture::{RUN, fixture};
-use crate::sim::process::run_to_end;
+use crate::sim::process::{run_to_end, traced};
 use crate::sim::world::{LIVE, Made, SimPorts, Target, Version, World};
 
 const INSTANCE: &str = "social.example";
@@ -48,16 +48,7 @@ async fn process(ports: &SimPorts, plan: Option<&Plan>) -> Result<Option<Rehears
     let Some(plan) = plan else {
         return Ok(None);
     };
-    let progress = |progress: Progress| match progress {
-        Progress::Note(note) => ports.world().say(|| format!("note: {note}")),
-        Progress::Ended {
-            error: Some(error), ..
-        } => ports.world().say(|| format!("failed: {error}")),
-        Progress::Began { .. }
-        | Progress::Ended { .. }
-        | Progress::Pull { .. }
-        | Progress::Read { .. } => {}
-    };
+    let progress = traced(ports);
     let material = ports.world().material.clone();
     let usual = Usual::default();
     let done = rehearse(ports, plan, &material, &usual, None, &progress, &ports.stop);

@@ -14,8 +14,10 @@ use super::{FOLDER, JOBS, Postgres, identifier, literal, unexpected};
 use crate::adapters::toolbox::{self, INSIDE, Kind, QUESTION};
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{DataError, DataResult, Haste, OnBehalf, SCRATCH_ROLE, Soundness};
-use crate::ports::runtime::{ContainerRuntime, ContainerSpec, Exec, RuntimeError};
+use crate::ports::runtime::{ContainerRuntime, Exec, RuntimeError};
 
+/// What it is called in errors.
+const WHAT: &str = "the throw-away PostgreSQL";
 /// Times a server is asked before it counts as not starting: `initdb` takes some seconds on a slow disk, the start one.
 const START_TRIES: u32 = 60;
 
@@ -95,20 +97,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         let body = self
             .scratch_body(&scratch, password, on_behalf, haste, database)
             .await?;
-        let spec = ContainerSpec {
-            body,
-            more_networks: Vec::new(),
-        };
-        let runtime = &self.runtime;
-        runtime
-            .ensure_removed(&scratch.container)
-            .await
-            .map_err(problem)?;
-        let id = runtime
-            .ensure_created(&scratch.container, &spec)
-            .await
-            .map_err(problem)?;
-        runtime.ensure_running(&id).await.map_err(problem)?;
+        toolbox::start_anew(&self.runtime, &scratch.container, body, WHAT).await?;
         self.until_up(&scratch, password, limit).await?;
         for role in roles {
             let sql = format!("CREATE ROLE {} NOLOGIN", identifier(&role));
@@ -140,17 +129,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         haste: Haste,
         live: &DatabaseRef,
     ) -> DataResult<Value> {
-        let server = self
-            .runtime
-            .container(&live.container)
-            .await
-            .map_err(problem)?
-            .ok_or_else(|| {
-                problem(RuntimeError::NotFound {
-                    what: "container",
-                    name: live.container.clone(),
-                })
-            })?;
+        let server = toolbox::server_of(&self.runtime, &live.container, WHAT).await?;
         let exec = Exec {
             command: &["sh", "-c", OWNER],
             env: &[],
@@ -325,7 +304,7 @@ impl<R: ContainerRuntime> Postgres<R> {
 
 fn problem(source: RuntimeError) -> DataError {
     DataError::Container {
-        what: "the throw-away PostgreSQL".to_owned(),
+        what: WHAT.to_owned(),
         source,
     }
 }

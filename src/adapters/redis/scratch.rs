@@ -9,8 +9,11 @@ use super::RedisTools;
 use crate::adapters::toolbox;
 use crate::domain::plan::RedisRef;
 use crate::ports::clock::Clock;
-use crate::ports::database::{DataError, DataResult, OnBehalf, SCRATCH_ROLE};
-use crate::ports::runtime::{ContainerRuntime, ContainerSpec, RuntimeError};
+use crate::ports::database::{DataResult, OnBehalf, SCRATCH_ROLE};
+use crate::ports::runtime::ContainerRuntime;
+
+/// What it is called in errors.
+const WHAT: &str = "the throw-away Redis";
 
 /// Becomes a server that keeps everything in memory. The password comes through the environment and standard input, where no
 /// list of processes shows it.
@@ -38,13 +41,7 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
         limit: Duration,
     ) -> DataResult<RedisRef> {
         let runtime = &self.runtime;
-        let found = runtime.container(&redis.container).await.map_err(problem)?;
-        let server = found.ok_or_else(|| {
-            problem(RuntimeError::NotFound {
-                what: "container",
-                name: redis.container.clone(),
-            })
-        })?;
+        let server = toolbox::server_of(runtime, &redis.container, WHAT).await?;
         let port = redis.port.to_string();
         let mut host = json!({
             "NetworkMode": network,
@@ -67,17 +64,8 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
             "HostConfig": host,
             "NetworkingConfig": { "EndpointsConfig": { network: { "Aliases": [redis.host] } } },
         });
-        let spec = ContainerSpec {
-            body,
-            more_networks: Vec::new(),
-        };
         let name = format!("mastopatch_{SCRATCH_ROLE}-redis_{}", on_behalf.short_run);
-        runtime.ensure_removed(&name).await.map_err(problem)?;
-        let id = runtime
-            .ensure_created(&name, &spec)
-            .await
-            .map_err(problem)?;
-        runtime.ensure_running(&id).await.map_err(problem)?;
+        let id = toolbox::start_anew(runtime, &name, body, WHAT).await?;
         self.until(&id, &port, password, &["PING"], limit, |answer| {
             answer.trim() == "PONG"
         })
@@ -87,12 +75,5 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
             network: network.to_owned(),
             ..redis.clone()
         })
-    }
-}
-
-fn problem(source: RuntimeError) -> DataError {
-    DataError::Container {
-        what: "the throw-away Redis".to_owned(),
-        source,
     }
 }

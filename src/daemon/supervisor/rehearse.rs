@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Daemon, DaemonError, order};
 use crate::config::Instance;
-use crate::daemon::act::{self, ActError};
+use crate::daemon::act;
 use crate::daemon::world::{self, World};
 use crate::daemon::{feeds, notices, rehearsals};
 use crate::domain::plan::Plan;
@@ -61,11 +61,7 @@ impl Daemon {
             world, &github, settings, instance, survey, order, until, &lock, &show, stop,
         )
         .await;
-        let asked = match &done {
-            Err(ActError::Commit { source, .. }) => Err(source),
-            Ok(_) | Err(_) => Ok(()),
-        };
-        poller.planned(asked, done.is_ok(), self.clock.now())?;
+        poller.planned(act::asked(&done), done.is_ok(), self.clock.now())?;
         rehearsals::log(&done?);
         Ok(())
     }

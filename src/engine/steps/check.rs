@@ -265,26 +265,18 @@ impl<P: Ports> Ctx<'_, P> {
 
 /// What the new images need, which are about as big as those that run.
 fn images_need<F: RunFiles>(files: &F, data_root: &Path, bytes: u64) -> Result<Need, StepError> {
-    Ok(Need {
-        what: "the new images",
-        place: data_root.display().to_string(),
-        bytes,
-        inodes: INODES,
-        spare: SPARE,
-        room: files.room(data_root)?,
-    })
+    need(files, "the new images", data_root, bytes, INODES)
 }
 
 /// What a throw-away server needs with a database of so many bytes. Its data lie in its container, where the engine keeps those.
 fn scratch_need<F: RunFiles>(files: &F, data_root: &Path, bytes: u64) -> Result<Need, StepError> {
-    Ok(Need {
-        what: "a throw-away server",
-        place: data_root.display().to_string(),
+    need(
+        files,
+        "a throw-away server",
+        data_root,
         bytes,
-        inodes: SCRATCH_INODES,
-        spare: SPARE,
-        room: files.room(data_root)?,
-    })
+        SCRATCH_INODES,
+    )
 }
 
 /// What is lacking, if anything is, for a throw-away server with a copy of a database of so many bytes, beside new images of so
@@ -304,14 +296,26 @@ pub(crate) fn scratch_shortage<F: RunFiles>(
 
 /// What a snapshot needs that takes so many bytes.
 fn snapshot_need<F: RunFiles>(files: &F, bytes: u64) -> Result<Need, StepError> {
-    let root = files.snapshot_root();
     Ok(Need {
-        what: "the snapshot",
-        place: root.display().to_string(),
-        bytes,
-        inodes: INODES,
         spare: SPARE_BESIDE_SNAPSHOT,
-        room: files.room(root)?,
+        ..need(files, "the snapshot", files.snapshot_root(), bytes, INODES)?
+    })
+}
+
+fn need<F: RunFiles>(
+    files: &F,
+    what: &'static str,
+    place: &Path,
+    bytes: u64,
+    inodes: u64,
+) -> Result<Need, StepError> {
+    Ok(Need {
+        what,
+        place: place.display().to_string(),
+        bytes,
+        inodes,
+        spare: SPARE,
+        room: files.room(place)?,
     })
 }
 

@@ -337,6 +337,12 @@ impl<P: Ports> Ctx<'_, P> {
                 runtime.ensure_removed(&container.id).await?;
             }
         }
+        self.remove_networks().await
+    }
+
+    /// Removes the networks that this run made.
+    pub(super) async fn remove_networks(&self) -> Result<(), StepError> {
+        let runtime = self.ports.runtime();
         for network in runtime.networks_labelled(RUN_LABEL, &self.plan.run).await? {
             runtime.ensure_no_network(&network.name).await?;
         }

@@ -165,10 +165,7 @@ impl<P: Ports> Ctx<'_, P> {
                 runtime.ensure_removed(&container.id).await?;
             }
         }
-        for network in runtime.networks_labelled(RUN_LABEL, run).await? {
-            runtime.ensure_no_network(&network.name).await?;
-        }
-        Ok(())
+        self.remove_networks().await
     }
 
     /// Whether the clone is the same as its original, which nobody has written to since.
