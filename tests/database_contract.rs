@@ -24,7 +24,9 @@ use corner::{Corner, LAB_LABEL, MINUTE, corner, docker, env};
 use mastopatch::adapters::docker::Engine;
 use mastopatch::adapters::postgres::Postgres;
 use mastopatch::domain::plan::DatabaseRef;
-use mastopatch::ports::database::{DataError, Database, Haste, OnBehalf, Soundness};
+use mastopatch::ports::database::{
+    Cluster, ClusterStands, DataError, Database, Haste, OnBehalf, RowCounts, Soundness,
+};
 use mastopatch::ports::runtime::{ContainerRuntime as _, ROLE_LABEL, RUN_LABEL};
 use secrecy::SecretString;
 
@@ -114,6 +116,8 @@ impl Server {
             &label,
             "-e",
             "POSTGRES_USER=mastodon",
+            "-e",
+            "POSTGRES_DB=postgres",
             "-e",
             "POSTGRES_HOST_AUTH_METHOD=trust",
             &image,
@@ -222,6 +226,7 @@ async fn keeps_the_contract(version: u32) {
     a_harmed_dump_is_refused(&server, &dump).await;
     a_throw_away_server_takes_the_dump(&server, &dump).await;
     a_clone_is_made_compared_and_switched(&server).await;
+    the_data_folder_is_copied_tried_and_put_back(&server).await;
 }
 
 async fn questions_are_answered(server: &Server) {
@@ -503,6 +508,142 @@ async fn a_clone_is_made_compared_and_switched(server: &Server) {
         .ensure_dropped(database, &none(), damaged)
         .await
         .unwrap();
+}
+
+async fn the_data_folder_is_copied_tried_and_put_back(server: &Server) {
+    let (postgres, database, behalf) = (&server.postgres, &server.database, server.on_behalf());
+    let against = async || postgres.facts(database, &none()).await.unwrap().no_cluster;
+    assert_eq!(against().await, None);
+    server.psql("postgres", "CREATE DATABASE forum");
+    let why = against().await.unwrap();
+    assert!(why.contains("database forum"), "{why}");
+    server.psql("postgres", "DROP DATABASE forum");
+    server.psql(NAME, "CREATE UNLOGGED TABLE hasty (a int)");
+    let why = against().await.unwrap();
+    assert!(why.contains("unlogged table hasty"), "{why}");
+    server.psql(NAME, "DROP TABLE hasty");
+
+    // The lab's disk shares no blocks, and says so.
+    assert!(!postgres.shares_blocks(database, &none()).await.unwrap());
+    let folder = ".mastopatch-run";
+    let shared = postgres
+        .copy_cluster(database, &none(), &behalf, folder, true, LIMIT)
+        .await;
+    assert!(shared.is_err(), "{shared:?}");
+
+    let rows = postgres.row_counts(database, &none(), LIMIT).await.unwrap();
+    let copied = postgres
+        .copy_cluster(database, &none(), &behalf, folder, false, LIMIT)
+        .await
+        .unwrap();
+    assert!(
+        copied.data.starts_with("/var/lib/postgresql/"),
+        "{copied:?}"
+    );
+    let stands = async || {
+        postgres
+            .cluster_stands(database, &behalf, &copied)
+            .await
+            .unwrap()
+    };
+    assert_eq!(stands().await, ClusterStands::Copied);
+    a_copy_of_the_folder_serves(server, &copied, &rows).await;
+
+    // The new version harms it meanwhile.
+    server.psql(
+        NAME,
+        "DROP TABLE statuses CASCADE; CREATE TABLE more AS SELECT generate_series(1, 1000)",
+    );
+    let refused = postgres
+        .put_cluster_back(database, &behalf, &copied, LIMIT)
+        .await;
+    assert!(refused.is_err(), "it runs");
+    docker(&["stop", "-t", "60", &database.container]);
+    cut_off_while_it_is_put_back(server, &copied);
+    assert_eq!(stands().await, ClusterStands::GoingBack);
+    let start = ["start", "--attach", &database.container];
+    let started = Command::new("docker").args(start).output().unwrap();
+    let in_half = "no server starts in a folder that is half of two";
+    assert!(!started.status.success(), "{in_half}: {started:?}");
+    for _twice in 0..2 {
+        postgres
+            .put_cluster_back(database, &behalf, &copied, LIMIT)
+            .await
+            .unwrap();
+        assert_eq!(stands().await, ClusterStands::Back);
+    }
+    docker(&["start", &database.container]);
+    corner::until("PostgreSQL answers", MINUTE, async || {
+        postgres.facts(database, &none()).await.ok()
+    })
+    .await;
+    assert_eq!(
+        postgres.row_counts(database, &none(), LIMIT).await.unwrap(),
+        rows
+    );
+    postgres
+        .ensure_no_cluster(database, &none(), &behalf, folder)
+        .await
+        .unwrap();
+    assert_eq!(stands().await, ClusterStands::Gone);
+    let left = docker(&["exec", &database.container, "ls", "-a", &copied.data]);
+    assert!(
+        left.contains("PG_VERSION") && !left.contains("mastopatch"),
+        "{left}"
+    );
+}
+
+async fn a_copy_of_the_folder_serves(server: &Server, copied: &Cluster, rows: &RowCounts) {
+    let (postgres, database, behalf) = (&server.postgres, &server.database, server.on_behalf());
+    let network = server.corner.network("isolated-too", true);
+    let opened = postgres
+        .open_cluster(database, &none(), &behalf, copied, &network, LIMIT)
+        .await
+        .unwrap();
+    let seen = postgres
+        .compare_cluster(database, &none(), &opened)
+        .await
+        .unwrap();
+    assert!(seen.relations > 5 && seen.bytes > 0, "{seen:?}");
+    assert_eq!(
+        &postgres.row_counts(&opened, &none(), LIMIT).await.unwrap(),
+        rows
+    );
+    server.psql(
+        NAME,
+        "CREATE TABLE since (a int); INSERT INTO since VALUES (1)",
+    );
+    let differs = postgres.compare_cluster(database, &none(), &opened).await;
+    assert!(
+        matches!(differs, Err(DataError::Incomplete { .. })),
+        "{differs:?}"
+    );
+    server.psql(NAME, "DROP TABLE since");
+    postgres.close_cluster(&opened).await.unwrap();
+}
+
+/// Does a part of what putting back does, as a process that was killed in the middle leaves it.
+fn cut_off_while_it_is_put_back(server: &Server, copied: &Cluster) {
+    let (data, stage) = (&copied.data, format!("{}/{}", copied.data, copied.folder));
+    let script = format!(
+        "mv {stage}/copied {stage}/going; mv {data}/PG_VERSION {data}/base {data}/global {stage}/aside/"
+    );
+    let image = format!(
+        "{}/lab/postgres:{}",
+        env("LAB_REGISTRY"),
+        server.database.server_version / 10_000
+    );
+    docker(&[
+        "run",
+        "--rm",
+        "--volumes-from",
+        &server.database.container,
+        "--entrypoint",
+        "sh",
+        &image,
+        "-c",
+        &script,
+    ]);
 }
 
 #[tokio::test]

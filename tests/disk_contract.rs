@@ -425,6 +425,7 @@ fn manifest(run: &str) -> Manifest {
         method: "test".to_owned(),
         hot: false,
         original: None,
+        cluster: None,
         postgres: 150_000,
         schema: [].into(),
         rows: BTreeMap::new(),

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::toolbox::{self, INSIDE, Kind, QUESTION};
+use super::toolbox::{self, INSIDE, Kind, Place, QUESTION};
 use crate::domain::plan::DatabaseRef;
 use crate::domain::room::DataPlace;
 use crate::ports::database::{
-    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, RowCounts, ServerFacts, Soundness,
+    CloneSeen, Cluster, ClusterStands, DataError, DataResult, Database, Haste, OnBehalf, RowCounts,
+    ServerFacts, Soundness,
 };
 use crate::ports::runtime::{ContainerRuntime, Exec};
 
@@ -21,6 +22,7 @@ use dump::{COUNT_SCRIPT, SCHEMA_SCRIPT};
 
 mod ask;
 mod clone;
+mod cluster;
 mod dump;
 mod places;
 mod scratch;
@@ -67,10 +69,10 @@ impl<R: ContainerRuntime> Postgres<R> {
             role: "toolbox",
             what: "PostgreSQL's tools",
             command: &["sleep", "infinity"],
-            writes,
+            place: Place::Folder { dir, writes },
         };
         let (server, network) = (&database.container, &database.network);
-        toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await
+        toolbox::ensure(&self.runtime, server, network, on_behalf, &kind).await
     }
 
     /// Runs a tool in a helper, connected as web is.
@@ -148,6 +150,7 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
                 may_create_databases: columns.next()? == "t",
                 foreign_extensions: Vec::new(),
                 no_clone: None,
+                no_cluster: None,
             })
         })();
         let mut facts = facts.ok_or_else(|| unexpected(&answer))?;
@@ -168,6 +171,10 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         let sql = clone::no_clone(facts.version);
         let answer = self.ask(database, password, &database.name, &sql).await?;
         facts.no_clone = answer.lines().next().map(ToOwned::to_owned);
+        let answer = self
+            .ask(database, password, &database.name, cluster::NO_CLUSTER)
+            .await?;
+        facts.no_cluster = answer.lines().next().map(ToOwned::to_owned);
         Ok(facts)
     }
 
@@ -370,6 +377,84 @@ impl<R: ContainerRuntime> Database for Postgres<R> {
         clone: &str,
     ) -> DataResult<CloneSeen> {
         self.compare(database, password, clone).await
+    }
+
+    async fn shares_blocks(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<bool> {
+        self.try_to_share(database, password).await
+    }
+
+    async fn copy_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        folder: &str,
+        sharing: bool,
+        limit: Duration,
+    ) -> DataResult<Cluster> {
+        self.take_cluster(database, password, on_behalf, folder, sharing, limit)
+            .await
+    }
+
+    async fn open_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        network: &str,
+        limit: Duration,
+    ) -> DataResult<DatabaseRef> {
+        self.serve_cluster(database, password, on_behalf, cluster, network, limit)
+            .await
+    }
+
+    async fn compare_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        opened: &DatabaseRef,
+    ) -> DataResult<CloneSeen> {
+        self.compare_opened(database, password, opened).await
+    }
+
+    async fn close_cluster(&self, opened: &DatabaseRef) -> DataResult<()> {
+        self.end_cluster(opened).await
+    }
+
+    async fn cluster_stands(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+    ) -> DataResult<ClusterStands> {
+        self.how_cluster_stands(database, on_behalf, cluster).await
+    }
+
+    async fn put_cluster_back(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.return_cluster(database, on_behalf, cluster, limit)
+            .await
+    }
+
+    async fn ensure_no_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        folder: &str,
+    ) -> DataResult<()> {
+        self.drop_cluster(database, password, on_behalf, folder)
+            .await
     }
 
     async fn exists(

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
+use super::toolbox::{self, INSIDE, Kind, Place, QUESTION, shortened};
 use crate::domain::plan::RedisRef;
 use crate::ports::clock::Clock;
 use crate::ports::database::{DataError, DataResult, OnBehalf, Redis};
@@ -113,10 +113,10 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
             role: "redis-toolbox",
             what: "Redis's tools",
             command: &["sleep", "infinity"],
-            writes,
+            place: Place::Folder { dir, writes },
         };
         let (server, network) = (&redis.container, &redis.network);
-        toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await
+        toolbox::ensure(&self.runtime, server, network, on_behalf, &kind).await
     }
 
     /// Waits until `done` says yes to what `words` answer.
@@ -177,10 +177,10 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
                 "--repl-diskless-sync-delay",
                 "0",
             ],
-            writes: false,
+            place: Place::Folder { dir, writes: false },
         };
         let (server, network) = (&redis.container, &redis.network);
-        let id = toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await?;
+        let id = toolbox::ensure(&self.runtime, server, network, on_behalf, &kind).await?;
         let none = SecretString::default();
         self.until(&id, SOURCE_PORT, &none, &["PING"], limit, |answer| {
             answer.trim() == "PONG"

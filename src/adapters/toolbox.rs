@@ -28,8 +28,21 @@ pub(super) struct Kind<'a> {
     pub(super) what: &'a str,
     /// Program and arguments; it has to stay.
     pub(super) command: &'a [&'a str],
-    /// Whether it may write into the folder.
-    pub(super) writes: bool,
+    /// What it has of this host.
+    pub(super) place: Place<'a>,
+}
+
+/// What of this host a helper works on.
+pub(super) enum Place<'a> {
+    /// A folder, at [`INSIDE`].
+    Folder {
+        /// Which.
+        dir: &'a Path,
+        /// Whether it may write into it.
+        writes: bool,
+    },
+    /// The volumes of the server, at the same places as there.
+    ServersVolumes,
 }
 
 /// Makes sure a helper runs, made from the image of container `server`, and gives its id.
@@ -38,20 +51,24 @@ pub(super) async fn ensure<R: ContainerRuntime>(
     server: &str,
     network: &str,
     on_behalf: &OnBehalf,
-    dir: &Path,
     kind: &Kind<'_>,
 ) -> DataResult<String> {
     let server = server_of(runtime, server, kind.what).await?;
-    let mount = if kind.writes { "rw" } else { "ro" };
     let (program, arguments) = kind.command.split_at(1);
     let mut host = json!({
-        "Binds": [format!("{}:{INSIDE}:{mount}", dir.display())],
         "NetworkMode": network,
         "RestartPolicy": { "Name": "no" },
         "Init": true,
         "CapDrop": ["NET_RAW", "SYS_CHROOT", "MKNOD"],
-        "Tmpfs": over_volumes(runtime, &server.image_id).await?,
     });
+    match kind.place {
+        Place::Folder { dir, writes } => {
+            let mount = if writes { "rw" } else { "ro" };
+            host["Binds"] = json!([format!("{}:{INSIDE}:{mount}", dir.display())]);
+            host["Tmpfs"] = json!(over_volumes(runtime, &server.image_id).await?);
+        }
+        Place::ServersVolumes => host["VolumesFrom"] = json!([format!("{}:rw", server.id)]),
+    }
     if on_behalf.gently {
         gently(&mut host);
     }

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::advisory::Severity;
+use super::event::is_false;
 use super::path::{Obstacle, Weight};
 use super::rehearsal::Rehearsed;
 use super::retention::Rules;
@@ -60,6 +61,10 @@ pub struct Plan {
     /// Why in this way, in one sentence; empty in plans from before there was a choice.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub method_because: String,
+    /// Whether a [`Method::Physical`] copy shares its blocks with what it is a copy of; one that was planned so is not made
+    /// otherwise.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub shares_blocks: bool,
     /// How a logical copy is proved.
     #[serde(default, skip_serializing_if = "Proof::is_plain")]
     pub proof: Proof,
@@ -102,6 +107,10 @@ pub enum Method {
     /// A second database in the same server, made of copies of the first one's files. The new version migrates the copy;
     /// the original is not touched, and the way back is a renaming. Lives and dies with the server's disk.
     Clone,
+    /// A copy of the server's whole data folder, in a folder of its own within it. Where the file system can share blocks, making
+    /// it takes neither room nor time. The way back stops the server and puts the copy in the place of what is there. Lives and
+    /// dies with the server's disk.
+    Physical,
 }
 
 impl Method {
@@ -116,6 +125,7 @@ impl Method {
         match self {
             Self::Logical => "logical",
             Self::Clone => "clone",
+            Self::Physical => "physical",
         }
     }
 }
@@ -465,6 +475,11 @@ impl Plan {
         original_database(&self.database.name, &self.run)
     }
 
+    /// Name of the folder, within the server's data folder, that [`Method::Physical`] makes.
+    pub fn cluster_folder(&self) -> String {
+        cluster_folder(&self.run)
+    }
+
     /// Name under which a damaged database is put aside during a restore.
     pub fn damaged_database(&self) -> String {
         format!(
@@ -489,6 +504,12 @@ pub fn short(run: &str) -> &str {
 /// Name under which the untouched original of a database stands aside once `run` put its clone in the place.
 pub fn original_database(database: &str, run: &str) -> String {
     format!("{}_before_{}", shortened(database), short(run))
+}
+
+/// Name of the folder, within the server's data folder, in which `run` keeps a copy of that. No file of PostgreSQL's begins with a
+/// dot, and what begins so is in no listing that the server or its copies make of what is theirs.
+pub fn cluster_folder(run: &str) -> String {
+    format!(".mastopatch-{}", short(run))
 }
 
 /// PostgreSQL cuts names at 63 bytes; ours add 22.

@@ -23,7 +23,7 @@ pub struct Candidate {
     pub run: String,
     /// When.
     pub taken_at: Timestamp,
-    /// Whether the copy of the database is a database of the server, as big as the one that serves.
+    /// Whether the copy of the database lies in the server, as big as the one that serves or as what changed since.
     pub is_clone: bool,
     /// Whether it was taken while the site was open.
     pub is_hot: bool,

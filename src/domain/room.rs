@@ -65,13 +65,15 @@ pub struct Need {
 
 /// How often the database will stand in the server beside itself, at the most.
 ///
-/// A clone is one copy. What migrates rewrites every table at the most, and what takes that back restores another copy
+/// A clone is one copy, and so is a copy of the server's whole folder, but for one that shares its blocks. What migrates rewrites every table at the most, and what takes that back restores another copy
 /// beside it; of a clone, the copy is there already, and the way back needs none.
-pub const fn copies(method: Method, migrates: bool) -> u64 {
-    match (method, migrates) {
-        (_, true) => 2,
-        (Method::Clone, false) => 1,
-        (Method::Logical, false) => 0,
+pub const fn copies(method: Method, shares_blocks: bool, migrates: bool) -> u64 {
+    match (method, shares_blocks, migrates) {
+        // Its way back takes back what is there, and needs no room.
+        (Method::Physical, true, false) | (Method::Logical, _, false) => 0,
+        (Method::Physical, true, true) => 1,
+        (Method::Logical | Method::Clone | Method::Physical, _, true) => 2,
+        (Method::Clone | Method::Physical, _, false) => 1,
     }
 }
 
@@ -190,13 +192,18 @@ mod tests {
 
     #[test]
     fn a_clone_is_one_copy_more_and_migrations_and_their_way_back_are_two() {
-        for (method, migrates, n_copies) in [
-            (Method::Logical, false, 0),
-            (Method::Clone, false, 1),
-            (Method::Logical, true, 2),
-            (Method::Clone, true, 2),
+        for (method, shares, migrates, n_copies) in [
+            (Method::Logical, false, false, 0),
+            (Method::Clone, false, false, 1),
+            (Method::Physical, false, false, 1),
+            (Method::Physical, true, false, 0),
+            (Method::Logical, false, true, 2),
+            (Method::Clone, false, true, 2),
+            (Method::Physical, false, true, 2),
+            (Method::Physical, true, true, 1),
         ] {
-            assert_eq!(copies(method, migrates), n_copies, "{method:?} {migrates}");
+            let found = copies(method, shares, migrates);
+            assert_eq!(found, n_copies, "{method:?} {shares} {migrates}");
         }
     }
 

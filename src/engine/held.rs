@@ -11,7 +11,7 @@ use super::drive::load_material;
 use super::{Ctx, Ports, chain};
 use crate::domain::plan::{DatabaseRef, Plan};
 use crate::ports::clock::Clock;
-use crate::ports::database::{DataResult, Database};
+use crate::ports::database::{DataError, DataResult, Database};
 use crate::ports::files::{Manifest, RunFiles};
 use crate::ports::runtime::{ContainerRuntime, RUN_LABEL};
 
@@ -90,6 +90,12 @@ pub async fn rows_since<D: Database>(
     manifest: &Manifest,
     limit: Duration,
 ) -> DataResult<BTreeMap<String, i64>> {
+    if manifest.cluster.is_some() {
+        return Err(DataError::Unseen {
+            why: "the snapshot is a copy of the server's files, whose rows nobody counted"
+                .to_owned(),
+        });
+    }
     let then = match &manifest.original {
         None => manifest.rows.clone(),
         Some(original) if database.exists(live, password, original).await? => {

@@ -106,8 +106,8 @@ pub async fn make_plan<P: Ports>(
     }
     let proof = match chosen.method {
         Method::Logical => proof(ports, survey, goal.proof).await?,
-        // A clone is compared with its original where it stands.
-        Method::Clone => Proof::default(),
+        // What is copied as files is compared with them where it stands.
+        Method::Clone | Method::Physical => Proof::default(),
     };
     let plan = Plan {
         format: PLAN_FORMAT,
@@ -125,6 +125,7 @@ pub async fn make_plan<P: Ports>(
         database: survey.database.clone(),
         method: chosen.method,
         method_because: chosen.because,
+        shares_blocks: chosen.shares_blocks,
         proof,
         rehearsed: None,
         redis: survey.redis.clone(),

@@ -230,7 +230,10 @@ impl<P: Ports> Ctx<'_, P> {
             let known = if is_older { started.as_str() } else { "" };
             seen.started.insert(found.id, known.to_owned());
         }
-        if known.is_some_and(RunState::only_committed) {
+        if known.is_some_and(RunState::only_committed) && self.is_putting_back().await? {
+            // Nothing of this is begun before the intent to go back is durable.
+            seen.taken_back = true;
+        } else if known.is_some_and(RunState::only_committed) {
             self.data_answer().await?;
             let has_remark = self.was_restored().await;
             // The mark stands before the commit is written, and goes only where that was refused. Of a way back that was cut off

@@ -35,6 +35,9 @@ const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 /// Locks that are told: those that people would notice, the longest of them.
 const LOCKED_FOR: Duration = Duration::from_secs(2);
 const LOCKED_SHOWN: usize = 10;
+/// What a copy that shares its blocks takes and its proof, whatever the size: a server starts on it and ends. It cannot be tried on a
+/// throw-away server, whose files lie elsewhere.
+const SHARED_COPY_MS: u64 = 5_000;
 
 /// What a rehearsal works with.
 struct Stage<'a, P: Ports> {
@@ -179,12 +182,16 @@ impl<P: Ports> Stage<'_, P> {
         let restore = self.restore(&copied.dir);
         let (scratch, restore_ms) = self.timed(self.step("restore", restore)).await?;
         let sealed = self.seal(&copied, &scratch.database).await?;
-        let mut clone_ms = None;
-        if ctx.plan.method == Method::Clone {
-            self.may_go_on()?;
-            let clone = self.step("clone", self.clone_once(&scratch.database));
-            clone_ms = Some(clone.await?);
-        }
+        let clone_ms = match (ctx.plan.method, ctx.plan.shares_blocks) {
+            (Method::Logical, _) => None,
+            (Method::Physical, true) => Some(SHARED_COPY_MS),
+            // Either copies the files.
+            (Method::Clone | Method::Physical, _) => {
+                self.may_go_on()?;
+                let clone = self.step("clone", self.clone_once(&scratch.database));
+                Some(clone.await?)
+            }
+        };
         self.may_go_on()?;
         self.step("control", self.control()).await?;
         self.may_go_on()?;
@@ -388,6 +395,7 @@ impl<P: Ports> Stage<'_, P> {
             method: HOT_METHOD.to_owned(),
             hot: true,
             original: None,
+            cluster: None,
             postgres: plan.database.server_version,
             schema,
             rows,

@@ -261,7 +261,7 @@ async fn whole<P: Ports>(
         }
         let here = stores.database.server_version;
         let is_newer = manifest.postgres.div_euclid(MAJOR) > here.div_euclid(MAJOR);
-        if manifest.original.is_none() && is_newer {
+        if !manifest.is_in_server() && is_newer {
             return Err(refused(format!(
                 "the snapshot of run {name} was dumped from a newer PostgreSQL ({}) than the one that runs here ({here})",
                 manifest.postgres

@@ -12,7 +12,7 @@ use super::planner::{self, InstanceRef, Stores};
 use super::steps::check::room_for_snapshot;
 use super::steps::snapshot::owners_files;
 use super::{Ports, Progress, ProgressSink, StepError, chain};
-use crate::domain::plan::{original_database, sha256_hex};
+use crate::domain::plan::{cluster_folder, original_database, sha256_hex};
 use crate::domain::retention::{Candidate, KeptFor, Rules, Ties, retention};
 use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
@@ -123,7 +123,7 @@ pub(crate) fn kept(
         .map(|manifest| Candidate {
             run: manifest.run.clone(),
             taken_at: manifest.taken_at,
-            is_clone: manifest.original.is_some(),
+            is_clone: manifest.is_in_server(),
             is_hot: manifest.hot,
         })
         .collect();
@@ -319,6 +319,7 @@ async fn take<P: Ports>(
         method: HOT_METHOD.to_owned(),
         hot: true,
         original: None,
+        cluster: None,
         postgres: stores.database.server_version,
         schema,
         rows,
@@ -371,10 +372,11 @@ pub async fn remove<P: Ports>(
     let mut removed = Removed::default();
     let mut gone = Vec::new();
     for manifest in doomed {
-        let dropped = match (&manifest.original, stores) {
-            (None, _) => Ok(()),
-            (Some(_), Err(err)) => Err(chain(err)),
-            (Some(_), Ok(stores)) => ensure_no_original(ports, manifest, stores).await,
+        let dropped = match stores {
+            _ if !manifest.is_in_server() => Ok(()),
+            Err(err) => Err(chain(err)),
+            Ok(stores) if manifest.cluster.is_some() => no_cluster(ports, manifest, stores).await,
+            Ok(stores) => ensure_no_original(ports, manifest, stores).await,
         };
         match dropped {
             Ok(()) => gone.push(manifest.run.clone()),
@@ -402,6 +404,24 @@ async fn ensure_no_original<P: Ports>(
     let dropped = ports
         .database()
         .ensure_dropped(&stores.database, &stores.database_password, &name)
+        .await;
+    dropped.map_err(|err| chain(&err))
+}
+
+/// Makes sure that the copy of the data folder is gone. No other folder than that of the manifest's run is removed.
+async fn no_cluster<P: Ports>(
+    ports: &P,
+    manifest: &Manifest,
+    stores: &Stores,
+) -> Result<(), String> {
+    let (live, password) = (&stores.database, &stores.database_password);
+    let (on_behalf, folder) = (
+        beside_runs(&manifest.instance),
+        cluster_folder(&manifest.run),
+    );
+    let dropped = ports
+        .database()
+        .ensure_no_cluster(live, password, &on_behalf, &folder)
         .await;
     dropped.map_err(|err| chain(&err))
 }

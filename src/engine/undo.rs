@@ -9,7 +9,7 @@ use crate::domain::plan::{DatabaseRef, Method, PlannedService, Role};
 use crate::domain::run::RunState;
 use crate::ports::clock::Clock;
 use crate::ports::compose::{ComposeProject, FileState};
-use crate::ports::database::{DataError, Database, Redis};
+use crate::ports::database::{ClusterStands, DataError, Database, Redis};
 use crate::ports::files::{Manifest, Mark, RunFiles};
 use crate::ports::runtime::{Container, ContainerRuntime, RUN_LABEL, Replacement};
 
@@ -110,6 +110,17 @@ impl<P: Ports> Ctx<'_, P> {
                     .to_owned(),
             ));
         }
+        if restores
+            && self.plan.method == Method::Physical
+            && let Some((_, manifest)) = self.own_snapshot()?
+            && self.cluster_stands(&manifest).await? == ClusterStands::Gone
+        {
+            return Err(StepError::NeedsPerson(
+                "the copy of the data folder from before the run is gone, so nothing was stopped; \
+                 `mastopatch resume` goes on with the new version"
+                    .to_owned(),
+            ));
+        }
         let original = self.plan.original_database();
         if restores && self.plan.method == Method::Clone && !self.has_original(&original).await? {
             return Err(StepError::NeedsPerson(format!(
@@ -136,8 +147,10 @@ impl<P: Ports> Ctx<'_, P> {
             tables: count(manifest.rows.len()),
             rows: manifest.rows.values().sum(),
         };
-        if plan.method == Method::Clone {
-            return self.put_original_back(state, &dir, &manifest).await;
+        match plan.method {
+            Method::Logical => {}
+            Method::Clone => return self.put_original_back(state, &dir, &manifest).await,
+            Method::Physical => return self.put_cluster_back(state, &dir, &manifest).await,
         }
         self.data_answer().await?;
         // The journal may have lost that the data are back already, and people may have written since.
@@ -286,7 +299,7 @@ impl<P: Ports> Ctx<'_, P> {
         remark.is_ok_and(|found| found == self.remark())
     }
 
-    fn remark(&self) -> String {
+    pub(super) fn remark(&self) -> String {
         format!("restored by mastopatch, run {}", self.plan.run)
     }
 
@@ -312,7 +325,10 @@ impl<P: Ports> Ctx<'_, P> {
             for name in [&self.plan.database.container, &self.plan.redis.container] {
                 let container = runtime.container(name).await?;
                 if container.is_some_and(|found| !found.state.running) {
-                    self.note(format!("starting `{name}`, which somebody stopped"));
+                    self.note(format!("starting `{name}`, which is stopped"));
+                    if name == &self.plan.database.container {
+                        self.finish_putting_back().await?;
+                    }
                     runtime.ensure_running(name).await?;
                 }
             }
@@ -322,7 +338,10 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Whoever started an old container behind the fence may have let people write after the snapshot; only
     /// a person can decide whether that may be lost.
-    async fn nobody_opened_the_old_version(&self, state: &RunState) -> Result<(), StepError> {
+    pub(super) async fn nobody_opened_the_old_version(
+        &self,
+        state: &RunState,
+    ) -> Result<(), StepError> {
         if state.accepts_loss() {
             return Ok(());
         }
@@ -512,6 +531,7 @@ impl<P: Ports> Ctx<'_, P> {
                 }
             }
         }
+        self.ensure_no_cluster(state).await?;
         self.drop_keep_tags().await?;
         self.tidy_snapshots(false).await?;
         // The old version serves, or was never stopped. Last: another way back stops it once more, and on a full disk the

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::Retry;
 use super::runtime::RuntimeError;
@@ -41,6 +43,33 @@ pub struct ServerFacts {
     pub foreign_extensions: Vec<String>,
     /// Why the database cannot be cloned so that the clone is the same for everybody, if it cannot.
     pub no_clone: Option<String>,
+    /// Why the server's whole data folder cannot be copied, or not be put back without harm to others, if so.
+    pub no_cluster: Option<String>,
+}
+
+/// A copy of a server's whole data folder, inside of that. It holds no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Cluster {
+    /// The data folder, as the server's container sees it.
+    pub data: String,
+    /// Name of the folder in it that holds the copy.
+    pub folder: String,
+    /// How the engine is to restart the server's container, as its owner wished it: the way back takes that away for a moment.
+    pub restart_policy: Value,
+}
+
+/// How a copy of a data folder and the folder stand to each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClusterStands {
+    /// There is no copy, or none that is whole.
+    Gone,
+    /// The copy is whole, and the folder untouched.
+    Copied,
+    /// The copy is being put in the folder's place: no server starts there until that is done.
+    GoingBack,
+    /// It was put there, and what was there stands aside.
+    Back,
 }
 
 /// What was compared of a clone.
@@ -287,6 +316,78 @@ pub trait Database: Send + Sync {
         password: &SecretString,
         clone: &str,
     ) -> impl Future<Output = DataResult<CloneSeen>> + Send;
+
+    /// Whether the file system of the server's data folder lets two files share their blocks: tried on a file of some bytes there.
+    fn shares_blocks(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<bool>> + Send;
+
+    /// Copies the data folder of the running server into `folder` within it, one of an earlier attempt replaced; with shared blocks,
+    /// or not at all, where `sharing` says so. It is durable when this returns, and needs nothing of the live one to be started.
+    fn copy_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        folder: &str,
+        sharing: bool,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<Cluster>> + Send;
+
+    /// Makes a throw-away server work on the copy itself, in `network`, which brings it to a consistent state; gives where it is
+    /// asked, which is under the host name and port that web uses. What the owner configured does not count there. It carries
+    /// `on_behalf`'s labels and the role [`SCRATCH_ROLE`].
+    fn open_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        network: &str,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<DatabaseRef>> + Send;
+
+    /// Compares the database in an opened copy with the live one: every relation is there, with as many bytes. Nobody may have
+    /// written to the live one since it was copied.
+    fn compare_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        opened: &DatabaseRef,
+    ) -> impl Future<Output = DataResult<CloneSeen>> + Send;
+
+    /// Ends the server of an opened copy, whose files are as of its last transaction from here on. One that did not end cleanly is an
+    /// error.
+    fn close_cluster(&self, opened: &DatabaseRef) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// How copy and data folder stand, also while the server is stopped.
+    fn cluster_stands(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+    ) -> impl Future<Output = DataResult<ClusterStands>> + Send;
+
+    /// Puts the copy in the place of what is in the data folder, and that aside, by renaming. Refused while the server runs. An
+    /// interruption is finished by the next call, and what is done stays done: [`ClusterStands::Back`].
+    fn put_cluster_back(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        limit: Duration,
+    ) -> impl Future<Output = DataResult<()>> + Send;
+
+    /// Makes sure the running server's data folder has no `folder`: neither a copy nor what stands aside. Refuses what is going back.
+    fn ensure_no_cluster(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+        on_behalf: &OnBehalf,
+        folder: &str,
+    ) -> impl Future<Output = DataResult<()>> + Send;
 
     /// Whether a database of this name exists.
     fn exists(

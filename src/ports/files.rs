@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::database::RowCounts;
+use super::database::{Cluster, RowCounts};
+use crate::domain::event::is_false;
 pub use crate::domain::room::Room;
 
 /// Format of the manifests this program writes.
@@ -40,6 +41,9 @@ pub struct Manifest {
     /// The database in the server that is the copy, if it is not in the folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub original: Option<String>,
+    /// The copy of the server's whole data folder, if that is the copy of the database: it lies in the server, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<Cluster>,
     /// `server_version_num` of PostgreSQL.
     pub postgres: u32,
     /// Versions in `schema_migrations`.
@@ -52,9 +56,11 @@ pub struct Manifest {
     pub files: BTreeMap<String, FileMark>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_false(value: &bool) -> bool {
-    !*value
+impl Manifest {
+    /// Whether the copy of the database lies in the server, as big as what it is a copy of, and not in the snapshot's folder.
+    pub fn is_in_server(&self) -> bool {
+        self.original.is_some() || self.cluster.is_some()
+    }
 }
 
 /// Why a snapshot's folder is not what was sealed.

@@ -546,6 +546,7 @@ fn manifest(rows: &BTreeMap<String, u64>) -> Manifest {
         images: BTreeMap::new(),
         method: "bench".to_owned(),
         original: None,
+        cluster: None,
         hot: false,
         postgres: 0,
         schema: [].into(),

@@ -200,6 +200,7 @@ fn snapshots() -> Vec<SnapshotAnswer> {
         images: [].into(),
         method: "test".to_owned(),
         original: Some("mastodon_before_r1".to_owned()),
+        cluster: None,
         postgres: 150_000,
         schema: [].into(),
         rows: [].into(),

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mastopatch::domain::plan::{DatabaseRef, RedisRef};
 use mastopatch::domain::room::{DataPlace, Room};
 use mastopatch::ports::database::{
-    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RowCounts, SCRATCH_ROLE,
-    ServerFacts, Soundness,
+    CloneSeen, Cluster, ClusterStands, DataError, DataResult, Database, Haste, OnBehalf, Redis,
+    RowCounts, SCRATCH_ROLE, ServerFacts, Soundness,
 };
 use mastopatch::ports::runtime::{ContainerSpec, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL};
 use secrecy::SecretString;
@@ -76,7 +76,7 @@ impl World {
     }
 
     /// The data are back from the snapshot: what a person agreed to lose is lost from here on, once.
-    fn agreed_loss(&mut self) {
+    pub(super) fn agreed_loss(&mut self) {
         let restored = &self.databases[LIVE].posts;
         if self.state.accepts_loss()
             && !self.state.is_restored()
@@ -87,7 +87,12 @@ impl World {
     }
 
     /// Makes the helper container that a tool works in.
-    fn helper(&mut self, server: Program, role: &str, on_behalf: &OnBehalf) -> Result<(), String> {
+    pub(super) fn helper(
+        &mut self,
+        server: Program,
+        role: &str,
+        on_behalf: &OnBehalf,
+    ) -> Result<(), String> {
         let found = self.containers.iter().find(|c| c.program == server);
         let image = found
             .map(|c| c.image_id.clone())
@@ -157,7 +162,7 @@ fn within(call: Call, limit: Duration) -> Call {
     }
 }
 
-fn tool(stderr: impl Into<String>) -> DataError {
+pub(super) fn tool(stderr: impl Into<String>) -> DataError {
     DataError::Tool {
         tool: "psql",
         exit: 1,
@@ -196,6 +201,21 @@ impl SimPorts {
         self.data(call, Program::Postgres, effect)
     }
 
+    /// What is done in a helper, whether the server answers or not.
+    fn beside<T>(
+        &self,
+        call: Call,
+        effect: impl FnOnce(&mut World, When) -> DataResult<T>,
+    ) -> DataResult<T> {
+        let answer = self.call(call, effect);
+        answer.unwrap_or_else(|upset| {
+            Err(DataError::Container {
+                what: "a helper of the simulated server".to_owned(),
+                source: error(upset, call),
+            })
+        })
+    }
+
     /// A question to the server that is meant: to a throw-away one whatever the live one does.
     fn of<T>(
         &self,
@@ -203,16 +223,11 @@ impl SimPorts {
         call: Call,
         effect: impl FnOnce(&mut World, When) -> DataResult<T>,
     ) -> DataResult<T> {
-        if !database.container.contains(SCRATCH_ROLE) {
-            return self.pg(call, effect);
+        if database.container.contains(SCRATCH_ROLE) {
+            self.beside(call, effect)
+        } else {
+            self.pg(call, effect)
         }
-        let answer = self.call(call, effect);
-        answer.unwrap_or_else(|upset| {
-            Err(DataError::Container {
-                what: "simulated throw-away server".to_owned(),
-                source: error(upset, call),
-            })
-        })
     }
 
     fn redis_does<T>(
@@ -320,6 +335,7 @@ impl Database for SimPorts {
                 may_create_databases: true,
                 foreign_extensions: Vec::new(),
                 no_clone: None,
+                no_cluster: None,
             })
         })
     }
@@ -383,11 +399,11 @@ impl Database for SimPorts {
         dir: &Path,
         limit: Duration,
     ) -> DataResult<()> {
-        self.pg(within(changes("dump"), limit), |world, when| {
+        self.of(database, within(changes("dump"), limit), |world, when| {
             world
                 .helper(Program::Postgres, "toolbox", on_behalf)
                 .map_err(tool)?;
-            let live = open(world, &database.name)?.clone();
+            let live = open_in(world, database)?.clone();
             world.pass(if when == When::Middle { 1_000 } else { 3_000 });
             world.put_copy(dir, Copied::Db(live), when)
         })
@@ -583,6 +599,129 @@ impl Database for SimPorts {
             }
             let difference = "another size".to_owned();
             Err(DataError::Incomplete { difference })
+        })
+    }
+
+    async fn shares_blocks(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+    ) -> DataResult<bool> {
+        self.pg(asks("shares blocks"), |_, _| Ok(false))
+    }
+
+    async fn copy_cluster(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        folder: &str,
+        _sharing: bool,
+        limit: Duration,
+    ) -> DataResult<Cluster> {
+        self.pg(within(changes("copy cluster"), limit), |world, when| {
+            open(world, &database.name)?;
+            let server = world.find(&database.container);
+            let policy = server.map(|c| c.policy.to_string());
+            world.copy_cluster(on_behalf, folder, when)?;
+            Ok(Cluster {
+                data: "/var/lib/postgresql/data".to_owned(),
+                folder: folder.to_owned(),
+                restart_policy: json!({ "Name": policy }),
+            })
+        })
+    }
+
+    async fn open_cluster(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        network: &str,
+        limit: Duration,
+    ) -> DataResult<DatabaseRef> {
+        self.beside(within(changes("open cluster"), limit), |world, when| {
+            world.open_cluster(database, on_behalf, &cluster.folder, network, when)
+        })
+    }
+
+    async fn compare_cluster(
+        &self,
+        database: &DatabaseRef,
+        _password: &SecretString,
+        opened: &DatabaseRef,
+    ) -> DataResult<CloneSeen> {
+        self.pg(asks("compare cluster"), |world, _| {
+            let (live, copy) = (open(world, &database.name)?, open_in(world, opened)?);
+            if live == copy {
+                let (relations, bytes) = (40, 50 << 20);
+                return Ok(CloneSeen { relations, bytes });
+            }
+            let difference = "another size".to_owned();
+            Err(DataError::Incomplete { difference })
+        })
+    }
+
+    async fn close_cluster(&self, opened: &DatabaseRef) -> DataResult<()> {
+        self.of(opened, changes("close cluster"), |world, when| {
+            open_in(world, opened)?;
+            if when == When::After {
+                world.remove(&opened.container);
+            }
+            Ok(())
+        })
+    }
+
+    async fn cluster_stands(
+        &self,
+        _database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+    ) -> DataResult<ClusterStands> {
+        self.beside(asks("cluster stands"), |world, when| {
+            if when == When::Middle {
+                world
+                    .helper(Program::Postgres, "cluster-tools", on_behalf)
+                    .map_err(tool)?;
+            }
+            let found = world.clusters.get(&cluster.folder);
+            Ok(found.map_or(ClusterStands::Gone, |it| it.stands))
+        })
+    }
+
+    async fn put_cluster_back(
+        &self,
+        _database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        limit: Duration,
+    ) -> DataResult<()> {
+        self.beside(within(changes("put cluster back"), limit), |world, when| {
+            world.put_cluster_back(on_behalf, &cluster.folder, when)
+        })
+    }
+
+    async fn ensure_no_cluster(
+        &self,
+        _database: &DatabaseRef,
+        _password: &SecretString,
+        _on_behalf: &OnBehalf,
+        folder: &str,
+    ) -> DataResult<()> {
+        self.pg(changes("remove cluster"), |world, when| {
+            let found = world.clusters.get_mut(folder);
+            match found.map(|it| (when, it)) {
+                None => {}
+                Some((_, it)) if it.stands == ClusterStands::GoingBack => {
+                    return Err(tool("it is being put back"));
+                }
+                Some((When::Middle, it)) => it.stands = ClusterStands::Gone,
+                Some(_) => {
+                    world.clusters.remove(folder);
+                }
+            }
+            Ok(())
         })
     }
 

@@ -183,6 +183,10 @@ impl World {
         if self.is_public(&will) && self.is_held(&will) {
             return Err("the port is allocated".to_owned());
         }
+        if will.program == Program::Postgres && self.is_headless() {
+            // Its entry point finds neither a whole folder nor an empty one, and ends.
+            return Ok(());
+        }
         let (now, wall) = (self.now_ms, self.wall());
         if let Some(container) = self.find_mut(id) {
             container.stopped_by_hand = false;

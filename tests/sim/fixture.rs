@@ -53,7 +53,7 @@ pub(crate) struct Fixture {
 
 /// The fixture of a class of migrations; made once.
 pub(crate) fn fixture(class: MigrationClass, method: Method) -> &'static Fixture {
-    static MADE: [[OnceLock<Fixture>; 3]; 2] = [const { [const { OnceLock::new() }; 3] }; 2];
+    static MADE: [[OnceLock<Fixture>; 3]; 3] = [const { [const { OnceLock::new() }; 3] }; 3];
     let place = match class {
         MigrationClass::M0 => 0,
         MigrationClass::M1 => 1,
@@ -62,6 +62,7 @@ pub(crate) fn fixture(class: MigrationClass, method: Method) -> &'static Fixture
     let of_method = match method {
         Method::Logical => &MADE[0],
         Method::Clone => &MADE[1],
+        Method::Physical => &MADE[2],
     };
     of_method[place].get_or_init(|| make(class, method))
 }
@@ -119,7 +120,7 @@ pub(crate) fn brought_back(
     class: MigrationClass,
     method: Method,
 ) -> &'static Fixture {
-    static MADE: [OnceLock<Fixture>; 12] = [const { OnceLock::new() }; 12];
+    static MADE: [OnceLock<Fixture>; 18] = [const { OnceLock::new() }; 18];
     let place = match class {
         MigrationClass::M0 => 0,
         MigrationClass::M1 => 1,
@@ -128,10 +129,11 @@ pub(crate) fn brought_back(
     let of_method = match method {
         Method::Logical => 0,
         Method::Clone => 3,
+        Method::Physical => 6,
     };
     let of_brings = match brings {
         Brings::UpdateBack => 0,
-        Brings::DataBack => 6,
+        Brings::DataBack => 9,
     };
     MADE[place + of_method + of_brings].get_or_init(|| bring_back(brings, class, method))
 }
@@ -237,6 +239,7 @@ fn earlier_snapshot(ports: &SimPorts, run: &str, taken_at: Timestamp) {
         method: "simulated".to_owned(),
         hot: false,
         original: None,
+        cluster: None,
         postgres: 150_000,
         schema: BTreeSet::new(),
         rows: BTreeMap::new(),
@@ -334,6 +337,7 @@ fn empty(class: MigrationClass, method: Method) -> World {
         .into(),
         network_labels: BTreeMap::new(),
         scratch: BTreeMap::new(),
+        clusters: BTreeMap::new(),
         next_id: 0,
         engine_back_ms: 0,
         in_full: false,

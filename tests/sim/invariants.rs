@@ -133,7 +133,12 @@ fn has_all(world: &World, version: Version) -> bool {
 
 /// Whether the run's snapshot is there and would be after a power cut: whole, sealed and with its manifest.
 pub(crate) fn has_copy(world: &mut World) -> bool {
-    has_files(world) && (world.setting.method == Method::Logical || has_original(world))
+    has_files(world)
+        && match world.setting.method {
+            Method::Logical => true,
+            Method::Clone => has_original(world),
+            Method::Physical => world.has_cluster(),
+        }
 }
 
 /// Whether a whole database of the old version's schema is in the server: the untouched original, under any name.
@@ -152,7 +157,8 @@ fn has_files(world: &mut World) -> bool {
     let durable = |path: &Path| world.disk.durable(path);
     let dir = files::sealed(world);
     let found = durable(&dir.join(MANIFEST)).is_some()
-        && (world.setting.method == Method::Clone || world.copy_in(&dir, DUMP, &durable).is_some())
+        && (world.setting.method != Method::Logical
+            || world.copy_in(&dir, DUMP, &durable).is_some())
         && world.copy_in(&dir, REDIS, &durable).is_some();
     world.has_copy = Some((at, found));
     found

@@ -4,6 +4,7 @@
 //! [`world::SimPorts::call`], where time passes, faults strike by a schedule, the public writes, and the invariants are
 //! looked at. A process that is killed there is dropped; [`process::carry_through`] starts the next one.
 
+mod cluster;
 pub(crate) mod data;
 pub(crate) mod disk;
 pub(crate) mod engine;

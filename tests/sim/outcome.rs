@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use mastopatch::domain::event::{Entry, Event, Order, Outcome, Step};
-use mastopatch::domain::plan::{Method, Plan, original_database};
+use mastopatch::domain::plan::{Method, Plan, cluster_folder, original_database};
 use mastopatch::ports::files::MANIFEST;
 
 use super::engine::{Program, SimContainer};
@@ -94,8 +94,7 @@ fn no_post_is_lost(world: &World) -> Result<(), String> {
     );
     let has = |post: &u32| {
         world
-            .databases
-            .iter()
+            .on_disk()
             .filter(|(name, _)| held || *name == LIVE)
             .any(|(_, db)| db.posts.binary_search(post).is_ok())
     };
@@ -310,6 +309,15 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     if let Some(name) = others.find(|name| !is_snapshot(name)) {
         return Err(format!("left over: database `{name}`"));
     }
+    let is_kept = |folder: &&String| {
+        let is_own = plan.method == Method::Physical && **folder == plan.cluster_folder();
+        let of_source = cluster_folder(world.setting.to_keep);
+        (is_own && world.state.is_committed() && !world.state.is_going_back())
+            || (world.setting.source == Some(Method::Physical) && **folder == of_source)
+    };
+    if let Some(folder) = world.clusters.keys().find(|folder| !is_kept(folder)) {
+        return Err(format!("left over: folder `{folder}` in the data folder"));
+    }
     let mut tags = world.images.iter().flat_map(|image| &image.tags);
     if let Some(tag) = tags.find(|tag| tag.starts_with("mastopatch-keep/")) {
         return Err(format!("left over: tag `{tag}`"));
@@ -321,7 +329,8 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     let (too_many, to_keep) = (world.setting.too_many, world.setting.to_keep);
     for run in [too_many, to_keep] {
         let dir = Path::new(SNAPSHOTS).join(run);
-        let is_clone = run == to_keep && world.setting.source == Some(Method::Clone);
+        let is_clone = run == to_keep
+            && matches!(world.setting.source, Some(Method::Clone | Method::Physical));
         let is_whole = [MANIFEST, if is_clone { MANIFEST } else { "database/1.dat" }]
             .iter()
             .all(|file| world.disk.durable(&dir.join(file)).is_some());

@@ -10,6 +10,7 @@ use mastopatch::domain::run::RunState;
 use mastopatch::engine::StopFlag;
 use mastopatch::ports::runtime::Image;
 
+use super::cluster::SimCluster;
 use super::engine::SimContainer;
 use super::fault::{Dice, Fault, Schedule, When};
 use super::files::{self, Files};
@@ -242,6 +243,8 @@ pub(crate) struct World {
     pub(crate) in_full: bool,
 
     pub(crate) databases: BTreeMap<String, Db>,
+    /// Copies of the server's data folder, by their folder's name.
+    pub(crate) clusters: BTreeMap<String, SimCluster>,
     /// From which step on there is no room where the server keeps its data.
     pub(crate) server_full_from: Option<Step>,
     pub(crate) redis: Vec<u32>,

@@ -184,9 +184,11 @@ impl Case {
         };
         let target = said("TARGET").and_then(|place| place.parse::<usize>().ok());
         let mut case = Self::update(class, Target::ALL[target.unwrap_or_default()]);
-        if said("METHOD").as_deref() == Some(Method::Clone.name()) {
-            case.method = Method::Clone;
-        }
+        let methods = [Method::Clone, Method::Physical].into_iter();
+        case.method = methods
+            .chain([Method::Logical])
+            .find(|method| said("METHOD").as_deref() == Some(method.name()))
+            .unwrap_or_default();
         for fault in said("FAULTS")?.split(',').filter(|it| !it.is_empty()) {
             let (at, fault) = fault.split_once(':').unwrap();
             case.schedule

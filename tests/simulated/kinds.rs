@@ -19,7 +19,7 @@ const RUNS_MAX: usize = 800;
 const CLASSES: [MigrationClass; 3] = [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2];
 
 fn classes_and_methods() -> impl Iterator<Item = (MigrationClass, Method)> {
-    let methods = [Method::Logical, Method::Clone];
+    let methods = [Method::Logical, Method::Clone, Method::Physical];
     CLASSES
         .into_iter()
         .flat_map(move |class| methods.map(|method| (class, method)))
@@ -390,7 +390,11 @@ fn retell_order() {
         return;
     };
     let order = [Order::Resume, Order::Rollback, Order::Release][order];
-    let method = number("CLONE").map_or(Method::Logical, |_| Method::Clone);
+    let method = match (number("CLONE"), number("PHYSICAL")) {
+        (Some(_), _) => Method::Clone,
+        (None, Some(_)) => Method::Physical,
+        (None, None) => Method::Logical,
+    };
     let case = Case::order(CLASSES[class], method, HeldAt::ALL[at], order, true);
     let mut case = case.expect("a run that is held there");
     if let (Some(call), Some(fault)) = (number("CALL"), number("FAULT")) {

@@ -11,7 +11,7 @@ use crate::sim::world::Target;
 #[test]
 fn without_a_fault_a_good_target_is_committed_and_a_bad_one_rolled_back() {
     let classes = [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2];
-    let methods = [Method::Logical, Method::Clone];
+    let methods = [Method::Logical, Method::Clone, Method::Physical];
     for (class, method) in classes.into_iter().flat_map(|it| methods.map(|m| (it, m))) {
         for target in [
             Target::Good,

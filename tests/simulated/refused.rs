@@ -28,7 +28,7 @@ fn refused(class: MigrationClass, method: Method) -> (Case, u32) {
 #[test]
 fn a_commit_that_was_refused_and_is_there_is_taken_back_also_by_who_finds_the_run_in_the_middle() {
     let mut tally = Tally::default();
-    for method in [Method::Logical, Method::Clone] {
+    for method in [Method::Logical, Method::Clone, Method::Physical] {
         for class in [MigrationClass::M0, MigrationClass::M1, MigrationClass::M2] {
             let (case, first) = refused(class, method);
             let went = case.run();

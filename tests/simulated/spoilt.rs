@@ -10,7 +10,7 @@ use crate::sim::process::carry_through;
 use crate::sim::stranger::{Deed, Spoilt};
 use crate::sim::world::{LIVE, Place, Target, World};
 
-const METHODS: [Method; 2] = [Method::Logical, Method::Clone];
+const METHODS: [Method; 3] = [Method::Logical, Method::Clone, Method::Physical];
 
 /// The run to a target, with the snapshot spoilt at the first call of a place.
 fn spoilt_in(start: &Fixture, target: Target, place: Place, how: Spoilt) -> World {

@@ -15,6 +15,7 @@ fn manifest(run: &str) -> Manifest {
         images: BTreeMap::new(),
         method: "test".to_owned(),
         original: None,
+        cluster: None,
         postgres: 150_000,
         schema: [].into(),
         rows: BTreeMap::new(),

@@ -12,7 +12,7 @@ use crate::ports::database::{CloneSeen, DataError, DataResult, Database as _};
 use crate::ports::runtime::ContainerRuntime;
 
 /// Every relation with a file of its own, by name, with its bytes.
-const RELATIONS: &str = "\
+pub(super) const RELATIONS: &str = "\
 SELECT c.oid::regclass || ' ' || pg_relation_size(c.oid) FROM pg_class c \
 WHERE c.relkind IN ('r', 'i', 'S', 't', 'm') AND c.relpersistence <> 't' AND NOT c.relisshared ORDER BY 1";
 
@@ -330,7 +330,7 @@ impl<R: ContainerRuntime> Postgres<R> {
 }
 
 /// Compares two lists, line by line; names the first difference.
-fn same_lines(original: &str, copy: &str) -> DataResult<()> {
+pub(super) fn same_lines(original: &str, copy: &str) -> DataResult<()> {
     let mut pairs = original.lines().zip(copy.lines());
     let difference = pairs
         .find(|(a, b)| a != b)

@@ -67,6 +67,20 @@ impl<R: ContainerRuntime> Postgres<R> {
         Ok(joined(parts, &rooms))
     }
 
+    /// The server's data folder, as its container sees it.
+    pub(super) async fn data_folder(
+        &self,
+        database: &DatabaseRef,
+        password: &SecretString,
+    ) -> DataResult<String> {
+        let sql = "SELECT setting FROM pg_settings WHERE name = 'data_directory'";
+        let answer = self.ask(database, password, &database.name, sql).await?;
+        match answer.trim() {
+            "" => self.folder_of_the_running_server(database).await,
+            known => Ok(known.to_owned()),
+        }
+    }
+
     /// Where a role without rights on the server's settings finds its data folder: where the container's environment says,
     /// if a server with this port runs there.
     async fn folder_of_the_running_server(&self, database: &DatabaseRef) -> DataResult<String> {
@@ -103,7 +117,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         }
     }
 
-    async fn inside(
+    pub(super) async fn inside(
         &self,
         database: &DatabaseRef,
         tool: &'static str,

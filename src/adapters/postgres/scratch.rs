@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::{FOLDER, JOBS, Postgres, identifier, literal, unexpected};
-use crate::adapters::toolbox::{self, INSIDE, Kind, QUESTION};
+use crate::adapters::toolbox::{self, INSIDE, Kind, Place, QUESTION};
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{DataError, DataResult, Haste, OnBehalf, SCRATCH_ROLE, Soundness};
 use crate::ports::runtime::{ContainerRuntime, Exec, RuntimeError};
@@ -130,19 +130,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         live: &DatabaseRef,
     ) -> DataResult<Value> {
         let server = toolbox::server_of(&self.runtime, &live.container, WHAT).await?;
-        let exec = Exec {
-            command: &["sh", "-c", OWNER],
-            env: &[],
-            limit: QUESTION,
-        };
-        let owner = toolbox::run(&self.runtime, &live.container, "stat", exec).await?;
-        let owner = owner.trim();
-        if owner.starts_with("0:") {
-            return Err(unexpected(&format!(
-                "the data of container {} belong to root, as whom no server runs",
-                live.container
-            )));
-        }
+        let owner = owner_of(&self.runtime, &live.container).await?;
         let mut command = vec!["-c".to_owned(), SERVE.to_owned(), "sh".to_owned()];
         let hurried: &[&str] = match haste {
             Haste::Hurried => &HURRIED,
@@ -184,7 +172,7 @@ impl<R: ContainerRuntime> Postgres<R> {
     }
 
     /// Waits until the server answers questions; given up as soon as it has ended.
-    async fn until_up(
+    pub(super) async fn until_up(
         &self,
         scratch: &DatabaseRef,
         password: &SecretString,
@@ -242,10 +230,10 @@ impl<R: ContainerRuntime> Postgres<R> {
             role: "scratch-tools",
             what: "PostgreSQL's tools",
             command: &["sleep", "infinity"],
-            writes: false,
+            place: Place::Folder { dir, writes: false },
         };
         let (server, network) = (&scratch.container, &scratch.network);
-        let tools = toolbox::ensure(&self.runtime, server, network, on_behalf, dir, &kind).await?;
+        let tools = toolbox::ensure(&self.runtime, server, network, on_behalf, &kind).await?;
         let (target, folder) = (
             format!("--dbname={}", scratch.name),
             format!("{INSIDE}/{FOLDER}"),
@@ -307,4 +295,21 @@ fn problem(source: RuntimeError) -> DataError {
         what: WHAT.to_owned(),
         source,
     }
+}
+
+/// The user who owns the live server's data, as `uid:gid`.
+pub(super) async fn owner_of<R: ContainerRuntime>(runtime: &R, live: &str) -> DataResult<String> {
+    let exec = Exec {
+        command: &["sh", "-c", OWNER],
+        env: &[],
+        limit: QUESTION,
+    };
+    let owner = toolbox::run(runtime, live, "stat", exec).await?;
+    let owner = owner.trim();
+    if owner.starts_with("0:") {
+        return Err(unexpected(&format!(
+            "the data of container {live} belong to root, as whom no server runs"
+        )));
+    }
+    Ok(owner.to_owned())
 }

@@ -85,6 +85,8 @@ pub enum SnapshotMethod {
     Logical,
     /// As a second database, behind the fence.
     Clone,
+    /// As a copy of the server's data folder, behind the fence.
+    Physical,
     /// By `pg_dump`, while the site was open.
     Hot,
 }
@@ -95,6 +97,7 @@ impl SnapshotMethod {
         match self {
             Self::Logical => "logical",
             Self::Clone => "clone",
+            Self::Physical => "physical",
             Self::Hot => "hot",
         }
     }
@@ -162,6 +165,8 @@ impl SnapshotAnswer {
         let method = known.map(|known| {
             if known.hot {
                 SnapshotMethod::Hot
+            } else if known.cluster.is_some() {
+                SnapshotMethod::Physical
             } else if known.original.is_some() {
                 SnapshotMethod::Clone
             } else {

@@ -142,6 +142,9 @@ pub fn plan(plan: &Plan) -> String {
 fn proof(plan: &Plan) -> String {
     match (plan.method, &plan.proof) {
         (Method::Clone, _) => "the clone is compared with its original".to_owned(),
+        (Method::Physical, _) => {
+            "a throw-away server works on the copy, and its database is compared".to_owned()
+        }
         (Method::Logical, Proof::Restore) => {
             "restored into a throw-away server, and compared".to_owned()
         }

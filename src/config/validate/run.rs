@@ -53,10 +53,11 @@ const ON_DEADLINE: [(&str, OnDeadline); 2] = [
     ("rollback", OnDeadline::Rollback),
     ("finish", OnDeadline::Finish),
 ];
-const METHODS: [(&str, MethodChoice); 3] = [
+const METHODS: [(&str, MethodChoice); 4] = [
     ("auto", MethodChoice::Auto),
     ("logical", MethodChoice::Only(Method::Logical)),
     ("clone", MethodChoice::Only(Method::Clone)),
+    ("physical", MethodChoice::Only(Method::Physical)),
 ];
 const REHEARSE: [(&str, Rehearse); 3] = [
     ("required", Rehearse::Required),

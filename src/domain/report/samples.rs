@@ -94,6 +94,7 @@ pub(crate) fn plan() -> Plan {
         on_deadline: OnDeadline::Rollback,
         method: Method::Logical,
         method_because: String::new(),
+        shares_blocks: false,
         proof: Proof::default(),
         rehearsed: None,
         way_back_s: 0,

@@ -339,8 +339,15 @@ async fn data_stores<P: Ports>(
     let facts = ports.database().facts(&database, &password).await?;
     (database.server_version, database.bytes) = (facts.version, facts.bytes);
     let places = ports.database().places(&database, &password).await;
+    let shares_blocks = match &facts.no_cluster {
+        Some(_) => Ok(false),
+        None => ports.database().shares_blocks(&database, &password).await,
+    };
     let copying = CopyFacts {
         bytes: facts.bytes,
+        server_version: facts.version,
+        no_cluster: facts.no_cluster,
+        shares_blocks: shares_blocks.map_err(|err| chain(&err)),
         may_create_databases: facts.may_create_databases,
         no_clone: facts.no_clone,
         places: places.map_err(|err| chain(&err)),

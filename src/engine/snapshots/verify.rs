@@ -8,7 +8,7 @@ use crate::domain::plan::DatabaseRef;
 use crate::engine::planner::Stores;
 use crate::engine::steps::snapshot::{count, same_rows};
 use crate::engine::{Ports, Progress, ProgressSink, StepError, chain};
-use crate::ports::database::{DataError, Database, Redis, RowCounts};
+use crate::ports::database::{ClusterStands, DataError, Database, Redis, RowCounts};
 use crate::ports::files::{FilesError, Flaw, Found, Manifest, RunFiles};
 
 /// Tables without which no Mastodon starts.
@@ -103,6 +103,15 @@ pub enum Defect {
         /// Its name.
         name: String,
     },
+    /// The folder that is the copy is gone.
+    #[error(
+        "folder `{folder}` in the server's data folder, which is the copy, is gone: its run was rolled back, or a newer update was \
+         committed since"
+    )]
+    ClusterGone {
+        /// Its name.
+        folder: String,
+    },
 }
 
 impl Defect {
@@ -126,7 +135,7 @@ impl Defect {
             Self::Rows { .. } => "rows",
             Self::Schema { .. } => "schema",
             Self::Redis { .. } => "redis",
-            Self::OriginalGone { .. } => "original-gone",
+            Self::OriginalGone { .. } | Self::ClusterGone { .. } => "original-gone",
         }
     }
 }
@@ -161,7 +170,8 @@ impl From<DataError> for VerifyError {
 }
 
 /// Looks through a snapshot of `instance`: its manifest, SHA-256 of every file, the dump read back whole and compared with
-/// the manifest's rows and schema, the copy of Redis; of a clone, that the database is there with the manifest's schema.
+/// the manifest's rows and schema, the copy of Redis; of a clone, that the database is there with
+/// the manifest's schema; of a copy of the server's folder, that it is there.
 ///
 /// The caller holds the instance's lock: what is looked at is not removed meanwhile. `limit` is for each reading.
 pub async fn verify<P: Ports>(
@@ -212,7 +222,14 @@ async fn data<P: Ports>(
 ) -> Result<(u64, u64, u64), VerifyError> {
     let (database, on_behalf) = (ports.database(), beside_runs(&manifest.instance));
     let live = &stores.database;
-    let (tables, rows) = if let Some(name) = &manifest.original {
+    let (tables, rows) = if let Some(cluster) = &manifest.cluster {
+        let stands = database.cluster_stands(live, &on_behalf, cluster).await?;
+        if stands != ClusterStands::Copied {
+            let folder = cluster.folder.clone();
+            return Err(Defect::ClusterGone { folder }.into());
+        }
+        (0, 0)
+    } else if let Some(name) = &manifest.original {
         original(ports, name, manifest, stores).await?;
         (0, 0)
     } else {
@@ -311,8 +328,8 @@ fn names_a_mastodon(manifest: &Manifest) -> Result<(), Defect> {
         let table = "public.schema_migrations with a migration in it".to_owned();
         return Err(Defect::NoMastodon { table });
     }
-    // A clone is proved by its files' sizes; nothing is counted.
-    if manifest.original.is_some() {
+    // A copy of files is proved by their sizes; nothing is counted.
+    if manifest.is_in_server() {
         return Ok(());
     }
     let dump = manifest

@@ -160,6 +160,16 @@ impl<P: Ports> Ctx<'_, P> {
                 database.name
             )));
         }
+        if let Some(why) = facts
+            .no_cluster
+            .filter(|_| self.plan.method == Method::Physical)
+        {
+            return Err(StepError::Host(format!(
+                "the data folder of the server of database `{}` cannot be copied: {why}; set `snapshot = \"auto\"` or \
+                 `\"logical\"` in [run], or change that",
+                database.name
+            )));
+        }
         let is_dumped = self.plan.method == Method::Logical || dump;
         if !facts.foreign_extensions.is_empty() && is_dumped {
             return Err(StepError::Host(format!(
@@ -197,13 +207,14 @@ impl<P: Ports> Ctx<'_, P> {
     /// shares one is added up.
     async fn there_is_room(&self, mut needs: Vec<Need>, migrates: bool) -> Result<(), StepError> {
         let (method, files) = (self.plan.method, self.ports.files());
-        let dump = match method {
-            Method::Logical => self.plan.database.bytes,
-            Method::Clone => 0,
+        let dump = match (method, self.plan.brings_data()) {
+            (Method::Logical, _) => self.plan.database.bytes,
+            (_, Some(restore)) if self.is_cluster(restore)? => self.plan.database.bytes,
+            (Method::Clone | Method::Physical, _) => 0,
         };
         needs.push(snapshot_need(files, dump)?);
         let mut proving = needs.clone();
-        let n_copies = copies(method, migrates);
+        let n_copies = copies(method, self.plan.shares_blocks, migrates);
         if let Some(restore) = self.plan.brings_data() {
             needs.extend(in_server(&self.places_of_copy(restore).await?, 1));
         } else if n_copies > 0 {

@@ -8,7 +8,7 @@ pub(crate) mod check;
 mod commit;
 mod fence;
 mod migrate;
-mod prove;
+pub(super) mod prove;
 pub(crate) mod pull;
 mod restore;
 pub(crate) mod snapshot;

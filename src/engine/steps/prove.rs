@@ -21,12 +21,12 @@ const CHECK_LIMIT: Duration = Duration::from_secs(60);
 
 /// What the proof of the database found.
 #[derive(Default)]
-pub(super) struct Proved {
-    pub(super) tables: u64,
-    pub(super) rows: u64,
-    pub(super) bytes: u64,
-    pub(super) restored: Option<RestoreProof>,
-    pub(super) only_read: Option<String>,
+pub(in crate::engine) struct Proved {
+    pub(in crate::engine) tables: u64,
+    pub(in crate::engine) rows: u64,
+    pub(in crate::engine) bytes: u64,
+    pub(in crate::engine) restored: Option<RestoreProof>,
+    pub(in crate::engine) only_read: Option<String>,
 }
 
 impl<P: Ports> Ctx<'_, P> {
@@ -49,6 +49,7 @@ impl<P: Ports> Ctx<'_, P> {
                         self.prove_copy(&manifest).await
                     }
                     (Method::Clone, _) => self.prove_clone(&manifest).await,
+                    (Method::Physical, _) => self.prove_cluster(&manifest).await,
                 }
             },
             self.prove_redis(&dir, &manifest),
@@ -138,14 +139,20 @@ impl<P: Ports> Ctx<'_, P> {
         })
     }
 
-    /// A fresh throw-away server in a network of its own.
-    async fn scratch(&self) -> Result<DatabaseRef, StepError> {
+    /// Makes sure that the network is there in which throw-away servers are alone; gives its name.
+    pub(in crate::engine) async fn isolated(&self) -> Result<String, StepError> {
         let network = self.plan.isolated_network();
         let labels = self.labels(role::ISOLATED);
         self.ports
             .runtime()
             .ensure_isolated_network(&network, &labels)
             .await?;
+        Ok(network)
+    }
+
+    /// A fresh throw-away server in a network of its own.
+    async fn scratch(&self) -> Result<DatabaseRef, StepError> {
+        let network = self.isolated().await?;
         let (live, password) = (&self.plan.database, self.material.database_password());
         let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
         let database = self.ports.database();
@@ -157,7 +164,7 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// The throw-away server is needed no more: its data go with it, and its memory is free for the migrations. Other helpers
     /// stay: one of them may be reading the copy of Redis.
-    async fn remove_scratch(&self) -> Result<(), StepError> {
+    pub(in crate::engine) async fn remove_scratch(&self) -> Result<(), StepError> {
         let (runtime, run) = (self.ports.runtime(), &self.plan.run);
         for container in runtime.labelled(RUN_LABEL, run).await? {
             let role = container.labels.get(ROLE_LABEL);

@@ -34,8 +34,8 @@ impl<P: Ports> Ctx<'_, P> {
                     .row_counts(&plan.database, &password, limit)
                     .await?
             }
-            // The original stays as it is; to count it would keep the site closed for as long as to copy it.
-            Method::Clone => RowCounts::new(),
+            // What is copied as files is compared as files; to count it would keep the site closed for as long as to copy it.
+            Method::Clone | Method::Physical => RowCounts::new(),
         };
         let dir = self.ports.files().begin_snapshot(&plan.run)?;
         let on_behalf = self.on_behalf();
@@ -43,27 +43,28 @@ impl<P: Ports> Ctx<'_, P> {
         // waited for, so that no tool is left running.
         let copied = async {
             if let Some(restore) = plan.brings_data() {
-                return self.bring_copy(restore).await;
+                self.bring_copy(restore, &dir).await?;
+                return Ok(None);
             }
-            let done = match plan.method {
+            let (live, on_behalf) = (&plan.database, &on_behalf);
+            match plan.method {
                 Method::Logical => {
-                    let (live, on_behalf) = (&plan.database, &on_behalf);
-                    database.dump(live, &password, on_behalf, &dir, limit).await
+                    let dump = database.dump(live, &password, on_behalf, &dir, limit);
+                    dump.await?;
                 }
                 Method::Clone => {
                     let clone = plan.cloned_database();
-                    database
-                        .clone_to(&plan.database, &password, &clone, limit)
-                        .await
+                    database.clone_to(live, &password, &clone, limit).await?;
                 }
-            };
-            Ok(done?)
+                Method::Physical => return self.copy_cluster(limit).await.map(Some),
+            }
+            Ok::<_, StepError>(None)
         };
         let (copied, redis_dumped) = tokio::join!(
             copied,
             redis.dump(&plan.redis, &redis_password, &on_behalf, &dir, limit),
         );
-        copied?;
+        let cluster = copied?;
         redis_dumped?;
         let owners = owners_files(&self.material.project);
         self.ports.files().copy_into(&dir, &owners)?;
@@ -81,9 +82,13 @@ impl<P: Ports> Ctx<'_, P> {
             method: match plan.method {
                 Method::Logical => "pg_dump --format=directory; redis-cli --rdb".to_owned(),
                 Method::Clone => "the untouched original of a clone; redis-cli --rdb".to_owned(),
+                Method::Physical => {
+                    "the server's data folder, between pg_backup_start and pg_backup_stop; redis-cli --rdb".to_owned()
+                }
             },
             hot: false,
             original: (plan.method == Method::Clone).then(|| plan.original_database()),
+            cluster,
             postgres: plan.database.server_version,
             schema,
             rows,
@@ -106,13 +111,16 @@ impl<P: Ports> Ctx<'_, P> {
         };
         let from = plan.from.to_string();
         let original = (plan.method == Method::Clone).then(|| plan.original_database());
+        let cluster = (plan.method == Method::Physical).then(|| plan.cluster_folder());
         let wrong = if manifest.instance != plan.instance {
             format!("of instance `{}`", manifest.instance)
         } else if manifest.version != from {
             format!("of version {}, and {from} served", manifest.version)
         } else if manifest.hot {
             "taken while the site was open".to_owned()
-        } else if manifest.original != original {
+        } else if manifest.original != original
+            || manifest.cluster.as_ref().map(|it| &it.folder) != cluster.as_ref()
+        {
             "taken in another way than the plan says".to_owned()
         } else {
             return Ok(Some((dir, manifest)));

@@ -13,8 +13,8 @@ use crate::domain::room::DataPlace;
 use crate::engine::planner::InstanceRef;
 use crate::engine::planner::look::Eyes;
 use crate::ports::database::{
-    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RowCounts, ServerFacts,
-    Soundness,
+    CloneSeen, Cluster, ClusterStands, DataError, DataResult, Database, Haste, OnBehalf, Redis,
+    RowCounts, ServerFacts, Soundness,
 };
 use crate::ports::probe::{Answer, Probe, ProbeError, Request};
 use crate::ports::runtime::{
@@ -265,6 +265,7 @@ impl Database for FakeHost {
             may_create_databases: self.may_create_databases,
             foreign_extensions: Vec::new(),
             no_clone: None,
+            no_cluster: None,
         })
     }
 
@@ -306,6 +307,14 @@ impl Database for FakeHost {
         locked_tables(database: &DatabaseRef, password: &SecretString) -> DataResult<Vec<String>>;
         clone_to(database: &DatabaseRef, password: &SecretString, into: &str, limit: Duration) -> DataResult<()>;
         compare_clone(database: &DatabaseRef, password: &SecretString, clone: &str) -> DataResult<CloneSeen>;
+        shares_blocks(database: &DatabaseRef, password: &SecretString) -> DataResult<bool>;
+        copy_cluster(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, folder: &str, sharing: bool, limit: Duration) -> DataResult<Cluster>;
+        open_cluster(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, cluster: &Cluster, network: &str, limit: Duration) -> DataResult<DatabaseRef>;
+        compare_cluster(database: &DatabaseRef, password: &SecretString, opened: &DatabaseRef) -> DataResult<CloneSeen>;
+        close_cluster(opened: &DatabaseRef) -> DataResult<()>;
+        cluster_stands(database: &DatabaseRef, on_behalf: &OnBehalf, cluster: &Cluster) -> DataResult<ClusterStands>;
+        put_cluster_back(database: &DatabaseRef, on_behalf: &OnBehalf, cluster: &Cluster, limit: Duration) -> DataResult<()>;
+        ensure_no_cluster(database: &DatabaseRef, password: &SecretString, on_behalf: &OnBehalf, folder: &str) -> DataResult<()>;
         exists(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<bool>;
         ensure_open(database: &DatabaseRef, password: &SecretString, name: &str) -> DataResult<()>;
         remark(database: &DatabaseRef, password: &SecretString, name: &str, text: &str) -> DataResult<()>;
