@@ -124,7 +124,7 @@ impl Server {
         ]);
         assert!(!made.is_empty(), "the server's container is made");
         let engine = Engine::connect(&corner::socket()).await.unwrap();
-        let postgres = Postgres::new(engine);
+        let postgres = Postgres::new(engine, None);
         let mut database = DatabaseRef {
             container: name,
             network,
@@ -224,6 +224,7 @@ async fn keeps_the_contract(version: u32) {
     questions_are_answered(&server).await;
     let dump = a_dump_is_read_back_and_restored(&server).await;
     a_harmed_dump_is_refused(&server, &dump).await;
+    a_dump_of_an_open_site_keeps_to_its_rate(&server).await;
     a_throw_away_server_takes_the_dump(&server, &dump).await;
     a_clone_is_made_compared_and_switched(&server).await;
     the_data_folder_is_copied_tried_and_put_back(&server).await;
@@ -508,6 +509,36 @@ async fn a_clone_is_made_compared_and_switched(server: &Server) {
         .ensure_dropped(database, &none(), damaged)
         .await
         .unwrap();
+}
+
+async fn a_dump_of_an_open_site_keeps_to_its_rate(server: &Server) {
+    const RATE: u64 = 64 << 10;
+    let engine = Engine::connect(&corner::socket()).await.unwrap();
+    let slowly = Postgres::new(engine, Some(RATE));
+    let behalf = OnBehalf {
+        gently: true,
+        ..server.on_behalf()
+    };
+    let dir = server.folder("slowly");
+    let begun = std::time::Instant::now();
+    slowly
+        .dump(&server.database, &none(), &behalf, &dir, LIMIT)
+        .await
+        .unwrap();
+    let took = begun.elapsed();
+    let files = fs::read_dir(dir.join("database")).unwrap();
+    let bytes: u64 = files.map(|it| it.unwrap().metadata().unwrap().len()).sum();
+    // The last piece may be written before anybody looks.
+    let least = Duration::from_millis((bytes / 2) * 1_000 / RATE);
+    assert!(bytes > 2 * RATE, "{bytes} bytes tell nothing of the rate");
+    assert!(took >= least, "{bytes} bytes within {took:?}");
+    let rows = slowly
+        .count_dump(&server.database, &behalf, &dir, LIMIT)
+        .await
+        .unwrap();
+    let (live, password) = (&server.postgres, none());
+    let counted = live.row_counts(&server.database, &password, LIMIT).await;
+    assert_eq!(rows, counted.unwrap());
 }
 
 async fn the_data_folder_is_copied_tried_and_put_back(server: &Server) {

@@ -50,12 +50,14 @@ AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = c.oid AND d.deptype = 'e
 #[derive(Debug)]
 pub struct Postgres<R> {
     runtime: R,
+    hot_rate: Option<u64>,
 }
 
 impl<R: ContainerRuntime> Postgres<R> {
-    /// Uses this runtime.
-    pub fn new(runtime: R) -> Self {
-        Self { runtime }
+    /// Uses this runtime. A dump on behalf of somebody who gives way to others writes `hot_rate` bytes a second at the most, where
+    /// that is set.
+    pub fn new(runtime: R, hot_rate: Option<u64>) -> Self {
+        Self { runtime, hot_rate }
     }
 
     async fn toolbox(

@@ -61,13 +61,18 @@ pub(super) async fn ensure<R: ContainerRuntime>(
         "Init": true,
         "CapDrop": ["NET_RAW", "SYS_CHROOT", "MKNOD"],
     });
-    match kind.place {
+    let has = match kind.place {
         Place::Folder { dir, writes } => {
             let mount = if writes { "rw" } else { "ro" };
-            host["Binds"] = json!([format!("{}:{INSIDE}:{mount}", dir.display())]);
-            host["Tmpfs"] = json!(over_volumes(runtime, &server.image_id).await?);
+            json!({
+                "Binds": [format!("{}:{INSIDE}:{mount}", dir.display())],
+                "Tmpfs": over_volumes(runtime, &server.image_id).await?,
+            })
         }
-        Place::ServersVolumes => host["VolumesFrom"] = json!([format!("{}:rw", server.id)]),
+        Place::ServersVolumes => json!({ "VolumesFrom": [format!("{}:rw", server.id)] }),
+    };
+    if let (Value::Object(host), Value::Object(has)) = (&mut host, has) {
+        host.extend(has);
     }
     if on_behalf.gently {
         gently(&mut host);

@@ -118,6 +118,8 @@ pub struct Run {
     pub keep_snapshots: u32,
     /// Those younger than this are kept, too; none unless it is set.
     pub keep_snapshots_for: Option<Duration>,
+    /// Bytes a second that a copy of the open site is written with at the most, if that is limited.
+    pub hot_rate: Option<u64>,
     /// What a run does that would outlast its window.
     pub on_deadline: OnDeadline,
     /// How the database is copied.

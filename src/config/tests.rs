@@ -69,6 +69,7 @@ fn the_least_configuration_gets_the_documented_defaults() {
     );
     assert_eq!(settings.run.keep_snapshots, 3);
     assert_eq!(settings.run.keep_snapshots_for, None);
+    assert_eq!(settings.run.hot_rate, None);
     assert_eq!(settings.run.settle, Duration::from_secs(15));
     assert_eq!(settings.run.on_deadline, OnDeadline::Rollback);
     assert_eq!(settings.policy.rules().len(), 4);
@@ -84,7 +85,7 @@ fn everything_can_be_set_and_secrets_stay_out_of_debug_output() {
         "state_dir = \"/srv/state\"\n{LEAST}main_image = \"ghcr.io/glitch-soc/mastodon\"\n\
          [docker]\nsocket = \"unix:///run/docker.sock\"\n\
          [github]\nbase_url = \"http://127.0.0.1:8080/\"\nrepository = \"a/b\"\npoll = \"5m\"\ntimeout = \"1m\"\ntoken_file = \"{}\"\n\
-         [run]\nboot_timeout = \"1m30s\"\nkeep_snapshots = 1\nkeep_snapshots_for = \"30d\"\non_deadline = \"finish\"\n\
+         [run]\nboot_timeout = \"1m30s\"\nkeep_snapshots = 1\nkeep_snapshots_for = \"30d\"\nhot_rate = 20\non_deadline = \"finish\"\n\
          [mail]\nsmtp = \"smtps://mail.example\"\nfrom = \"m@social.example\"\nusername = \"x\"\npassword_file = \"{}\"\n\
          [[mail.to]]\naddress = \"chief@example.org\"\nrole = \"manager\"\n\
          [[mail.to]]\naddress = \"ops@example.org\"\nrole = \"administrator\"\n",
@@ -101,6 +102,7 @@ fn everything_can_be_set_and_secrets_stay_out_of_debug_output() {
     );
     assert_eq!(settings.run.boot_timeout, Duration::from_secs(90));
     assert_eq!(settings.run.on_deadline, OnDeadline::Finish);
+    assert_eq!(settings.run.hot_rate, Some(20 << 20));
     assert_eq!(
         settings.run.keep_snapshots_for,
         Some(Duration::from_secs(30 * 86_400))

@@ -91,7 +91,7 @@ impl<J> World<J> {
         let files = StateDir::open(&settings.state_dir)?;
         let engine = Engine::connect(&settings.docker.socket).await?;
         Ok(Self {
-            postgres: Postgres::new(engine.clone()),
+            postgres: Postgres::new(engine.clone(), settings.run.hot_rate),
             redis: RedisTools::new(engine.clone(), clock),
             compose: Compose::new(&settings.docker.socket),
             probe: HttpProbe,

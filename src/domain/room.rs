@@ -69,11 +69,10 @@ pub struct Need {
 /// beside it; of a clone, the copy is there already, and the way back needs none.
 pub const fn copies(method: Method, shares_blocks: bool, migrates: bool) -> u64 {
     match (method, shares_blocks, migrates) {
-        // Its way back takes back what is there, and needs no room.
-        (Method::Physical, true, false) | (Method::Logical, _, false) => 0,
-        (Method::Physical, true, true) => 1,
+        (Method::Logical, _, false) | (Method::Physical, true, false) => 0,
+        // A way back to a copy that shares its blocks takes what is there, and needs no room.
+        (Method::Clone | Method::Physical, _, false) | (Method::Physical, true, true) => 1,
         (Method::Logical | Method::Clone | Method::Physical, _, true) => 2,
-        (Method::Clone | Method::Physical, _, false) => 1,
     }
 }
 

@@ -190,7 +190,8 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(Some((self.cluster_stands(&manifest).await?, manifest)))
     }
 
-    /// Makes sure that neither the copy nor what stands aside is left, once the old version is seen to serve.
+    /// Makes sure that neither the copy nor what stands aside is left, once the old version is seen to serve. Where it serves on what
+    /// the new version made of the data, the copy stays: it is still this run's snapshot.
     pub(super) async fn ensure_no_cluster(&self, state: &RunState) -> Result<(), StepError> {
         let was_begun = state.furthest() >= Some(Step::Snapshot) || state.was_rebuilt();
         if self.plan.method != Method::Physical || !was_begun {
@@ -199,9 +200,14 @@ impl<P: Ports> Ctx<'_, P> {
         self.data_answer().await?;
         let (live, password) = (&self.plan.database, self.material.database_password());
         let (on_behalf, folder) = (self.on_behalf(), self.plan.cluster_folder());
-        Ok(self
-            .ports
-            .database()
+        let database = self.ports.database();
+        if let Some((stands, manifest)) = self.stands_if_any().await?
+            && stands == ClusterStands::Copied
+            && database.schema_versions(live, &password).await? != manifest.schema
+        {
+            return Ok(());
+        }
+        Ok(database
             .ensure_no_cluster(live, &password, &on_behalf, &folder)
             .await?)
     }

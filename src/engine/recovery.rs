@@ -230,17 +230,8 @@ impl<P: Ports> Ctx<'_, P> {
             let known = if is_older { started.as_str() } else { "" };
             seen.started.insert(found.id, known.to_owned());
         }
-        if known.is_some_and(RunState::only_committed) && self.is_putting_back().await? {
-            // Nothing of this is begun before the intent to go back is durable.
-            seen.taken_back = true;
-        } else if known.is_some_and(RunState::only_committed) {
-            self.data_answer().await?;
-            let has_remark = self.was_restored().await;
-            // The mark stands before the commit is written, and goes only where that was refused. Of a way back that was cut off
-            // then, nothing else may show: a database that was renamed and has no remark yet, for one.
-            let was_refused = !mark(Mark::Committing)?;
-            let is_home = !seen.new_containers && !seen.old_aside;
-            seen.taken_back = has_remark || (!seen.opened && (was_refused || is_home));
+        if known.is_some_and(RunState::only_committed) {
+            seen.taken_back = self.is_taken_back(&seen).await?;
         }
         let is_moving = seen.fenced || seen.old_aside || seen.new_containers;
         let may_tell = furthest.is_none() || (is_moving && furthest < Some(Step::Migrate));
@@ -250,6 +241,24 @@ impl<P: Ports> Ctx<'_, P> {
             seen.class = told.map(|(_, class)| class);
         }
         Ok(seen)
+    }
+
+    /// Whether a way back was begun of a run of which the journal knows nothing after its commit.
+    async fn is_taken_back(&self, seen: &Evidence) -> Result<bool, StepError> {
+        // Nothing of this is begun before the intent to go back is durable.
+        if self.is_putting_back().await? {
+            return Ok(true);
+        }
+        self.data_answer().await?;
+        let has_remark = self.was_restored().await;
+        // The mark stands before the commit is written, and goes only where that was refused. Of a way back that was cut off
+        // then, nothing else may show: a database that was renamed and has no remark yet, for one.
+        let was_refused = !self
+            .ports
+            .files()
+            .has_mark(&self.plan.run, Mark::Committing)?;
+        let is_home = !seen.new_containers && !seen.old_aside;
+        Ok(has_remark || (!seen.opened && (was_refused || is_home)))
     }
 
     /// Whether a new web or streaming container was started while it had a network that leads outside.

@@ -114,7 +114,7 @@ impl Bench {
             server_version: 0,
             bytes: 0,
         };
-        let postgres = Postgres::new(engine);
+        let postgres = Postgres::new(engine, None);
         let facts = runtime
             .block_on(postgres.facts(&database, &none()))
             .unwrap();

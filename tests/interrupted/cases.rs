@@ -29,6 +29,7 @@ impl Case {
         match self.method {
             Method::Logical => self.act.name().to_owned(),
             Method::Clone => format!("{}, on a clone", self.act.name()),
+            Method::Physical => format!("{}, on a copied folder", self.act.name()),
         }
     }
 
@@ -41,6 +42,7 @@ impl Case {
         match self.method {
             Method::Logical => update.to_owned(),
             Method::Clone => format!("{update} on a clone"),
+            Method::Physical => format!("{update} on a copied folder"),
         }
     }
 }

@@ -433,6 +433,8 @@ cmd_up() {
   chmod 755 "$STATE"
   ensure_engine
   need_package curl curl
+  # A file system that shares blocks, for databases in tests.
+  need_package mkfs.btrfs btrfs-progs
   COMPOSE=$(compose_command)
   if [ -z "$COMPOSE" ]; then
     apt_install docker-compose

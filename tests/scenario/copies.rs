@@ -41,7 +41,7 @@ fn now<T>(future: impl Future<Output = T>) -> T {
 }
 
 fn postgres(lab: &Lab) -> Postgres<Engine> {
-    Postgres::new(now(Engine::connect(&lab.socket())).unwrap())
+    Postgres::new(now(Engine::connect(&lab.socket())).unwrap(), None)
 }
 
 /// A server for itself, removed when this is dropped.
@@ -122,7 +122,7 @@ impl Server {
         };
         let found = now(async {
             let engine = Engine::connect(&lab.socket()).await.unwrap();
-            let server = Postgres::new(engine);
+            let server = Postgres::new(engine, None);
             server.places(&database, &SecretString::from("")).await
         });
         found.map_err(|err| err.to_string())

@@ -25,6 +25,7 @@ mod forward;
 mod held;
 mod knowing;
 mod parts;
+mod physical;
 mod refusal;
 mod rehearsal;
 mod restore;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             parts::suite(),
             forward::suite(),
             clone::suite(),
+            physical::suite(),
             rehearsal::suite(),
             copies::suite(),
             snapshots::suite(),

@@ -28,7 +28,7 @@ pub(crate) fn suite() -> Vec<Scenario> {
 const UNTIL_THERE: Duration = Duration::from_secs(300);
 
 /// A product whose state nobody else looks at, and that copies the database in this way.
-fn apart(site: &Site, name: &str, method: &str) -> Product {
+pub(crate) fn apart(site: &Site, name: &str, method: &str) -> Product {
     let own = site.product.state_dir().with_file_name(name);
     site.product.variant(name, |settings| {
         settings.state_dir = Some(own);
@@ -54,7 +54,7 @@ fn updated<'a>(
     (site, product, before, run)
 }
 
-fn post(site: &Site) {
+pub(crate) fn post(site: &Site) {
     let writer = Writer::start(&site.instance);
     writer.wait_for_more(5);
     let report = writer.stop();
@@ -77,12 +77,12 @@ fn assert_kept_aside(site: &Site, product: &Product, run: &str) {
     assert!(original.ends_with(&kept), "{it}");
 }
 
-fn assert_same_data(now: &Site, wanted: &World) {
+pub(crate) fn assert_same_data(now: &Site, wanted: &World) {
     let difference = wanted.dump.difference(&World::of(&now.instance).dump);
     assert!(difference.is_empty(), "{difference}");
 }
 
-fn assert_version(site: &Site, tag: &str) {
+pub(crate) fn assert_version(site: &Site, tag: &str) {
     site.instance.wait_healthy(tag);
     world::assert_one_version(&site.instance, tag);
     world::assert_files_name(&site.instance, tag);

@@ -312,7 +312,8 @@ fn nothing_is_left(world: &World, plan: &Plan) -> Result<(), String> {
     let is_kept = |folder: &&String| {
         let is_own = plan.method == Method::Physical && **folder == plan.cluster_folder();
         let of_source = cluster_folder(world.setting.to_keep);
-        (is_own && world.state.is_committed() && !world.state.is_going_back())
+        let is_forward = world.state.is_committed() && !world.state.is_going_back();
+        (is_own && (is_forward || world.databases[LIVE].schema != world.setting.from_schema))
             || (world.setting.source == Some(Method::Physical) && **folder == of_source)
     };
     if let Some(folder) = world.clusters.keys().find(|folder| !is_kept(folder)) {

@@ -76,16 +76,16 @@ fn bases() -> Vec<Case> {
             bases.push(Case::update(class, target));
         }
     }
-    // Where nothing is pending, a copy of files is made and thrown away.
-    for method in [Method::Clone, Method::Physical] {
-        for (class, target) in [
-            (MigrationClass::M0, Target::Good),
-            (MigrationClass::M2, Target::Good),
-            (MigrationClass::M2, Target::Unhealthy),
-        ] {
-            let case = Case::update(class, target);
-            bases.push(Case { method, ..case });
-        }
+    // Where nothing is pending, a clone is made and thrown away.
+    for (method, class, target) in [
+        (Method::Clone, MigrationClass::M0, Target::Good),
+        (Method::Clone, MigrationClass::M2, Target::Good),
+        (Method::Clone, MigrationClass::M2, Target::Unhealthy),
+        (Method::Physical, MigrationClass::M2, Target::Good),
+        (Method::Physical, MigrationClass::M2, Target::Unhealthy),
+    ] {
+        let case = Case::update(class, target);
+        bases.push(Case { method, ..case });
     }
     bases
 }

@@ -35,6 +35,24 @@ pub(super) const SCHEMA_SCRIPT: &str = r#"
   END { if (in_copy || failed) exit 3 }'
 "#;
 
+/// Runs `$@`, and stops it for a while whenever folder `$INTO` has grown by more than `$RATE` bytes a second. While a dump stands still,
+/// the server it reads waits, too.
+const SLOWLY: &str = r#"
+command -v setsid >/dev/null || { echo 'the image has no setsid, which a limited rate needs' >&2; exit 78; }
+now() { read -r up _ </proc/uptime; echo "${up%.*}${up#*.}"; }
+begun=$(now)
+setsid "$@" &
+work=$!
+runs() { read -r _ _ is _ <"/proc/$work/stat" 2>/dev/null && [ "$is" != Z ]; }
+while runs; do
+  written=$(du -sk "$INTO" 2>/dev/null | cut -f 1)
+  allowed=$(((($(now) - begun) / 10 + 1) * (RATE / 1024) / 10))
+  if [ "${written:-0}" -gt "$allowed" ]; then kill -s STOP -- "-$work"; else kill -s CONT -- "-$work"; fi 2>/dev/null
+  sleep 0.1
+done
+wait "$work"
+"#;
+
 impl<R: ContainerRuntime> Postgres<R> {
     pub(super) async fn take_dump(
         &self,
@@ -57,7 +75,17 @@ impl<R: ContainerRuntime> Postgres<R> {
             &database.name,
         ];
         let connection = Some((database, password));
-        self.tool(&toolbox, "pg_dump", &command, connection, limit)
+        let rate = self.hot_rate.filter(|_| on_behalf.gently);
+        let (rate, into) = (
+            rate.map(|rate| format!("RATE={rate}")),
+            format!("INTO={INSIDE}/{FOLDER}"),
+        );
+        let mut all: Vec<&str> = Vec::new();
+        if let Some(rate) = &rate {
+            all.extend(["env", rate, &into, "sh", "-c", SLOWLY, "sh"]);
+        }
+        all.extend(command);
+        self.tool(&toolbox, "pg_dump", &all, connection, limit)
             .await
             .map(drop)
     }

@@ -46,7 +46,9 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Doctor => doctor::doctor(&call).await,
         Command::Plan { to, force } => check::plan(&call, to.as_deref(), *force).await,
         Command::Apply { to, force, yes } => apply::apply(&call, to.as_deref(), *force, *yes).await,
-        Command::Rehearse { to, force } => rehearse::rehearse(&call, to.as_deref(), *force).await,
+        Command::Rehearse { to, force } => {
+            Box::pin(rehearse::rehearse(&call, to.as_deref(), *force)).await
+        }
         Command::Resume { yes } => held::order(&call, Order::Resume, false, *yes).await,
         Command::Rollback {
             run,
@@ -105,7 +107,7 @@ pub(super) async fn run(cli: &Cli, out: &Out) -> Result<Exit, Failure> {
         Command::Config {
             command: ConfigCommand::Check,
         } => look::config_check(&call),
-        Command::Daemon => Ok(supervisor::run(settings, &cli.config, clock).await?),
+        Command::Daemon => Ok(Box::pin(supervisor::run(settings, &cli.config, clock)).await?),
     }
 }
 

@@ -6,7 +6,7 @@ use super::{Bounds, DAY, HOUR, MINUTE, span};
 use crate::config::Run;
 use crate::config::checks::word;
 use crate::config::fragments;
-use crate::config::reader::File;
+use crate::config::reader::{File, Located};
 use crate::domain::method::MethodChoice;
 use crate::domain::plan::{Method, OnDeadline, Proof};
 use crate::domain::rehearsal::Rehearse;
@@ -49,6 +49,8 @@ const KEEP_FOR: Bounds = Bounds {
     usual: DAY,
     most: Duration::from_secs(5 * 365 * 86_400),
 };
+/// MiB a second that a limit on hot copies can be: more than this is no limit on any disk.
+const MOST_HOT_RATE: u64 = 10_000;
 const ON_DEADLINE: [(&str, OnDeadline); 2] = [
     ("rollback", OnDeadline::Rollback),
     ("finish", OnDeadline::Finish),
@@ -93,6 +95,10 @@ pub(super) fn check(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         None => Some(None),
         some => span(file, some, KEEP_FOR).map(Some),
     };
+    let hot_rate = match &run.hot_rate {
+        None => Some(None),
+        Some(number) => bytes_a_second(file, number).map(Some),
+    };
     let on_deadline = match &run.on_deadline {
         None => Some(OnDeadline::default()),
         Some(text) => word(file, text, &ON_DEADLINE),
@@ -126,9 +132,23 @@ pub(super) fn check(file: File<'_>, run: &fragments::Run) -> Option<Run> {
         settle: settle?,
         keep_snapshots: keep_snapshots?,
         keep_snapshots_for: keep_snapshots_for?,
+        hot_rate: hot_rate?,
         on_deadline: on_deadline?,
         snapshot: snapshot?,
         proof: proof?,
         rehearse: rehearse?,
     })
+}
+
+fn bytes_a_second(file: File<'_>, number: &Located<i64>) -> Option<u64> {
+    let mib = u64::try_from(number.value).ok();
+    let good = mib.filter(|mib| (1..=MOST_HOT_RATE).contains(mib));
+    if good.is_none() {
+        let found = number.value;
+        file.refuse(
+            &number.place,
+            &format!("must be from 1 to {MOST_HOT_RATE} (MiB a second), not {found}"),
+        );
+    }
+    good.map(|mib| mib << 20)
 }

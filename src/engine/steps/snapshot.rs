@@ -79,13 +79,7 @@ impl<P: Ports> Ctx<'_, P> {
                 .iter()
                 .map(|image| (image.from_reference.clone(), image.from_id.clone()))
                 .collect(),
-            method: match plan.method {
-                Method::Logical => "pg_dump --format=directory; redis-cli --rdb".to_owned(),
-                Method::Clone => "the untouched original of a clone; redis-cli --rdb".to_owned(),
-                Method::Physical => {
-                    "the server's data folder, between pg_backup_start and pg_backup_stop; redis-cli --rdb".to_owned()
-                }
-            },
+            method: format!("{}; redis-cli --rdb", how(plan.method)),
             hot: false,
             original: (plan.method == Method::Clone).then(|| plan.original_database()),
             cluster,
@@ -129,6 +123,15 @@ impl<P: Ports> Ctx<'_, P> {
             "the snapshot in {} is not this run's: it is {wrong}",
             dir.display()
         )))
+    }
+}
+
+/// How a manifest says that the database was copied.
+const fn how(method: Method) -> &'static str {
+    match method {
+        Method::Logical => "pg_dump --format=directory",
+        Method::Clone => "the untouched original of a clone",
+        Method::Physical => "the server's data folder, between pg_backup_start and pg_backup_stop",
     }
 }
 
