@@ -23,7 +23,7 @@ use std::time::Duration;
 use corner::{Corner, LAB_LABEL, MINUTE, corner, docker, env};
 use mastopatch::adapters::docker::Engine;
 use mastopatch::adapters::postgres::Postgres;
-use mastopatch::domain::plan::DatabaseRef;
+use mastopatch::domain::plan::{DatabaseRef, Owner};
 use mastopatch::ports::database::{DataError, Database, Haste, OnBehalf, Soundness};
 use mastopatch::ports::runtime::{ContainerRuntime as _, ROLE_LABEL, RUN_LABEL};
 use secrecy::SecretString;
@@ -124,6 +124,7 @@ impl Server {
         let mut database = DatabaseRef {
             container: name,
             network,
+            owner: Owner::Instance,
             host: "db".to_owned(),
             port: 5432,
             user: "mastodon".to_owned(),

@@ -6,7 +6,8 @@
 
 mod scratch;
 
-use std::net::IpAddr;
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::toolbox::{self, INSIDE, Kind, QUESTION, shortened};
 use crate::domain::plan::RedisRef;
 use crate::ports::clock::Clock;
-use crate::ports::database::{DataError, DataResult, OnBehalf, Redis};
+use crate::ports::database::{DataError, DataResult, OnBehalf, Redis, RedisUse};
 use crate::ports::runtime::{ContainerRuntime, Exec};
 
 /// File of the copy inside the snapshot.
@@ -217,6 +218,15 @@ impl<R: ContainerRuntime, C: Clock> Redis for RedisTools<R, C> {
         ))
     }
 
+    async fn used(&self, redis: &RedisRef, password: &SecretString) -> DataResult<RedisUse> {
+        let clients = self.on(redis, password, &["CLIENT", "LIST"]).await?;
+        let keyspace = self.on(redis, password, &["INFO", "keyspace"]).await?;
+        Ok(RedisUse {
+            clients: clients_in(&clients),
+            databases: databases_in(&keyspace),
+        })
+    }
+
     async fn fresh_scratch(
         &self,
         redis: &RedisRef,
@@ -353,6 +363,25 @@ fn keys_in(answer: &str) -> u64 {
         .sum()
 }
 
+/// Addresses in a `CLIENT LIST` answer (`id=3 addr=172.20.0.5:43512 …`), but for those of the container itself.
+fn clients_in(answer: &str) -> BTreeSet<IpAddr> {
+    let words = answer.split_whitespace();
+    let addresses = words.filter_map(|word| {
+        let address: SocketAddr = word.strip_prefix("addr=")?.parse().ok()?;
+        Some(address.ip().to_canonical())
+    });
+    addresses.filter(|address| !address.is_loopback()).collect()
+}
+
+/// Numbers of the databases in an `INFO keyspace` answer.
+fn databases_in(answer: &str) -> BTreeSet<u32> {
+    let lines = answer.lines();
+    let numbers = lines.filter_map(|line| line.trim().strip_prefix("db")?.split_once(':'));
+    numbers
+        .filter_map(|(number, _)| number.parse().ok())
+        .collect()
+}
+
 /// The number right before `words`.
 fn number_before(answer: &str, words: &str) -> Option<u64> {
     let end = answer.find(words)?;
@@ -379,6 +408,15 @@ mod tests {
             field("a:1\r\nredis_version:7.0.15\r\n", "redis_version"),
             Some("7.0.15")
         );
+        assert_eq!(
+            databases_in("# Keyspace\r\ndb0:keys=12,expires=3\r\ndb3:keys=1,e=0\r\n"),
+            BTreeSet::from([0, 3])
+        );
+        let clients = "id=3 addr=172.20.0.5:43512 laddr=172.20.0.2:6379 fd=8 name= db=0 cmd=info user=default\n\
+                       id=4 addr=127.0.0.1:9 fd=9 name=addr=\nid=5 addr=[::ffff:172.20.0.6]:1 fd=9\n\
+                       id=6 addr=/run/redis.sock:0 fd=9\n";
+        let wanted = ["172.20.0.5", "172.20.0.6"].map(|it| it.parse().unwrap());
+        assert_eq!(clients_in(clients), BTreeSet::from(wanted));
         let check = "[info] 42 keys read\n[info] 7 expires\n[info] 3 already expired\n";
         assert_eq!(number_before(check, " keys read"), Some(42));
         assert_eq!(number_before(check, " already expired"), Some(3));

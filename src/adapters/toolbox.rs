@@ -4,6 +4,7 @@
 //! the run; they hold no data of their own.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -86,6 +87,13 @@ pub(super) async fn server_of<R: ContainerRuntime>(
             name: name.to_owned(),
         })
     })
+}
+
+/// Under what a throw-away server answers in its own network: the live server's host name, so that Mastodon needs no other
+/// environment. An address is not for a container to choose; there its own name stands in.
+pub(super) fn host_of_scratch(live: &str, container: &str) -> String {
+    let is_address = live.parse::<IpAddr>().is_ok();
+    if is_address { container } else { live }.to_owned()
 }
 
 /// Makes a container and starts it; gives its id. One of an earlier attempt, which may have another folder mounted, is removed

@@ -134,6 +134,8 @@ pub struct FindingsAnswer<'a> {
     pub way_unknown_because: Option<&'a str>,
     /// Why no update could be planned today, whatever the version.
     pub refusal: Option<&'a str>,
+    /// In which containers the data are.
+    pub data_in: &'a [String],
     /// How a run would copy the database, and why so.
     pub copies: &'a [String],
     /// Why nothing starts by itself, in whole or in part: the clock, the windows.

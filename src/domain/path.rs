@@ -105,6 +105,8 @@ pub enum ObstacleKind {
     NoWayBack,
     /// The Compose file was edited and not applied.
     UnappliedEdit,
+    /// PostgreSQL or Redis belongs to somebody else.
+    OutsideServer,
     /// Something could not be looked at.
     NotLookedAt,
 }
@@ -128,6 +130,9 @@ pub struct Host {
     pub duplicate_accounts: Option<u64>,
     /// Mastodon's services, by name. None seen means that nothing of the kind was looked at.
     pub services: Vec<HostService>,
+    /// Where PostgreSQL and Redis are, as sentences, if they are not of the instance's own project.
+    #[serde(default)]
+    pub outside: Vec<String>,
     /// What could not be looked at, as sentences.
     pub not_seen: Vec<String>,
 }

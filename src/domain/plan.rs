@@ -271,12 +271,45 @@ pub struct Site {
     pub domain: String,
 }
 
+/// Whose container a server is. Only the instance's own project is ever changed.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Owner {
+    /// The instance's own Compose project.
+    #[default]
+    Instance,
+    /// Another Compose project.
+    Project(String),
+    /// Nobody who uses Compose.
+    Nobody,
+}
+
+impl Owner {
+    /// Whether it is [`Self::Instance`].
+    pub fn is_instance(&self) -> bool {
+        *self == Self::Instance
+    }
+
+    /// A container of this owner, for people: ``container `pg` of project `shared` ``.
+    pub fn container(&self, name: &str) -> String {
+        match self {
+            Self::Instance => format!("container `{name}`"),
+            Self::Project(project) => format!("container `{name}` of project `{project}`"),
+            Self::Nobody => format!("container `{name}`, which is of no Compose project"),
+        }
+    }
+}
+
 /// Where the database is. Its password is not here.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DatabaseRef {
     /// The PostgreSQL container, by name.
     pub container: String,
+    /// Whose container that is.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Owner::is_instance")]
+    pub owner: Owner,
     /// Network in which web reaches it.
     pub network: String,
     /// Host name web uses.
@@ -299,6 +332,10 @@ pub struct DatabaseRef {
 pub struct RedisRef {
     /// The Redis container, by name.
     pub container: String,
+    /// Whose container that is.
+    // Left out where it says nothing, so that plans from before are the same bytes as ever.
+    #[serde(default, skip_serializing_if = "Owner::is_instance")]
+    pub owner: Owner,
     /// Network in which web reaches it.
     pub network: String,
     /// Host name web uses.

@@ -20,6 +20,7 @@ use crate::ports::runtime::ContainerRuntime;
 
 mod host;
 pub(super) mod look;
+mod neighbours;
 mod survey;
 mod witnesses;
 

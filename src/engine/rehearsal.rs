@@ -186,15 +186,15 @@ impl<P: Ports> Stage<'_, P> {
             clone_ms = Some(clone.await?);
         }
         self.may_go_on()?;
-        self.step("control", self.control()).await?;
+        self.step("control", self.control(&scratch)).await?;
         self.may_go_on()?;
         let (mut migrated, mut migrate_ms) = (Migrated::default(), 0);
         if pending {
-            let migrate = self.blaming(&scratch, self.migrate(&scratch.database));
+            let migrate = self.blaming(&scratch, self.migrate(&scratch));
             (migrated, migrate_ms) = self.timed(self.step("migrate", migrate)).await?;
             self.may_go_on()?;
         }
-        let boot = self.blaming(&scratch, self.boot(&ctx.plan.to, role::REHEARSED));
+        let boot = self.blaming(&scratch, self.boot(&scratch, &ctx.plan.to, role::REHEARSED));
         let ((), boot_ms) = self.timed(self.step("boot", boot)).await?;
         let mut measures = Measures {
             dump_ms: copied.dump_ms,
@@ -404,8 +404,8 @@ impl<P: Ports> Stage<'_, P> {
 
     /// The old version has to boot in isolation: what it misses there the new one would miss, too, and that is not its
     /// fault.
-    async fn control(&self) -> Result<(), StepError> {
-        self.boot(&self.ctx.plan.from, role::CONTROL)
+    async fn control(&self, scratch: &Scratch) -> Result<(), StepError> {
+        self.boot(scratch, &self.ctx.plan.from, role::CONTROL)
             .await
             .map(drop)
             .map_err(|err| match err {
@@ -422,15 +422,15 @@ impl<P: Ports> Stage<'_, P> {
             })
     }
 
-    async fn migrate(&self, scratch: &DatabaseRef) -> Result<Migrated, StepError> {
+    async fn migrate(&self, servers: &Scratch) -> Result<Migrated, StepError> {
         let ctx = &self.ctx;
         let web = ctx.first(Role::Web)?;
-        let database = ctx.ports.database();
+        let (database, scratch) = (ctx.ports.database(), &servers.database);
         let password = ctx.material.database_password();
         let before = database.schema_versions(scratch, &password).await?;
         let command = ["bundle", "exec", "rails", "db:migrate"].map(str::to_owned);
         let id = self
-            .one_off(web, role::MIGRATE, command.into(), &ctx.plan.to)
+            .one_off(servers, web, role::MIGRATE, command.into(), &ctx.plan.to)
             .await?;
         let limit = self.within(ctx.plan.limits.migrate_s);
         ctx.ports.runtime().ensure_running(&id).await?;
@@ -489,10 +489,15 @@ impl<P: Ports> Stage<'_, P> {
     }
 
     /// Boots a version's web on the throw-away servers and asks it every probe.
-    async fn boot(&self, version: &ReleaseVersion, role: &'static str) -> Result<(), StepError> {
+    async fn boot(
+        &self,
+        servers: &Scratch,
+        version: &ReleaseVersion,
+        role: &'static str,
+    ) -> Result<(), StepError> {
         let web = self.ctx.first(Role::Web)?;
         let command = self.web_command(web)?;
-        let id = self.one_off(web, role, command, version).await?;
+        let id = self.one_off(servers, web, role, command, version).await?;
         self.ctx.ports.runtime().ensure_running(&id).await?;
         let boot_s = self.within(self.ctx.plan.limits.boot_s).as_secs();
         let limits = Limits {

@@ -11,7 +11,7 @@ use crate::domain::plan::PlannedService;
 use crate::ports::runtime::{Container, ContainerRuntime, ROLE_LABEL, RUN_LABEL};
 
 /// Labels by which Compose knows its own.
-const PROJECT: &str = "com.docker.compose.project";
+pub(super) const PROJECT: &str = "com.docker.compose.project";
 pub(super) const SERVICE: &str = "com.docker.compose.service";
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 

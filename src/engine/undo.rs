@@ -309,10 +309,15 @@ impl<P: Ports> Ctx<'_, P> {
             if clock.monotonic().saturating_sub(start) >= DATA_PATIENCE {
                 return Err(err.into());
             }
-            for name in [&self.plan.database.container, &self.plan.redis.container] {
+            let (database, redis) = (&self.plan.database, &self.plan.redis);
+            for (name, owner) in [
+                (&database.container, &database.owner),
+                (&redis.container, &redis.owner),
+            ] {
                 let container = runtime.container(name).await?;
                 if container.is_some_and(|found| !found.state.running) {
-                    self.note(format!("starting `{name}`, which somebody stopped"));
+                    let told = owner.container(name);
+                    self.note(format!("starting {told}, which somebody stopped"));
                     runtime.ensure_running(name).await?;
                 }
             }

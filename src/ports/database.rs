@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -341,6 +342,15 @@ pub trait Database: Send + Sync {
     ) -> impl Future<Output = DataResult<()>> + Send;
 }
 
+/// Who uses a Redis.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RedisUse {
+    /// Where its clients are, but for those in its own container.
+    pub clients: BTreeSet<IpAddr>,
+    /// Its databases that hold something, by number.
+    pub databases: BTreeSet<u32>,
+}
+
 /// Redis in a container of this host.
 pub trait Redis: Send + Sync {
     /// Its version, `7.0.15`.
@@ -357,8 +367,16 @@ pub trait Redis: Send + Sync {
         password: &SecretString,
     ) -> impl Future<Output = DataResult<u64>> + Send;
 
+    /// Who is connected to it at this moment, and which of its databases hold something.
+    fn used(
+        &self,
+        redis: &RedisRef,
+        password: &SecretString,
+    ) -> impl Future<Output = DataResult<RedisUse>> + Send;
+
     /// Makes an empty throw-away Redis of the live server's image in `network`, which answers there under the host name and
-    /// port that web uses, with web's password. One of an earlier attempt is removed first. It writes nothing to any disk, and
+    /// port that web uses, with web's password; where that host is an address, under a name of its own. One of an earlier
+    /// attempt is removed first. It writes nothing to any disk, and
     /// gives way to others. The live server is not asked. Gives where it is.
     fn fresh_scratch(
         &self,

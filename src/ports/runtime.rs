@@ -333,6 +333,10 @@ pub trait ContainerRuntime: Send + Sync {
     /// The network of this name or id, if there is one.
     fn network(&self, name: &str) -> impl Future<Output = RuntimeResult<Option<Network>>> + Send;
 
+    /// Every running container that is in the network of this name, sorted by name; none if there is no such network.
+    fn attached(&self, network: &str)
+    -> impl Future<Output = RuntimeResult<Vec<Container>>> + Send;
+
     /// Every network that carries the label `key=value`, sorted by name.
     fn networks_labelled(
         &self,

@@ -33,7 +33,7 @@ use std::time::{Duration, Instant};
 use mastopatch::adapters::docker::Engine;
 use mastopatch::adapters::files::StateDir;
 use mastopatch::adapters::postgres::Postgres;
-use mastopatch::domain::plan::DatabaseRef;
+use mastopatch::domain::plan::{DatabaseRef, Owner};
 use mastopatch::ports::database::{Database as _, OnBehalf};
 use mastopatch::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles as _};
 use secrecy::SecretString;
@@ -107,6 +107,7 @@ impl Bench {
         let database = DatabaseRef {
             network: container.networks.first().unwrap().clone(),
             container: container.name,
+            owner: Owner::Instance,
             host: "db".to_owned(),
             port: 5432,
             user: "mastodon".to_owned(),

@@ -41,6 +41,7 @@ macro_rules! every_clause {
                 names::a_one_off_has_its_own_command_and_networks_and_nothing_published,
                 networks::networks_are_joined_and_left_and_a_half_made_container_is_finished,
                 networks::a_network_is_found_by_name_and_by_id,
+                networks::whoever_runs_in_a_network_is_found_in_it,
                 networks::a_stopped_container_keeps_its_networks_without_an_address,
                 networks::a_port_that_is_held_keeps_another_from_starting,
                 networks::a_running_container_publishes_its_ports_with_its_way_out,

@@ -110,6 +110,36 @@ pub(crate) async fn a_stopped_container_keeps_its_networks_without_an_address(be
     }
 }
 
+pub(crate) async fn whoever_runs_in_a_network_is_found_in_it(bench: &impl Bench) {
+    let engine = bench.runtime();
+    let (out, inner) = (object(bench, "out"), object(bench, "in"));
+    bench.network(&out, false);
+    bench.network(&inner, true);
+    let mut both = inside(spec(bench, "both", &Does::runs()), &out, "web");
+    both.more_networks = vec![(inner.clone(), json!({"Aliases": ["web"]}))];
+    let both = created(bench, "both", &both).await;
+    let one = inside(spec(bench, "one", &Does::runs()), &inner, "db");
+    let one = created(bench, "one", &one).await;
+    let found = async |network: &str| {
+        let found = engine.attached(network).await.unwrap();
+        found.into_iter().map(|it| it.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(&inner).await, Vec::<String>::new(), "none runs yet");
+    engine.ensure_running(&one).await.unwrap();
+    engine.ensure_running(&both).await.unwrap();
+    assert_eq!(found(&out).await, vec![both.clone()]);
+    assert_eq!(found(&inner).await, [both.clone(), one.clone()]);
+    let described = engine.attached(&inner).await.unwrap().remove(1);
+    let endpoint = &described.networks[&inner];
+    assert!(endpoint.ip.is_some() && endpoint.aliases.contains(&"db".to_owned()));
+
+    engine.ensure_stopped(&one, GRACE).await.unwrap();
+    engine.ensure_disconnected(&both, &out).await.unwrap();
+    assert_eq!(found(&out).await, Vec::<String>::new());
+    assert_eq!(found(&inner).await, [both]);
+    assert_eq!(found("mplab-nope").await, Vec::<String>::new());
+}
+
 pub(crate) async fn a_port_that_is_held_keeps_another_from_starting(bench: &impl Bench) {
     let engine = bench.runtime();
     let network = object(bench, "out");

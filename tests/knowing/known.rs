@@ -149,6 +149,7 @@ pub(crate) fn seen() -> Host {
         public_mounts: Vec::new(),
     };
     Host {
+        outside: Vec::new(),
         postgresql: Some(170_002),
         redis: Some("7.2.4".to_owned()),
         pgbouncer: None,

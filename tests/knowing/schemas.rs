@@ -152,6 +152,7 @@ fn diagnoses() -> Vec<Diagnosis> {
             let way = path(&running, &releases, None)
                 .with_obstacles(&host, &running, &KNOWN.0, now, &ends);
             let findings = Findings {
+                data_in: Vec::new(),
                 installed: facts(text).installed,
                 host: host.clone(),
                 support: support(running.line(), now, &ends),

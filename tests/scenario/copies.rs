@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use mastopatch::adapters::docker::Engine;
 use mastopatch::adapters::postgres::Postgres;
-use mastopatch::domain::plan::{DatabaseRef, Method};
+use mastopatch::domain::plan::{DatabaseRef, Method, Owner};
 use mastopatch::domain::room::{DataPlace, in_server, shortage};
 use mastopatch::ports::database::{Database as _, OnBehalf};
 use secrecy::SecretString;
@@ -113,6 +113,7 @@ impl Server {
         let database = DatabaseRef {
             container: self.name.clone(),
             network: "none".to_owned(),
+            owner: Owner::Instance,
             host: "db".to_owned(),
             port: 5432,
             user: user.to_owned(),
@@ -245,6 +246,7 @@ fn database_of(instance: &Instance) -> DatabaseRef {
     DatabaseRef {
         network: container.networks.first().unwrap().clone(),
         container: container.name,
+        owner: Owner::Instance,
         host: "db".to_owned(),
         port: 5432,
         user: "mastodon".to_owned(),

@@ -24,6 +24,7 @@ mod doubt;
 mod forward;
 mod held;
 mod knowing;
+mod outside;
 mod parts;
 mod refusal;
 mod rehearsal;
@@ -49,6 +50,7 @@ fn main() -> ExitCode {
             copies::suite(),
             snapshots::suite(),
             knowing::suite(),
+            outside::suite(),
             windows::closed_suite(),
             windows::opening_suite(),
             refusal::suite(),

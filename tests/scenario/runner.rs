@@ -56,6 +56,7 @@ impl Stage {
     pub(crate) fn site(&mut self, options: &InstanceOptions) -> &mut Site {
         let fits = |site: &Site| {
             site.instance.dotenv == options.dotenv
+                && site.instance.shared_servers == options.shared_servers
                 && site
                     .instance
                     .shown_version()

@@ -8,8 +8,8 @@ use std::time::Duration;
 use mastopatch::domain::plan::{DatabaseRef, RedisRef};
 use mastopatch::domain::room::{DataPlace, Room};
 use mastopatch::ports::database::{
-    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RowCounts, SCRATCH_ROLE,
-    ServerFacts, Soundness,
+    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RedisUse, RowCounts,
+    SCRATCH_ROLE, ServerFacts, Soundness,
 };
 use mastopatch::ports::runtime::{ContainerSpec, INSTANCE_LABEL, ROLE_LABEL, RUN_LABEL};
 use secrecy::SecretString;
@@ -779,6 +779,10 @@ impl Redis for SimPorts {
                 source: error(upset, call),
             })
         })
+    }
+
+    async fn used(&self, _redis: &RedisRef, _password: &SecretString) -> DataResult<RedisUse> {
+        self.redis_does(asks("redis used"), |world, _| Ok(world.redis_use.clone()))
     }
 
     async fn keys(&self, _redis: &RedisRef, _password: &SecretString) -> DataResult<u64> {

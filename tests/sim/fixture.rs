@@ -13,6 +13,7 @@ use mastopatch::domain::version::UpdateKind;
 use mastopatch::engine::Ports as _;
 use mastopatch::engine::planner::{Goal, InstanceRef, make_plan, survey};
 use mastopatch::engine::restorable::{Looking, of_run, of_snapshot};
+use mastopatch::ports::database::RedisUse;
 use mastopatch::ports::files::{MANIFEST_FORMAT, Manifest, RunFiles as _};
 use mastopatch::ports::runtime::{ContainerSpec, Image};
 use mastopatch::ports::store::Journal as _;
@@ -28,6 +29,8 @@ const MAIN: &str = "ghcr.io/mastodon/mastodon";
 const STREAMING: &str = "ghcr.io/mastodon/mastodon-streaming";
 /// The id of the run that takes it back.
 pub(crate) const TAKEN_BACK: &str = "019aa000-0000-7000-8000-0000000000bb";
+/// The instance's Compose project.
+const PROJECT: &str = "mastodon";
 /// The run's id.
 pub(crate) const RUN: &str = "019aa000-0000-7000-8000-0000000000aa";
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -63,13 +66,18 @@ pub(crate) fn fixture(class: MigrationClass, method: Method) -> &'static Fixture
         Method::Logical => &MADE[0],
         Method::Clone => &MADE[1],
     };
-    of_method[place].get_or_init(|| make(class, method))
+    of_method[place].get_or_init(|| make(class, method, PROJECT))
 }
 
-fn make(class: MigrationClass, method: Method) -> Fixture {
+/// A fixture in which PostgreSQL and Redis are of another Compose project.
+pub(crate) fn with_servers_of(project: &str, class: MigrationClass, method: Method) -> Fixture {
+    make(class, method, project)
+}
+
+fn make(class: MigrationClass, method: Method, servers_of: &str) -> Fixture {
     let mut world = empty(class, method);
     images(&mut world);
-    containers(&mut world);
+    containers(&mut world, servers_of);
     world.pass(60_000);
     world.in_full = true;
     let ports = SimPorts::new(world);
@@ -338,6 +346,7 @@ fn empty(class: MigrationClass, method: Method) -> World {
         engine_back_ms: 0,
         in_full: false,
         redis: Vec::new(),
+        redis_use: RedisUse::default(),
         edited: false,
         material: "".into(),
         disk,
@@ -458,7 +467,7 @@ fn images(world: &mut World) {
     }
 }
 
-fn containers(world: &mut World) {
+fn containers(world: &mut World, servers_of: &str) {
     let outside = &["mastodon_external", "mastodon_internal"][..];
     let inside = &["mastodon_internal"][..];
     let web = format!("{MAIN}:v{A}");
@@ -491,9 +500,12 @@ fn containers(world: &mut World) {
             None,
         ),
     ] {
-        let spec = spec(service, image, cmd, networks, policy, port);
+        let is_server = ["db", "redis"].contains(&service);
+        let project = if is_server { servers_of } else { PROJECT };
+        let mut spec = spec(service, image, cmd, networks, policy, port);
+        spec.body["Labels"]["com.docker.compose.project"] = json!(project);
         let id = world
-            .create(&format!("mastodon-{service}-1"), &spec, true)
+            .create(&format!("{project}-{service}-1"), &spec, true)
             .unwrap();
         world.start(&id).unwrap();
     }

@@ -135,6 +135,16 @@ impl ContainerRuntime for SimPorts {
         })
     }
 
+    async fn attached(&self, network: &str) -> RuntimeResult<Vec<Container>> {
+        self.ask(reads("attached"), |world, _| {
+            let all = world.containers.iter();
+            let found = all.filter(|c| c.running && c.networks.contains_key(network));
+            let mut found: Vec<_> = found.map(|c| world.describe(c)).collect();
+            found.sort_by(|a, b| a.name.cmp(&b.name));
+            found
+        })
+    }
+
     async fn networks_labelled(&self, key: &str, value: &str) -> RuntimeResult<Vec<Network>> {
         self.ask(reads("networks labelled"), |world, _| {
             let all = world.network_labels.iter();

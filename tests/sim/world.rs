@@ -8,6 +8,7 @@ use mastopatch::domain::event::{Entry, Event, Step, UndoStep};
 use mastopatch::domain::plan::{Method, Plan};
 use mastopatch::domain::run::RunState;
 use mastopatch::engine::StopFlag;
+use mastopatch::ports::database::RedisUse;
 use mastopatch::ports::runtime::Image;
 
 use super::engine::SimContainer;
@@ -245,6 +246,8 @@ pub(crate) struct World {
     /// From which step on there is no room where the server keeps its data.
     pub(crate) server_full_from: Option<Step>,
     pub(crate) redis: Vec<u32>,
+    /// Who else uses Redis.
+    pub(crate) redis_use: RedisUse,
     pub(crate) edited: bool,
     /// The run's material, which the process writes that begins the run.
     pub(crate) material: Arc<str>,

@@ -29,6 +29,7 @@ mod kinds;
 mod known;
 mod left;
 mod material;
+mod outside;
 mod patience;
 mod plain;
 mod proof;

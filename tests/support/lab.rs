@@ -79,6 +79,8 @@ pub(crate) struct InstanceOptions {
     pub(crate) dotenv: bool,
     /// Another address of the registry, for instance a proxy in front of it.
     pub(crate) registry: Option<String>,
+    /// PostgreSQL and Redis are of a Compose project of their own.
+    pub(crate) shared_servers: bool,
 }
 
 impl InstanceOptions {
@@ -90,6 +92,7 @@ impl InstanceOptions {
             statuses: 2000,
             dotenv: false,
             registry: None,
+            shared_servers: false,
         }
     }
 
@@ -97,6 +100,13 @@ impl InstanceOptions {
         Self {
             accounts,
             statuses,
+            ..self
+        }
+    }
+
+    pub(crate) fn with_shared_servers(self) -> Self {
+        Self {
+            shared_servers: true,
             ..self
         }
     }
@@ -137,6 +147,7 @@ pub(crate) struct Instance {
     pub(crate) streaming_port: u16,
     pub(crate) registry: String,
     pub(crate) dotenv: bool,
+    pub(crate) shared_servers: bool,
     agent: ureq::Agent,
 }
 
@@ -158,10 +169,16 @@ impl Instance {
             domain,
             registry,
             dotenv: options.dotenv,
+            shared_servers: options.shared_servers,
             agent: agent(Duration::from_secs(10)),
         };
         instance.write_files(&options.tag);
-        instance.compose(&["up", "-d", "db", "redis"]);
+        if instance.shared_servers {
+            let servers = servers_of(&instance.project);
+            instance.compose(&["-p", &servers, "-f", "servers.yml", "up", "-d"]);
+        } else {
+            instance.compose(&["up", "-d", "db", "redis"]);
+        }
         eventually("PostgreSQL takes connections", BOOT, || {
             shell::attempt(
                 "docker",
@@ -290,11 +307,19 @@ impl Instance {
 
     /// The container that serves a service now.
     pub(crate) fn container(&self, service: &str) -> Result<Container, String> {
-        let name = |container: &Container| {
-            container.name == format!("{}_{service}_1", self.project)
-                || container.name == format!("{}-{service}-1", self.project)
+        let is_server = ["db", "redis"].contains(&service);
+        let project = if self.shared_servers && is_server {
+            servers_of(&self.project)
+        } else {
+            self.project.clone()
         };
-        let found = self.containers().into_iter().find(name);
+        let name = |container: &Container| {
+            ["_", "-"]
+                .map(|separator| [&project, service, "1"].join(separator))
+                .contains(&container.name)
+        };
+        let filter = format!("label=com.docker.compose.project={project}");
+        let found = containers(&filter).into_iter().find(name);
         found.ok_or_else(|| format!("{} has no container for {service}", self.project))
     }
 
@@ -422,6 +447,11 @@ impl Instance {
         } else {
             write("docker-compose.yml", "docker-compose.yml");
         }
+        if self.shared_servers {
+            let (own, servers) = apart(&self.compose_text(), &servers_of(&self.project));
+            self.edit_compose(&own);
+            fs::write(self.dir.join("servers.yml"), servers).expect("compose file");
+        }
     }
 }
 
@@ -456,17 +486,45 @@ pub(crate) fn sweep(lab: &Lab) {
     }
 }
 
+/// The Compose project of an instance's servers, where they have one of their own.
+pub(crate) fn servers_of(project: &str) -> String {
+    format!("{project}servers")
+}
+
+/// A compose file without the servers, and one of theirs, whose internal network both are in.
+fn apart(text: &str, servers: &str) -> (String, String) {
+    let (head, rest) = text.split_once("  db:\n").expect("the database");
+    let (blocks, rest) = rest.split_once("  # es:\n").expect("the end of Redis");
+    let waits = ["depends_on:", "- db", "- redis", "# - es"];
+    let own: String = rest
+        .lines()
+        .filter(|line| !waits.contains(&line.trim()))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let theirs = "  internal_network:\n    internal: true\n";
+    let joined =
+        format!("  internal_network:\n    external: true\n    name: {servers}_internal_network\n");
+    assert!(own.contains(theirs), "the internal network");
+    let own = own.replace(theirs, &joined);
+    (
+        format!("{head}  # es:\n{own}"),
+        format!("version: '3.7'\nservices:\n  db:\n{blocks}networks:\n{theirs}"),
+    )
+}
+
 fn remove_project(lab: &Lab, project: &str) {
-    let filter = format!("label=com.docker.compose.project={project}");
-    remove(&["ps", "-aq", "--filter", &filter], &["rm", "-fv"]);
-    remove(
-        &["network", "ls", "-q", "--filter", &filter],
-        &["network", "rm"],
-    );
-    remove(
-        &["volume", "ls", "-q", "--filter", &filter],
-        &["volume", "rm", "-f"],
-    );
+    for project in [project.to_owned(), servers_of(project)] {
+        let filter = format!("label=com.docker.compose.project={project}");
+        remove(&["ps", "-aq", "--filter", &filter], &["rm", "-fv"]);
+        remove(
+            &["network", "ls", "-q", "--filter", &filter],
+            &["network", "rm"],
+        );
+        remove(
+            &["volume", "ls", "-q", "--filter", &filter],
+            &["volume", "rm", "-f"],
+        );
+    }
     let instances = lab.sites.clone();
     for name in [project.to_owned(), format!("{project}-mastopatch")] {
         let dir = instances.join(&name);

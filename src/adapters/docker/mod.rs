@@ -146,6 +146,10 @@ impl ContainerRuntime for Engine {
         self.find_network(name).await
     }
 
+    async fn attached(&self, network: &str) -> RuntimeResult<Vec<Container>> {
+        self.containers_in(network).await
+    }
+
     async fn networks_labelled(&self, key: &str, value: &str) -> RuntimeResult<Vec<Network>> {
         self.find_networks(key, value).await
     }

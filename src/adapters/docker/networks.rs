@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::convert::{self, text};
 use super::wire::{WireError, escaped};
 use super::{CALL_LIMIT, Engine};
-use crate::ports::runtime::{Network, ROLE_LABEL, RUN_LABEL, RuntimeError, RuntimeResult};
+use crate::ports::runtime::{
+    Container, Network, ROLE_LABEL, RUN_LABEL, RuntimeError, RuntimeResult,
+};
 
 impl Engine {
     pub(super) async fn find_networks(
@@ -26,6 +28,24 @@ impl Engine {
         let mut networks: Vec<Network> = entries.filter_map(convert::network).collect();
         networks.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(networks)
+    }
+
+    pub(super) async fn containers_in(&self, name: &str) -> RuntimeResult<Vec<Container>> {
+        let path = format!("/networks/{}", escaped(name));
+        let raw = match self.wire.get(&path, CALL_LIMIT).await {
+            Ok(raw) => raw,
+            Err(err) if err.status() == Some(404) => return Ok(Vec::new()),
+            Err(err) => return Err(self.asking(format!("describe network `{name}`"), err)),
+        };
+        let listed = raw.get("Containers").and_then(Value::as_object);
+        let mut containers = Vec::new();
+        for id in listed.into_iter().flat_map(serde_json::Map::keys) {
+            // What has gone since the list was made is no longer there, and some entries are the engine's own.
+            containers.extend(self.find_container(id).await?);
+        }
+        containers.retain(|found| found.state.running && found.networks.contains_key(name));
+        containers.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(containers)
     }
 
     pub(super) async fn make_network(

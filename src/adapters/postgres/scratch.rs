@@ -87,8 +87,10 @@ impl<R: ContainerRuntime> Postgres<R> {
         haste: Haste,
         limit: Duration,
     ) -> DataResult<DatabaseRef> {
+        let container = format!("mastopatch_{SCRATCH_ROLE}_{}", on_behalf.short_run);
         let scratch = DatabaseRef {
-            container: format!("mastopatch_{SCRATCH_ROLE}_{}", on_behalf.short_run),
+            host: toolbox::host_of_scratch(&database.host, &container),
+            container,
             network: network.to_owned(),
             ..database.clone()
         };

@@ -43,6 +43,8 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
         let runtime = &self.runtime;
         let server = toolbox::server_of(runtime, &redis.container, WHAT).await?;
         let port = redis.port.to_string();
+        let name = format!("mastopatch_{SCRATCH_ROLE}-redis_{}", on_behalf.short_run);
+        let alias = toolbox::host_of_scratch(&redis.host, &name);
         let mut host = json!({
             "NetworkMode": network,
             "RestartPolicy": { "Name": "no" },
@@ -62,9 +64,8 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
             "Healthcheck": { "Test": ["NONE"] },
             "Labels": toolbox::labels(on_behalf, SCRATCH_ROLE),
             "HostConfig": host,
-            "NetworkingConfig": { "EndpointsConfig": { network: { "Aliases": [redis.host] } } },
+            "NetworkingConfig": { "EndpointsConfig": { network: { "Aliases": [alias] } } },
         });
-        let name = format!("mastopatch_{SCRATCH_ROLE}-redis_{}", on_behalf.short_run);
         let id = toolbox::start_anew(runtime, &name, body, WHAT).await?;
         self.until(&id, &port, password, &["PING"], limit, |answer| {
             answer.trim() == "PONG"
@@ -72,6 +73,7 @@ impl<R: ContainerRuntime, C: Clock> RedisTools<R, C> {
         .await?;
         Ok(RedisRef {
             container: name,
+            host: alias,
             network: network.to_owned(),
             ..redis.clone()
         })

@@ -10,7 +10,7 @@ use crate::daemon::world::World;
 use crate::domain::installed::Origin;
 use crate::domain::method;
 use crate::domain::path::{Path, lines, path};
-use crate::engine::planner::{Depth, look};
+use crate::engine::planner::{Depth, Survey, look};
 use crate::engine::{StepError, chain};
 use crate::exit::Exit;
 use crate::ports::clock::Clock;
@@ -92,6 +92,7 @@ async fn diagnose(
     let survey = seen.survey.as_ref();
     let copies = survey.map(|survey| method::told(call.settings.run.snapshot, &survey.copying));
     let copies = copies.unwrap_or_default();
+    let data_in = seen.survey.as_ref().map(data_in).unwrap_or_default();
     let support = lines::support(version.line(), call.clock.now(), &ends);
     Ok(Diagnosis {
         instance: instance.name.clone(),
@@ -99,12 +100,28 @@ async fn diagnose(
             support,
             way,
             refusal: seen.survey.err().map(|err| chain(&err)),
+            data_in,
             copies,
             only_by_hand: only_by_hand(call, instance),
             installed: seen.installed,
             host: seen.host,
         })),
     })
+}
+
+/// In which containers the data are.
+fn data_in(survey: &Survey) -> Vec<String> {
+    let Survey {
+        database, redis, ..
+    } = survey;
+    vec![
+        format!(
+            "PostgreSQL: {}, database `{}`",
+            database.owner.container(&database.container),
+            database.name
+        ),
+        format!("Redis: {}", redis.owner.container(&redis.container)),
+    ]
 }
 
 /// What keeps a daemon from starting anything here, or in some of the windows.

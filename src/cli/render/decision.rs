@@ -115,6 +115,13 @@ pub fn plan(plan: &Plan) -> String {
             human_bytes(plan.database.bytes)
         ),
     ));
+    let (database, redis) = (&plan.database, &plan.redis);
+    let postgres = database.owner.container(&database.container);
+    let redis = redis.owner.container(&redis.container);
+    rows.push((
+        "Data in",
+        clean(&format!("PostgreSQL {postgres}, Redis {redis}")),
+    ));
     if !plan.method_because.is_empty() {
         let method = format!("{}: {}", plan.method.name(), clean(&plan.method_because));
         rows.push(("Method", method));

@@ -32,6 +32,8 @@ pub struct Findings {
     pub way: Result<Path, String>,
     /// Why no update could be planned today, whatever the version.
     pub refusal: Option<String>,
+    /// In which containers the data are.
+    pub data_in: Vec<String>,
     /// How a run would copy the database, and why so.
     pub copies: Vec<String>,
     /// Why nothing starts by itself, in whole or in part: the clock, the windows.
@@ -142,11 +144,16 @@ fn diagnosis(diagnosis: &Diagnosis) -> String {
         lines.push(String::new());
         lines.push(format!("  No update can be planned: {}", clean(refusal)));
     }
-    if !findings.copies.is_empty() {
-        lines.push(String::new());
-        lines.push("  How the database would be copied:".to_owned());
-        let told = findings.copies.iter();
-        lines.extend(told.map(|sentence| format!("    {}", clean(sentence))));
+    for (title, told) in [
+        ("Where the data are", &findings.data_in),
+        ("How the database would be copied", &findings.copies),
+    ] {
+        if !told.is_empty() {
+            lines.push(String::new());
+            lines.push(format!("  {title}:"));
+            let told = told.iter();
+            lines.extend(told.map(|sentence| format!("    {}", clean(sentence))));
+        }
     }
     for sentence in &findings.only_by_hand {
         lines.push(String::new());
@@ -243,6 +250,7 @@ fn diagnosis_answer(diagnosis: &Diagnosis) -> DiagnosisAnswer<'_> {
                 way: findings.way.as_ref().ok(),
                 way_unknown_because: findings.way.as_ref().err().map(String::as_str),
                 refusal: findings.refusal.as_deref(),
+                data_in: &findings.data_in,
                 copies: &findings.copies,
                 only_by_hand: &findings.only_by_hand,
             }),
@@ -293,6 +301,7 @@ mod tests {
                 ..Path::default()
             }),
             refusal: None,
+            data_in: Vec::new(),
             copies: Vec::new(),
             only_by_hand: Vec::new(),
         }
@@ -385,12 +394,13 @@ mod tests {
     }
 
     #[test]
-    fn people_read_how_the_database_would_be_copied() {
+    fn people_read_where_the_data_are_and_how_they_would_be_copied() {
         let text = doctor(&[of(Findings {
+            data_in: vec!["PostgreSQL: container `pg` of project `shared`".to_owned()],
             copies: vec!["clone: there is room.".to_owned()],
             ..findings(Vec::new())
         })]);
-        let wanted = "\n\n  How the database would be copied:\n    clone: there is room.\n\n";
+        let wanted = "\n\n  Where the data are:\n    PostgreSQL: container `pg` of project `shared`\n\n  How the database would be copied:\n    clone: there is room.\n\n";
         assert!(text.contains(wanted), "{text}");
     }
 

@@ -74,6 +74,14 @@ pub(super) fn since(
     step.releases([from, since, to], releases);
     step.support(now, ends);
     step.refused_by_preflight();
+    for sentence in &host.outside {
+        step.add(
+            Weight::Notice,
+            ObstacleKind::OutsideServer,
+            sentence.clone(),
+            "It is never replaced or removed; see to it that nobody updates or stops it while a run is under way.",
+        );
+    }
     for sentence in &host.not_seen {
         step.add(
             Weight::Notice,

@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::advisory::Severity;
 use crate::domain::event::{Blame, Entry, Event, Finding, Outcome, Step, UndoStep};
 use crate::domain::plan::{
-    Asked, DatabaseRef, ImageKind, Limits, Method, OnDeadline, PLAN_FORMAT, Plan, PlannedFile,
-    PlannedImage, PlannedService, Proof, RedisRef, Role, Site, Why,
+    Asked, DatabaseRef, ImageKind, Limits, Method, OnDeadline, Owner, PLAN_FORMAT, Plan,
+    PlannedFile, PlannedImage, PlannedService, Proof, RedisRef, Role, Site, Why,
 };
 use crate::domain::version::UpdateKind;
 
@@ -58,6 +58,7 @@ pub(crate) fn plan() -> Plan {
         },
         database: DatabaseRef {
             container: "mastodon-db-1".to_owned(),
+            owner: Owner::Instance,
             network: "internal".to_owned(),
             host: "db".to_owned(),
             port: 5432,
@@ -68,6 +69,7 @@ pub(crate) fn plan() -> Plan {
         },
         redis: RedisRef {
             container: "mastodon-redis-1".to_owned(),
+            owner: Owner::Instance,
             network: "internal".to_owned(),
             host: "redis".to_owned(),
             port: 6379,

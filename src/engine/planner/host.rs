@@ -6,6 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 
 use super::look::{Depth, Eyes, Part};
+use super::neighbours::{self, Neighbour, Neighbours};
 use super::survey::Survey;
 use crate::domain::path::{Host, HostService};
 use crate::domain::plan::{DatabaseRef, PlannedService, RedisRef, Role};
@@ -26,7 +27,7 @@ const COUNT_LIMIT: Duration = Duration::from_secs(60);
 /// The line whose migrations need accounts to be unique.
 const UNIQUE_SINCE: ReleaseLine = ReleaseLine { major: 4, minor: 7 };
 
-/// The containers that web means by `DB_HOST` and `REDIS_HOST`, or why they cannot be asked.
+/// The servers that web means by `DB_HOST` and `REDIS_HOST`, or why they cannot be asked.
 pub(super) struct Stores {
     pub(super) database: Result<DatabaseRef, String>,
     pub(super) redis: Result<RedisRef, String>,
@@ -35,14 +36,29 @@ pub(super) struct Stores {
 }
 
 impl Stores {
-    /// Finds them among the project's running containers, in any network that web is in too.
-    pub(super) fn find(web: &Container, members: &[Container]) -> Self {
+    /// Finds them among the running containers that are in a network of web.
+    pub(super) fn find(web: &Container, neighbours: &Neighbours, project: &str) -> Self {
         Self {
-            database: database(web, members),
-            redis: redis(web, members),
+            database: database(web, neighbours, project),
+            redis: redis(web, neighbours, project),
             database_password: secret(web, "DB_PASS"),
             redis_password: secret(web, "REDIS_PASSWORD"),
         }
+    }
+
+    /// Those that are not of the instance's project, as sentences.
+    pub(super) fn outside(&self) -> Vec<String> {
+        let database = self.database.as_ref().ok();
+        let redis = self.redis.as_ref().ok();
+        let all = [
+            database.map(|it| ("PostgreSQL", &it.owner, &it.container)),
+            redis.map(|it| ("Redis", &it.owner, &it.container)),
+        ];
+        all.into_iter()
+            .flatten()
+            .filter(|(_, owner, _)| !owner.is_instance())
+            .map(|(what, owner, name)| format!("{what} is {}.", owner.container(name)))
+            .collect()
     }
 }
 
@@ -130,9 +146,9 @@ pub(super) async fn unapplied<C: ComposeProject>(
 }
 
 /// What the containers of Mastodon are made of.
-pub(super) fn of_services(parts: &[Part], web: &Container, members: &[Container]) -> Host {
+pub(super) fn of_services(parts: &[Part], web: &Container, neighbours: &Neighbours) -> Host {
     let mut host = Host {
-        pgbouncer: pgbouncer(web, members),
+        pgbouncer: pgbouncer(web, neighbours),
         ..Host::default()
     };
     for part in parts {
@@ -190,7 +206,7 @@ fn is_public(place: &str) -> bool {
 }
 
 /// Why a pgbouncer seems to stand before the database.
-fn pgbouncer(web: &Container, members: &[Container]) -> Option<String> {
+fn pgbouncer(web: &Container, neighbours: &Neighbours) -> Option<String> {
     let host = value(web, "DB_HOST").unwrap_or_default();
     if value(web, "DB_PORT") == Some(PGBOUNCER_PORT) {
         return Some(format!("DB_PORT is {PGBOUNCER_PORT}"));
@@ -202,19 +218,25 @@ fn pgbouncer(web: &Container, members: &[Container]) -> Option<String> {
     if value(web, "DATABASE_URL").is_some_and(|url| url.contains(PGBOUNCER_PORT)) {
         return Some(format!("DATABASE_URL names port {PGBOUNCER_PORT}"));
     }
-    let server = neighbour(web, host, members).map(|(container, _)| container);
+    let server = neighbours.find("DB_HOST", host);
     let named = host.contains("pgbouncer")
-        || server.is_some_and(|container| container.image.contains("pgbouncer"));
+        || server.is_ok_and(|found| found.container.image.contains("pgbouncer"));
     named.then(|| format!("DB_HOST is `{host}`"))
 }
 
-fn database(web: &Container, members: &[Container]) -> Result<DatabaseRef, String> {
+fn database(
+    web: &Container,
+    neighbours: &Neighbours,
+    project: &str,
+) -> Result<DatabaseRef, String> {
     none_of(web, &["DATABASE_URL"])?;
-    let (container, network, host) = store(web, "DB_HOST", members)?;
+    let host = required(web, "DB_HOST")?;
+    let found = neighbours.find("DB_HOST", host)?;
     Ok(DatabaseRef {
-        container,
-        network,
-        host,
+        container: found.container.name.clone(),
+        owner: neighbours::owner(found.container, project),
+        network: first(&found),
+        host: host.to_owned(),
         port: port(web, "DB_PORT", 5432)?,
         user: value(web, "DB_USER").unwrap_or("mastodon").to_owned(),
         name: value(web, "DB_NAME")
@@ -225,13 +247,15 @@ fn database(web: &Container, members: &[Container]) -> Result<DatabaseRef, Strin
     })
 }
 
-fn redis(web: &Container, members: &[Container]) -> Result<RedisRef, String> {
+fn redis(web: &Container, neighbours: &Neighbours, project: &str) -> Result<RedisRef, String> {
     none_of(web, &["REDIS_URL", "REDIS_SENTINELS"])?;
-    let (container, network, host) = store(web, "REDIS_HOST", members)?;
+    let host = required(web, "REDIS_HOST")?;
+    let found = neighbours.find("REDIS_HOST", host)?;
     Ok(RedisRef {
-        container,
-        network,
-        host,
+        container: found.container.name.clone(),
+        owner: neighbours::owner(found.container, project),
+        network: first(&found),
+        host: host.to_owned(),
         port: port(web, "REDIS_PORT", 6379)?,
     })
 }
@@ -243,33 +267,13 @@ fn none_of(web: &Container, keys: &[&str]) -> Result<(), String> {
     }
 }
 
-fn store(
-    web: &Container,
-    key: &str,
-    members: &[Container],
-) -> Result<(String, String, String), String> {
-    let name = value(web, key).ok_or_else(|| format!("{key} is not in web's environment"))?;
-    let (container, network) = neighbour(web, name, members).ok_or_else(|| {
-        format!("{key} is `{name}`, and no running container of the project has that name in a network of web")
-    })?;
-    Ok((container.name.clone(), network.to_owned(), name.to_owned()))
+fn required<'a>(web: &'a Container, key: &str) -> Result<&'a str, String> {
+    value(web, key).ok_or_else(|| format!("{key} is not in web's environment"))
 }
 
-/// The running container that web reaches by this name, and the network it does so in.
-fn neighbour<'a>(
-    web: &'a Container,
-    name: &str,
-    members: &'a [Container],
-) -> Option<(&'a Container, &'a str)> {
-    let running = || members.iter().filter(|container| container.state.running);
-    web.networks.keys().find_map(|network| {
-        let found = running().find(|container| {
-            container.networks.get(network).is_some_and(|endpoint| {
-                container.name == name || endpoint.aliases.iter().any(|alias| alias == name)
-            })
-        })?;
-        Some((found, network.as_str()))
-    })
+fn first(found: &Neighbour<'_>) -> String {
+    let first = found.networks.first().copied();
+    first.unwrap_or_default().to_owned()
 }
 
 fn port(web: &Container, key: &str, default: u16) -> Result<u16, String> {

@@ -1,6 +1,7 @@
 //! What runs, and what would stand in the way: told even where an update could not be planned.
 
 use super::host::{self, Stores};
+use super::neighbours::Neighbours;
 use super::survey::{self, InstanceRef, SERVICE, Survey};
 use super::witnesses;
 use crate::domain::installed::{Builder, Evidence, ImageName, Installed};
@@ -118,7 +119,8 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
                 images.join(", ")
             )));
         };
-        let stores = Stores::find(&web.container, &members);
+        let neighbours = Neighbours::of(self.runtime, &web.container).await?;
+        let stores = Stores::find(&web.container, &neighbours, &instance.project);
         let evidence = Evidence {
             own: own(instance),
             images: parts.iter().map(witnesses::image_seen).collect(),
@@ -127,7 +129,8 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
             schema: self.schema(web, &stores).await,
         };
         let installed = Installed::weigh(&evidence).map_err(|err| super::host(err.to_string()))?;
-        let mut host = host::of_services(&parts, &web.container, &members);
+        let mut host = host::of_services(&parts, &web.container, &neighbours);
+        host.outside = stores.outside();
         self.ask_stores(&stores, &installed.version, depth, &mut host)
             .await;
         Ok((installed, host))

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use secrecy::SecretString;
 
+use super::neighbours::{self, Neighbours};
 use super::{host, split_reference};
 use crate::domain::method::CopyFacts;
 use crate::domain::plan::{DatabaseRef, ImageKind, PlannedService, RedisRef, Role, Site};
@@ -17,7 +18,7 @@ use crate::ports::probe::{Probe, Request};
 use crate::ports::runtime::{Container, ContainerRuntime, Image};
 
 /// Label of the Compose project.
-const PROJECT: &str = "com.docker.compose.project";
+pub(super) const PROJECT: &str = "com.docker.compose.project";
 /// Label of the Compose service.
 pub(super) const SERVICE: &str = "com.docker.compose.service";
 /// Label of one-off containers of Compose (`run`).
@@ -85,7 +86,7 @@ pub async fn stores<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Store
     let (web, role) =
         found.ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
     let service = describe(ports, web, *role).await?;
-    let (database, _, redis) = data_stores(ports, web, &members, &[service]).await?;
+    let (database, _, redis) = data_stores(ports, instance, web, &[service]).await?;
     let secret = |key: &str| web.env.get(key).cloned().unwrap_or_default().into();
     Ok(Stores {
         database,
@@ -110,7 +111,7 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         .find(|(_, role)| *role == Role::Web)
         .map(|(container, _)| *container)
         .ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
-    let (database, copying, redis) = data_stores(ports, web, &members, &services).await?;
+    let (database, copying, redis) = data_stores(ports, instance, web, &services).await?;
     let project = ports.compose().files(&web.name, &web.labels)?;
     let (images, references) = images(ports, &parts).await?;
     let site = Site {
@@ -293,8 +294,8 @@ async fn describe<P: Ports>(
 /// Finds the containers that web means by `DB_HOST` and `REDIS_HOST`.
 async fn data_stores<P: Ports>(
     ports: &P,
+    instance: &InstanceRef,
     web: &Container,
-    members: &[&Container],
     services: &[PlannedService],
 ) -> Result<(DatabaseRef, CopyFacts, RedisRef), StepError> {
     let elsewhere = [
@@ -318,9 +319,11 @@ async fn data_stores<P: Ports>(
         .filter(|service| service.role == Role::Web)
         .flat_map(|service| &service.private_networks)
         .collect();
-    let (container, network) = neighbour(web, "DB_HOST", members, &private)?;
+    let neighbours = Neighbours::of(ports.runtime(), web).await?;
+    let (container, network) = neighbour(web, "DB_HOST", &neighbours, &private)?;
     let mut database = DatabaseRef {
         container: container.name.clone(),
+        owner: neighbours::owner(container, &instance.project),
         network: network.clone(),
         host: required(web, "DB_HOST")?.to_owned(),
         port: number(web, "DB_PORT", 5432)?,
@@ -345,9 +348,10 @@ async fn data_stores<P: Ports>(
         no_clone: facts.no_clone,
         places: places.map_err(|err| chain(&err)),
     };
-    let (container, network) = neighbour(web, "REDIS_HOST", members, &private)?;
+    let (container, network) = neighbour(web, "REDIS_HOST", &neighbours, &private)?;
     let redis = RedisRef {
         container: container.name.clone(),
+        owner: neighbours::owner(container, &instance.project),
         network: network.clone(),
         host: required(web, "REDIS_HOST")?.to_owned(),
         port: number(web, "REDIS_PORT", 6379)?,
@@ -359,25 +363,22 @@ async fn data_stores<P: Ports>(
 fn neighbour<'a>(
     web: &Container,
     key: &str,
-    members: &[&'a Container],
+    neighbours: &'a Neighbours,
     private: &[&'a String],
 ) -> Result<(&'a Container, &'a String), StepError> {
-    let name = required(web, key)?;
-    for network in private {
-        let found = members.iter().find(|container| {
-            container.state.running
-                && container.networks.get(*network).is_some_and(|endpoint| {
-                    container.name == name || endpoint.aliases.iter().any(|alias| alias == name)
-                })
-        });
-        if let Some(container) = found {
-            return Ok((container, network));
-        }
-    }
-    Err(host(format!(
-        "{key} is `{name}`, but no running container of this project has that name in an internal network \
-         of web; a server outside the project is not supported yet"
-    )))
+    let found = neighbours.find(key, required(web, key)?).map_err(host)?;
+    let network = private
+        .iter()
+        .find(|network| found.networks.contains(&network.as_str()));
+    let network = network.ok_or_else(|| {
+        host(format!(
+            "{key} leads to container `{}` in network `{}` only, which is not internal, so a new version could not be tried \
+             out of the public's reach; put both into an `internal: true` network",
+            found.container.name,
+            found.networks.join("`, `")
+        ))
+    })?;
+    Ok((found.container, network))
 }
 
 fn required<'a>(web: &'a Container, key: &str) -> Result<&'a str, StepError> {

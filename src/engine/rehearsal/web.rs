@@ -1,10 +1,12 @@
 //! Containers of Mastodon that rehearse: like web, but alone with the throw-away servers, and unable to change a file of the
 //! host.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
-use super::Stage;
-use crate::domain::plan::PlannedService;
+use super::{Scratch, Stage};
+use crate::domain::plan::{Plan, PlannedService};
 use crate::domain::version::ReleaseVersion;
 use crate::engine::probes::tail;
 use crate::engine::{Ports, StepError};
@@ -16,10 +18,26 @@ const LOG_LINES: usize = 60;
 /// Room without which a database may have failed for lack of it: 64 MiB, four segments of its log.
 const ROOM_LEFT: u64 = 64 << 20;
 
+impl Scratch {
+    /// What web's environment has to say where the throw-away servers have other host names than the live ones.
+    pub(super) fn instead_of(&self, live: &Plan) -> BTreeMap<String, String> {
+        let hosts = [
+            ("DB_HOST", &live.database.host, &self.database.host),
+            ("REDIS_HOST", &live.redis.host, &self.redis.host),
+        ];
+        hosts
+            .into_iter()
+            .filter(|(_, live, scratch)| live != scratch)
+            .map(|(key, _, scratch)| (key.to_owned(), scratch.clone()))
+            .collect()
+    }
+}
+
 impl<P: Ports> Stage<'_, P> {
     /// Makes a container like web's, of one of the two versions, in the isolated network only.
     pub(super) async fn one_off(
         &self,
+        servers: &Scratch,
         web: &PlannedService,
         role: &str,
         command: Vec<String>,
@@ -38,7 +56,7 @@ impl<P: Ports> Stage<'_, P> {
             one_off: Some(OneOff {
                 command,
                 networks: vec![ctx.plan.isolated_network()],
-                ..OneOff::default()
+                env: servers.instead_of(ctx.plan),
             }),
         };
         let runtime = ctx.ports.runtime();

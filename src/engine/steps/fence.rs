@@ -40,6 +40,9 @@ impl<P: Ports> Ctx<'_, P> {
         self.room_for_copies(state)
             .await
             .map_err(|err| StepError::NotBegun(chain(&err)))?;
+        self.redis_is_ours_alone(state)
+            .await
+            .map_err(|err| StepError::NotBegun(chain(&err)))?;
         let start = clock.monotonic();
         let runtime = self.ports.runtime();
         // A second witness beside the journal: who finds the containers stopped later knows by whom.

@@ -11,6 +11,7 @@ mod migrate;
 mod prove;
 pub(crate) mod pull;
 mod restore;
+mod shared;
 pub(crate) mod snapshot;
 mod switch;
 

@@ -62,6 +62,7 @@ pub(super) fn host() -> Host {
                 Some("ps aux | grep '[s]idekiq [678]' || false"),
             ),
         ],
+        outside: Vec::new(),
         not_seen: Vec::new(),
     }
 }

@@ -2,10 +2,13 @@
 
 pub(crate) mod fake;
 
+use std::collections::BTreeMap;
+
 use fake::{FakeHost, container, host_with, instance};
 
 use super::*;
 use crate::domain::installed::{Origin, Said, Witness};
+use crate::engine::planner::survey::PROJECT;
 
 const MAIN: &str = "ghcr.io/mastodon/mastodon";
 const STREAMING: &str = "ghcr.io/mastodon/mastodon-streaming";
@@ -268,6 +271,99 @@ async fn servers_that_cannot_be_followed_are_told_and_no_secret_is() {
         assert!(told.contains(words), "{told}");
         assert!(!told.contains("hunter2"), "{told}");
     }
+}
+
+/// The database, moved out of the instance's project under another name.
+fn moved_out(host: &mut FakeHost) -> Container {
+    let place = host.containers.iter().position(|it| it.id == "id-db");
+    let mut database = host.containers.remove(place.unwrap());
+    database.labels = BTreeMap::from([(PROJECT.to_owned(), "shared".to_owned())]);
+    database.name = "pg".to_owned();
+    database
+}
+
+fn said_of_server(host_seen: &Host) -> (Option<u32>, String) {
+    (host_seen.postgresql, host_seen.not_seen.join(" "))
+}
+
+#[tokio::test]
+async fn a_server_of_another_project_is_found_by_name_alias_and_address() {
+    for (db_host, is_found) in [
+        ("pg", true),
+        ("db", true),
+        ("172.20.0.9", true),
+        ("172.20.0.8", false),
+        ("mastodon-db-1", false),
+    ] {
+        let mut host = official("4.5.8");
+        let mut database = moved_out(&mut host);
+        database.networks.get_mut("internal").unwrap().ip = Some("172.20.0.9".parse().unwrap());
+        host.others.push(database);
+        for container in &mut host.containers {
+            container
+                .env
+                .insert("DB_HOST".to_owned(), db_host.to_owned());
+        }
+        let (_, host_seen) = seen(&host, Depth::Quick).await;
+        assert_eq!(host_seen.postgresql.is_some(), is_found, "{db_host}");
+        let wanted =
+            is_found.then(|| "PostgreSQL is container `pg` of project `shared`.".to_owned());
+        assert_eq!(host_seen.outside, Vec::from_iter(wanted), "{db_host}");
+        let (_, told) = said_of_server(&host_seen);
+        let why = format!("DB_HOST is `{db_host}`, and no running container has that name");
+        assert_eq!(told.contains(&why), !is_found, "{told}");
+    }
+    let mut alone = official("4.5.8");
+    let mut database = moved_out(&mut alone);
+    database.labels.clear();
+    alone.others.push(database);
+    let (_, host_seen) = seen(&alone, Depth::Quick).await;
+    let wanted = "PostgreSQL is container `pg`, which is of no Compose project.";
+    assert_eq!(host_seen.outside, [wanted]);
+}
+
+#[tokio::test]
+async fn a_name_to_which_two_containers_answer_is_nobodys() {
+    let mut host = official("4.5.8");
+    let mut other = moved_out(&mut host);
+    host.others.push(other.clone());
+    // One that does not run, or that web does not meet, takes nothing away.
+    other.id = "id-other".to_owned();
+    other.name = "pg2".to_owned();
+    other.state.running = false;
+    host.others.push(other.clone());
+    other.state.running = true;
+    let endpoint = other.networks.remove("internal").unwrap();
+    other.networks.insert("elsewhere".to_owned(), endpoint);
+    host.others.push(other);
+    assert_eq!(
+        said_of_server(&seen(&host, Depth::Quick).await.1).0,
+        Some(140_011)
+    );
+    // Whether the network has a way out makes no difference.
+    for container in &mut host.containers {
+        if container.id == "id-web" {
+            let endpoint = container.networks["internal"].clone();
+            container.networks.insert("elsewhere".to_owned(), endpoint);
+        }
+    }
+    let (version, told) = said_of_server(&seen(&host, Depth::Quick).await.1);
+    assert_eq!(version, None);
+    assert!(
+        told.contains("`pg2` (in elsewhere), `pg` (in internal)"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn a_name_that_webs_own_hosts_file_has_an_address_for_is_not_followed() {
+    let mut host = official("4.5.8");
+    for container in &mut host.containers {
+        container.raw = serde_json::json!({"HostConfig": {"ExtraHosts": ["db:10.0.0.9"]}});
+    }
+    let (version, told) = said_of_server(&seen(&host, Depth::Quick).await.1);
+    assert_eq!(version, None);
+    assert!(told.contains("`extra_hosts`"), "{told}");
 }
 
 #[tokio::test]

@@ -12,9 +12,10 @@ use crate::domain::plan::{DatabaseRef, RedisRef};
 use crate::domain::room::DataPlace;
 use crate::engine::planner::InstanceRef;
 use crate::engine::planner::look::Eyes;
+use crate::engine::planner::survey::{PROJECT, SERVICE};
 use crate::ports::database::{
-    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RowCounts, ServerFacts,
-    Soundness,
+    CloneSeen, DataError, DataResult, Database, Haste, OnBehalf, Redis, RedisUse, RowCounts,
+    ServerFacts, Soundness,
 };
 use crate::ports::probe::{Answer, Probe, ProbeError, Request};
 use crate::ports::runtime::{
@@ -25,6 +26,8 @@ use crate::ports::runtime::{
 /// A host.
 pub(crate) struct FakeHost {
     pub(super) containers: Vec<Container>,
+    /// Containers of others.
+    pub(super) others: Vec<Container>,
     pub(super) images: Vec<Image>,
     /// What `/api/v2/instance` shows; nothing answers without it.
     pub(super) api: Option<String>,
@@ -66,7 +69,10 @@ pub(super) fn container(service: &str, image: &str, command: &str) -> Container 
         name: format!("mastodon-{service}-1"),
         image: image.to_owned(),
         image_id: format!("sha256:{image}"),
-        labels: BTreeMap::from([("com.docker.compose.service".to_owned(), service.to_owned())]),
+        labels: BTreeMap::from([
+            (PROJECT.to_owned(), "mastodon".to_owned()),
+            (SERVICE.to_owned(), service.to_owned()),
+        ]),
         env: env.into(),
         command: command.split(' ').map(str::to_owned).collect(),
         state: ContainerState {
@@ -111,6 +117,7 @@ pub(crate) fn host_with(mut containers: Vec<Container>, version: &str) -> FakeHo
     other("redis", "redis:7-alpine");
     FakeHost {
         containers,
+        others: Vec::new(),
         images,
         api: Some(version.to_owned()),
         tootctl: Ok(format!("a warning of a library\n{version}\n")),
@@ -167,6 +174,12 @@ impl ContainerRuntime for FakeHost {
             return Err(Self::unreachable());
         }
         Ok(self.containers.clone())
+    }
+
+    async fn attached(&self, network: &str) -> RuntimeResult<Vec<Container>> {
+        let all = self.containers.iter().chain(&self.others);
+        let found = all.filter(|it| it.state.running && it.networks.contains_key(network));
+        Ok(found.cloned().collect())
     }
 
     async fn info(&self) -> RuntimeResult<EngineInfo> {
@@ -281,7 +294,7 @@ impl Database for FakeHost {
         database: &DatabaseRef,
         _password: &SecretString,
     ) -> DataResult<BTreeSet<String>> {
-        assert_eq!(database.container, "mastodon-db-1");
+        assert!(["mastodon-db-1", "pg"].contains(&database.container.as_str()));
         Ok(self.applied.iter().cloned().collect())
     }
 
@@ -324,6 +337,7 @@ impl Redis for FakeHost {
     never! {
         fresh_scratch(redis: &RedisRef, password: &SecretString, on_behalf: &OnBehalf, network: &str, limit: Duration) -> DataResult<RedisRef>;
         keys(redis: &RedisRef, password: &SecretString) -> DataResult<u64>;
+        used(redis: &RedisRef, password: &SecretString) -> DataResult<RedisUse>;
         dump(redis: &RedisRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<()>;
         count_dump(redis: &RedisRef, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<(u64, u64)>;
         restore(redis: &RedisRef, password: &SecretString, on_behalf: &OnBehalf, dir: &Path, limit: Duration) -> DataResult<()>;
