@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 
+use super::address;
 use crate::domain::plan::{ImageKind, Plan, PlannedService, sha256_hex};
 use crate::ports::compose::{FileEdit, Generation, ProjectFiles};
 use crate::ports::runtime::{Container, Image};
@@ -107,37 +108,50 @@ impl Material {
 
     /// Password of the database role, empty when there is none.
     pub fn database_password(&self) -> SecretString {
-        self.secret("DB_PASS")
+        let address = self.web().and_then(|web| address::database(&web.env).ok());
+        address.map(|it| it.server.password).unwrap_or_default()
     }
 
     /// Password of Redis, empty when there is none.
     pub fn redis_password(&self) -> SecretString {
-        self.secret("REDIS_PASSWORD")
+        let address = self.web().and_then(|web| address::redis(&web.env).ok());
+        address.map(|it| it.server.password).unwrap_or_default()
+    }
+
+    /// The database of Redis that Mastodon uses, by its number.
+    pub(super) fn redis_number(&self) -> u32 {
+        let address = self.web().and_then(|web| address::redis(&web.env).ok());
+        address.map_or(0, |it| it.number)
     }
 
     /// A text without the values of secrets: what a container wrote last goes into journal and mail.
     pub fn masked(&self, text: String) -> String {
         /// Shorter values stand in texts by chance.
         const SHORTEST: usize = 8;
-        let environments = self
-            .containers
-            .values()
-            .flat_map(|container| &container.env);
-        let secrets = environments.filter(|(key, value)| {
-            let named = ["SECRET", "PASS", "KEY", "TOKEN"];
-            named.iter().any(|word| key.contains(word)) && value.len() >= SHORTEST
-        });
-        secrets.fold(text, |text, (_, value)| {
-            text.replace(value.as_str(), "[secret]")
-        })
+        let environments = self.containers.values().map(|container| &container.env);
+        let named = ["SECRET", "PASS", "KEY", "TOKEN"];
+        let is_named = |key: &str| named.iter().any(|word| key.contains(word));
+        let mut secrets: Vec<String> = environments
+            .flat_map(|env| {
+                let entries = env.iter().filter(|(key, _)| is_named(key));
+                let values = entries.map(|(_, value)| value.clone());
+                values.chain(address::passwords(env))
+            })
+            .filter(|value| value.len() >= SHORTEST)
+            .collect();
+        // One may be a part of another.
+        secrets.sort_by_key(|value| std::cmp::Reverse(value.len()));
+        secrets
+            .iter()
+            .fold(text, |text, value| text.replace(value.as_str(), "[secret]"))
     }
 
-    fn secret(&self, key: &str) -> SecretString {
-        self.containers
-            .values()
-            .find_map(|container| container.env.get(key))
-            .cloned()
-            .unwrap_or_default()
-            .into()
+    /// Web's container as it was when the plan was made: the others may have another environment.
+    fn web(&self) -> Option<&Container> {
+        let runs_web = |container: &&Container| {
+            let command = container.command.join(" ");
+            ["puma", "rails s"].iter().any(|it| command.contains(it))
+        };
+        self.containers.values().find(runs_web)
     }
 }

@@ -16,6 +16,7 @@ use crate::ports::reporter::Reporter;
 use crate::ports::runtime::{ContainerRuntime, RuntimeError};
 use crate::ports::store::Journal;
 
+pub(crate) mod address;
 mod deadline;
 pub mod drive;
 pub mod held;

@@ -51,6 +51,7 @@ fn main() -> ExitCode {
             snapshots::suite(),
             knowing::suite(),
             outside::suite(),
+            outside::addressed_suite(),
             windows::closed_suite(),
             windows::opening_suite(),
             refusal::suite(),

@@ -57,6 +57,7 @@ impl Stage {
         let fits = |site: &Site| {
             site.instance.dotenv == options.dotenv
                 && site.instance.shared_servers == options.shared_servers
+                && site.instance.addresses == options.addresses
                 && site
                     .instance
                     .shown_version()

@@ -115,3 +115,30 @@ fn a_material_gives_its_secrets_to_the_tools_and_to_nobody_else() {
         "Material { project: \"mastodon\", .. }"
     );
 }
+
+#[test]
+fn passwords_in_addresses_are_used_decoded_and_shown_in_no_form() {
+    let start = fixture(MigrationClass::M0, Method::Logical);
+    let mut material = Material::parse(&start.world.material, &start.plan).unwrap();
+    for container in material.containers.values_mut() {
+        // Only web's environment counts, and it wins over the single keys.
+        let is_web = container.command.join(" ").contains("puma");
+        let word = if is_web {
+            "s3cret%2Fword"
+        } else {
+            "an0ther%2Fword"
+        };
+        for (key, url) in [
+            ("DATABASE_URL", format!("postgres://ada:{word}@db/social")),
+            ("REDIS_URL", format!("redis://:{word}%40@redis")),
+        ] {
+            container.env.insert(key.to_owned(), url);
+        }
+    }
+    let password = material.database_password();
+    assert_eq!(password.expose_secret(), "s3cret/word");
+    assert_eq!(material.redis_password().expose_secret(), "s3cret/word@");
+    let said = "no s3cret/word, s3cret%2Fword, s3cret/word@, an0ther%2Fword, a-secret-password";
+    let masked = "no [secret], [secret], [secret], [secret], [secret]";
+    assert_eq!(material.masked(said.to_owned()), masked);
+}

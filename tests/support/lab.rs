@@ -81,6 +81,8 @@ pub(crate) struct InstanceOptions {
     pub(crate) registry: Option<String>,
     /// PostgreSQL and Redis are of a Compose project of their own.
     pub(crate) shared_servers: bool,
+    /// They ask for a password, and are named by `DATABASE_URL` and `REDIS_URL` alone.
+    pub(crate) addresses: bool,
 }
 
 impl InstanceOptions {
@@ -93,6 +95,7 @@ impl InstanceOptions {
             dotenv: false,
             registry: None,
             shared_servers: false,
+            addresses: false,
         }
     }
 
@@ -108,6 +111,13 @@ impl InstanceOptions {
         Self {
             shared_servers: true,
             ..self
+        }
+    }
+
+    pub(crate) fn with_addresses(self) -> Self {
+        Self {
+            addresses: true,
+            ..self.with_shared_servers()
         }
     }
 
@@ -148,6 +158,7 @@ pub(crate) struct Instance {
     pub(crate) registry: String,
     pub(crate) dotenv: bool,
     pub(crate) shared_servers: bool,
+    pub(crate) addresses: bool,
     agent: ureq::Agent,
 }
 
@@ -170,6 +181,7 @@ impl Instance {
             registry,
             dotenv: options.dotenv,
             shared_servers: options.shared_servers,
+            addresses: options.addresses,
             agent: agent(Duration::from_secs(10)),
         };
         instance.write_files(&options.tag);
@@ -450,7 +462,16 @@ impl Instance {
         if self.shared_servers {
             let (own, servers) = apart(&self.compose_text(), &servers_of(&self.project));
             self.edit_compose(&own);
+            let servers = if self.addresses {
+                with_passwords(&servers)
+            } else {
+                servers
+            };
             fs::write(self.dir.join("servers.yml"), servers).expect("compose file");
+        }
+        if self.addresses {
+            let text = by_address(&read(&self.environment_path()));
+            fs::write(self.environment_path(), text).expect("environment file");
         }
     }
 }
@@ -497,9 +518,8 @@ fn apart(text: &str, servers: &str) -> (String, String) {
     let (blocks, rest) = rest.split_once("  # es:\n").expect("the end of Redis");
     let waits = ["depends_on:", "- db", "- redis", "# - es"];
     let own: String = rest
-        .lines()
+        .split_inclusive('\n')
         .filter(|line| !waits.contains(&line.trim()))
-        .map(|line| format!("{line}\n"))
         .collect();
     let theirs = "  internal_network:\n    internal: true\n";
     let joined =
@@ -509,6 +529,39 @@ fn apart(text: &str, servers: &str) -> (String, String) {
     (
         format!("{head}  # es:\n{own}"),
         format!("version: '3.7'\nservices:\n  db:\n{blocks}networks:\n{theirs}"),
+    )
+}
+
+/// The password of servers that ask for one.
+pub(crate) const PASSWORD: &str = "p@ss/w:ord!x";
+/// The same in an address.
+const ENCODED: &str = "p%40ss%2Fw%3Aord!x";
+
+/// Servers of a compose file that ask for the password, but for connections inside their containers.
+fn with_passwords(servers: &str) -> String {
+    let trust = "- 'POSTGRES_HOST_AUTH_METHOD=trust'";
+    let redis = "    healthcheck:\n      test: ['CMD', 'redis-cli', 'ping']\n";
+    assert!(
+        servers.contains(trust) && servers.contains(redis),
+        "the servers"
+    );
+    let command = format!(
+        "    command: ['redis-server', '--requirepass', '{PASSWORD}']\n    environment:\n      - 'REDISCLI_AUTH={PASSWORD}'\n"
+    );
+    servers
+        .replace(trust, &format!("- 'POSTGRES_PASSWORD={PASSWORD}'"))
+        .replace(redis, &format!("{command}{redis}"))
+}
+
+/// An environment in which addresses say where the servers are, and the single keys lead nowhere.
+fn by_address(text: &str) -> String {
+    let nowhere = text
+        .replace("\nDB_HOST=db\n", "\nDB_HOST=nowhere\n")
+        .replace("\nREDIS_HOST=redis\n", "\nREDIS_HOST=nowhere\n");
+    assert_eq!(nowhere.matches("=nowhere\n").count(), 2, "{text}");
+    format!(
+        "{nowhere}\nDATABASE_URL=postgres://mastodon:{ENCODED}@db:5432/mastodon_production?pool=10\n\
+         REDIS_URL=redis://:{ENCODED}@redis:6379/0\n"
     )
 }
 

@@ -11,6 +11,7 @@ use super::survey::Survey;
 use crate::domain::path::{Host, HostService};
 use crate::domain::plan::{DatabaseRef, PlannedService, RedisRef, Role};
 use crate::domain::version::{ReleaseLine, ReleaseVersion};
+use crate::engine::address::{self, DatabaseAddress, PGBOUNCER_PORT};
 use crate::engine::chain;
 use crate::engine::steps::check::CONFIG_HASH;
 use crate::ports::compose::{ComposeError, ComposeProject};
@@ -20,19 +21,15 @@ use crate::ports::runtime::{Container, ContainerRuntime};
 
 /// Where the application's public files are: the folder, and a link to it.
 const PUBLIC: [&str; 2] = ["/opt/mastodon/public", "/mastodon/public"];
-/// pgbouncer's usual port.
-const PGBOUNCER_PORT: &str = "6432";
 /// Longest time for a count over the accounts: a million takes some seconds.
 const COUNT_LIMIT: Duration = Duration::from_secs(60);
 /// The line whose migrations need accounts to be unique.
 const UNIQUE_SINCE: ReleaseLine = ReleaseLine { major: 4, minor: 7 };
 
-/// The servers that web means by `DB_HOST` and `REDIS_HOST`, or why they cannot be asked.
+/// The servers that web means by its environment, or why they cannot be asked.
 pub(super) struct Stores {
-    pub(super) database: Result<DatabaseRef, String>,
-    pub(super) redis: Result<RedisRef, String>,
-    database_password: SecretString,
-    redis_password: SecretString,
+    pub(super) database: Result<(DatabaseRef, SecretString), String>,
+    pub(super) redis: Result<(RedisRef, SecretString), String>,
 }
 
 impl Stores {
@@ -41,8 +38,6 @@ impl Stores {
         Self {
             database: database(web, neighbours, project),
             redis: redis(web, neighbours, project),
-            database_password: secret(web, "DB_PASS"),
-            redis_password: secret(web, "REDIS_PASSWORD"),
         }
     }
 
@@ -51,8 +46,8 @@ impl Stores {
         let database = self.database.as_ref().ok();
         let redis = self.redis.as_ref().ok();
         let all = [
-            database.map(|it| ("PostgreSQL", &it.owner, &it.container)),
-            redis.map(|it| ("Redis", &it.owner, &it.container)),
+            database.map(|(it, _)| ("PostgreSQL", &it.owner, &it.container)),
+            redis.map(|(it, _)| ("Redis", &it.owner, &it.container)),
         ];
         all.into_iter()
             .flatten()
@@ -74,8 +69,7 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
         let unseen = |what: &str, why: &str| format!("{what} could not be asked: {why}.");
         match &stores.database {
             Err(why) => host.not_seen.push(unseen("PostgreSQL", why)),
-            Ok(database) => {
-                let password = &stores.database_password;
+            Ok((database, password)) => {
                 match self.database.facts(database, password).await {
                     Ok(facts) => {
                         host.postgresql = Some(facts.version);
@@ -98,7 +92,7 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
         }
         match &stores.redis {
             Err(why) => host.not_seen.push(unseen("Redis", why)),
-            Ok(redis) => match self.redis.version(redis, &stores.redis_password).await {
+            Ok((redis, password)) => match self.redis.version(redis, password).await {
                 Ok(version) => host.redis = Some(version),
                 Err(err) => host.not_seen.push(unseen("Redis", &chain(&err))),
             },
@@ -207,68 +201,65 @@ fn is_public(place: &str) -> bool {
 
 /// Why a pgbouncer seems to stand before the database.
 fn pgbouncer(web: &Container, neighbours: &Neighbours) -> Option<String> {
-    let host = value(web, "DB_HOST").unwrap_or_default();
-    if value(web, "DB_PORT") == Some(PGBOUNCER_PORT) {
-        return Some(format!("DB_PORT is {PGBOUNCER_PORT}"));
+    let address = address::database(&web.env).ok();
+    let server = address.as_ref().map(|address| &address.server);
+    if let Some(server) = server.filter(|server| server.port == PGBOUNCER_PORT) {
+        return Some(match server.key {
+            "DB_HOST" => format!("DB_PORT is {PGBOUNCER_PORT}"),
+            key => format!("{key} names port {PGBOUNCER_PORT}"),
+        });
+    }
+    // The address holds a password and is not shown.
+    let parameter = "prepared_statements=false";
+    if value(web, "DATABASE_URL").is_some_and(|url| url.contains(parameter)) {
+        return Some(format!("DATABASE_URL says {parameter}"));
     }
     if value(web, "PREPARED_STATEMENTS") == Some("false") {
         return Some("PREPARED_STATEMENTS is false".to_owned());
     }
-    // The address holds a password and is not shown.
-    if value(web, "DATABASE_URL").is_some_and(|url| url.contains(PGBOUNCER_PORT)) {
-        return Some(format!("DATABASE_URL names port {PGBOUNCER_PORT}"));
-    }
-    let server = neighbours.find("DB_HOST", host);
-    let named = host.contains("pgbouncer")
-        || server.is_ok_and(|found| found.container.image.contains("pgbouncer"));
-    named.then(|| format!("DB_HOST is `{host}`"))
+    let server = server?;
+    let found = neighbours.find(server.key, &server.host);
+    let named = server.host.contains("pgbouncer")
+        || found.is_ok_and(|found| found.container.image.contains("pgbouncer"));
+    named.then(|| format!("{} leads to `{}`", server.key, server.host))
 }
 
 fn database(
     web: &Container,
     neighbours: &Neighbours,
     project: &str,
-) -> Result<DatabaseRef, String> {
-    none_of(web, &["DATABASE_URL"])?;
-    let host = required(web, "DB_HOST")?;
-    let found = neighbours.find("DB_HOST", host)?;
-    Ok(DatabaseRef {
+) -> Result<(DatabaseRef, SecretString), String> {
+    let DatabaseAddress { server, user, name } = address::database(&web.env)?;
+    let found = neighbours.find(server.key, &server.host)?;
+    let database = DatabaseRef {
         container: found.container.name.clone(),
         owner: neighbours::owner(found.container, project),
         network: first(&found),
-        host: host.to_owned(),
-        port: port(web, "DB_PORT", 5432)?,
-        user: value(web, "DB_USER").unwrap_or("mastodon").to_owned(),
-        name: value(web, "DB_NAME")
-            .unwrap_or("mastodon_production")
-            .to_owned(),
+        host: server.host,
+        port: server.port,
+        user,
+        name,
         server_version: 0,
         bytes: 0,
-    })
+    };
+    Ok((database, server.password))
 }
 
-fn redis(web: &Container, neighbours: &Neighbours, project: &str) -> Result<RedisRef, String> {
-    none_of(web, &["REDIS_URL", "REDIS_SENTINELS"])?;
-    let host = required(web, "REDIS_HOST")?;
-    let found = neighbours.find("REDIS_HOST", host)?;
-    Ok(RedisRef {
+fn redis(
+    web: &Container,
+    neighbours: &Neighbours,
+    project: &str,
+) -> Result<(RedisRef, SecretString), String> {
+    let server = address::redis(&web.env)?.server;
+    let found = neighbours.find(server.key, &server.host)?;
+    let redis = RedisRef {
         container: found.container.name.clone(),
         owner: neighbours::owner(found.container, project),
         network: first(&found),
-        host: host.to_owned(),
-        port: port(web, "REDIS_PORT", 6379)?,
-    })
-}
-
-fn none_of(web: &Container, keys: &[&str]) -> Result<(), String> {
-    match keys.iter().find(|key| value(web, key).is_some()) {
-        Some(key) => Err(format!("{key} is set, and mastopatch does not follow it")),
-        None => Ok(()),
-    }
-}
-
-fn required<'a>(web: &'a Container, key: &str) -> Result<&'a str, String> {
-    value(web, key).ok_or_else(|| format!("{key} is not in web's environment"))
+        host: server.host,
+        port: server.port,
+    };
+    Ok((redis, server.password))
 }
 
 fn first(found: &Neighbour<'_>) -> String {
@@ -276,21 +267,8 @@ fn first(found: &Neighbour<'_>) -> String {
     first.unwrap_or_default().to_owned()
 }
 
-fn port(web: &Container, key: &str, default: u16) -> Result<u16, String> {
-    match value(web, key) {
-        None => Ok(default),
-        Some(text) => text
-            .parse()
-            .map_err(|_err| format!("{key} is `{text}`, which is no port")),
-    }
-}
-
 /// A value of the environment; an empty one is none.
 fn value<'a>(container: &'a Container, key: &str) -> Option<&'a str> {
     let value = container.env.get(key)?;
     (!value.is_empty()).then_some(value.as_str())
-}
-
-pub(super) fn secret(container: &Container, key: &str) -> SecretString {
-    value(container, key).unwrap_or_default().to_owned().into()
 }

@@ -50,7 +50,7 @@ impl Neighbours {
     pub(super) fn find(&self, key: &str, host: &str) -> Result<Neighbour<'_>, String> {
         if self.extra_hosts.iter().any(|name| name == host) {
             return Err(format!(
-                "{key} is `{host}`, and web's `extra_hosts` say where that is; give {key} the name of a container"
+                "{key} names `{host}`, and web's `extra_hosts` say where that is; give {key} the name of a container"
             ));
         }
         let mut found: Vec<Neighbour<'_>> = Vec::new();
@@ -74,14 +74,14 @@ impl Neighbours {
                 .map(|it| format!("`{}` (in {})", it.container.name, it.networks.join(", ")))
                 .collect();
             return Err(format!(
-                "{key} is `{host}`, and more than one container answers to that in the networks of web: {}; give {key} the \
+                "{key} names `{host}`, and more than one container answers to that in the networks of web: {}; give {key} the \
                  name of the one that is meant",
                 told.join(", ")
             ));
         }
         found.pop().ok_or_else(|| {
             format!(
-                "{key} is `{host}`, and no running container has that name or address in a network of web; a server that is no \
+                "{key} names `{host}`, and no running container has that name or address in a network of web; a server that is no \
                  container of this host is not supported"
             )
         })

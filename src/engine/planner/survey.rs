@@ -10,6 +10,7 @@ use super::{host, split_reference};
 use crate::domain::method::CopyFacts;
 use crate::domain::plan::{DatabaseRef, ImageKind, PlannedService, RedisRef, Role, Site};
 use crate::domain::version::ReleaseVersion;
+use crate::engine::address::{self, Address, DatabaseAddress, PGBOUNCER_PORT, RedisAddress};
 use crate::engine::probes::{self, Target};
 use crate::engine::{Ports, StepError, chain};
 use crate::ports::compose::{ComposeProject, ProjectFiles};
@@ -86,14 +87,8 @@ pub async fn stores<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Store
     let (web, role) =
         found.ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
     let service = describe(ports, web, *role).await?;
-    let (database, _, redis) = data_stores(ports, instance, web, &[service]).await?;
-    let secret = |key: &str| web.env.get(key).cloned().unwrap_or_default().into();
-    Ok(Stores {
-        database,
-        redis,
-        database_password: secret("DB_PASS"),
-        redis_password: secret("REDIS_PASSWORD"),
-    })
+    let (stores, _) = data_stores(ports, instance, web, &[service]).await?;
+    Ok(stores)
 }
 
 /// Looks at an instance. Read-only.
@@ -111,7 +106,7 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         .find(|(_, role)| *role == Role::Web)
         .map(|(container, _)| *container)
         .ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
-    let (database, copying, redis) = data_stores(ports, instance, web, &services).await?;
+    let (stores, copying) = data_stores(ports, instance, web, &services).await?;
     let project = ports.compose().files(&web.name, &web.labels)?;
     let (images, references) = images(ports, &parts).await?;
     let site = Site {
@@ -134,9 +129,9 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         images,
         references,
         site,
-        database,
+        database: stores.database,
         copying,
-        redis,
+        redis: stores.redis,
         project,
         bystanders,
     })
@@ -291,82 +286,76 @@ async fn describe<P: Ports>(
     })
 }
 
-/// Finds the containers that web means by `DB_HOST` and `REDIS_HOST`.
+/// Finds the containers that web means by its environment.
 async fn data_stores<P: Ports>(
     ports: &P,
     instance: &InstanceRef,
     web: &Container,
     services: &[PlannedService],
-) -> Result<(DatabaseRef, CopyFacts, RedisRef), StepError> {
-    let elsewhere = [
-        "DATABASE_URL",
-        "REDIS_URL",
-        "SIDEKIQ_REDIS_URL",
-        "SIDEKIQ_REDIS_HOST",
-        "CACHE_REDIS_URL",
-        "CACHE_REDIS_HOST",
-    ];
-    for key in elsewhere {
-        if web.env.get(key).is_some_and(|value| !value.is_empty()) {
-            return Err(host(format!(
-                "{key} is set; for now mastopatch copies and restores only what DB_HOST, DB_NAME, DB_USER and \
-                 REDIS_HOST name"
-            )));
-        }
-    }
+) -> Result<(Stores, CopyFacts), StepError> {
+    address::one_redis(&web.env).map_err(host)?;
     let private: Vec<&String> = services
         .iter()
         .filter(|service| service.role == Role::Web)
         .flat_map(|service| &service.private_networks)
         .collect();
+    let DatabaseAddress { server, user, name } = address::database(&web.env).map_err(host)?;
     let neighbours = Neighbours::of(ports.runtime(), web).await?;
-    let (container, network) = neighbour(web, "DB_HOST", &neighbours, &private)?;
+    let (container, network) = neighbour(&server, &neighbours, &private)?;
     let mut database = DatabaseRef {
         container: container.name.clone(),
         owner: neighbours::owner(container, &instance.project),
         network: network.clone(),
-        host: required(web, "DB_HOST")?.to_owned(),
-        port: number(web, "DB_PORT", 5432)?,
-        user: or_default(web, "DB_USER", "mastodon"),
-        name: or_default(web, "DB_NAME", "mastodon_production"),
+        host: server.host,
+        port: server.port,
+        user,
+        name,
         server_version: 0,
         bytes: 0,
     };
-    if database.port == 6432 {
-        return Err(host(
-            "DB_PORT is 6432, pgbouncer's: migrations and dumps need a direct connection"
-                .to_owned(),
-        ));
+    if database.port == PGBOUNCER_PORT {
+        return Err(host(format!(
+            "{} leads to port {PGBOUNCER_PORT}, pgbouncer's: migrations and dumps need a direct connection",
+            server.key
+        )));
     }
-    let password = web.env.get("DB_PASS").cloned().unwrap_or_default().into();
-    let facts = ports.database().facts(&database, &password).await?;
+    let database_password = server.password;
+    let facts = ports.database();
+    let facts = facts.facts(&database, &database_password).await?;
     (database.server_version, database.bytes) = (facts.version, facts.bytes);
-    let places = ports.database().places(&database, &password).await;
+    let places = ports.database().places(&database, &database_password).await;
     let copying = CopyFacts {
         bytes: facts.bytes,
         may_create_databases: facts.may_create_databases,
         no_clone: facts.no_clone,
         places: places.map_err(|err| chain(&err)),
     };
-    let (container, network) = neighbour(web, "REDIS_HOST", &neighbours, &private)?;
+    let RedisAddress { server, .. } = address::redis(&web.env).map_err(host)?;
+    let (container, network) = neighbour(&server, &neighbours, &private)?;
     let redis = RedisRef {
         container: container.name.clone(),
         owner: neighbours::owner(container, &instance.project),
         network: network.clone(),
-        host: required(web, "REDIS_HOST")?.to_owned(),
-        port: number(web, "REDIS_PORT", 6379)?,
+        host: server.host,
+        port: server.port,
     };
-    Ok((database, copying, redis))
+    let stores = Stores {
+        database,
+        redis,
+        database_password,
+        redis_password: server.password,
+    };
+    Ok((stores, copying))
 }
 
-/// The running container that web reaches by the name in `key`, and the private network it does so in.
+/// The running container that web reaches at an address, and the private network it does so in.
 fn neighbour<'a>(
-    web: &Container,
-    key: &str,
+    address: &Address,
     neighbours: &'a Neighbours,
     private: &[&'a String],
 ) -> Result<(&'a Container, &'a String), StepError> {
-    let found = neighbours.find(key, required(web, key)?).map_err(host)?;
+    let key = address.key;
+    let found = neighbours.find(key, &address.host).map_err(host)?;
     let network = private
         .iter()
         .find(|network| found.networks.contains(&network.as_str()));
@@ -393,20 +382,6 @@ fn required<'a>(web: &'a Container, key: &str) -> Result<&'a str, StepError> {
             web.name
         ))
     })
-}
-
-fn or_default(web: &Container, key: &str, default: &str) -> String {
-    let value = web.env.get(key).filter(|value| !value.is_empty());
-    value.cloned().unwrap_or_else(|| default.to_owned())
-}
-
-fn number(web: &Container, key: &str, default: u16) -> Result<u16, StepError> {
-    match web.env.get(key).filter(|value| !value.is_empty()) {
-        None => Ok(default),
-        Some(text) => text
-            .parse()
-            .map_err(|_not_a_port| host(format!("{key} is `{text}`, which is no port"))),
-    }
 }
 
 type Images = (BTreeMap<ImageKind, Image>, BTreeMap<ImageKind, String>);

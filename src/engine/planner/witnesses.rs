@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::host::{Stores, secret};
+use super::host::Stores;
 use super::look::{Depth, Eyes, Part};
 use crate::domain::installed::{BuildSeen, ImageSeen, SchemaSeen, read_version};
 use crate::engine::chain;
@@ -113,7 +113,7 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
         if web.all_in_one {
             return Err("it migrates by itself at each start".to_owned());
         }
-        let database = stores.database.as_ref().map_err(Clone::clone)?;
+        let (database, password) = stores.database.as_ref().map_err(Clone::clone)?;
         let mut files = BTreeSet::new();
         for folder in ["db/migrate", "db/post_migrate"] {
             let path = format!("{APP}/{folder}");
@@ -123,10 +123,9 @@ impl<R: ContainerRuntime, D: Database, K: Redis, H: Probe> Eyes<'_, R, D, K, H> 
         let Some(newest) = files.last() else {
             return Err(format!("no migrations at {APP}/db in its container"));
         };
-        let password = secret(&web.container, "DB_PASS");
         let applied = self
             .database
-            .schema_versions(database, &password)
+            .schema_versions(database, password)
             .await
             .map_err(|err| chain(&err))?;
         if applied.is_empty() {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{Scratch, Stage};
 use crate::domain::plan::{Plan, PlannedService};
 use crate::domain::version::ReleaseVersion;
+use crate::engine::address;
 use crate::engine::probes::tail;
 use crate::engine::{Ports, StepError};
 use crate::ports::files::RunFiles;
@@ -20,16 +21,12 @@ const ROOM_LEFT: u64 = 64 << 20;
 
 impl Scratch {
     /// What web's environment has to say where the throw-away servers have other host names than the live ones.
-    pub(super) fn instead_of(&self, live: &Plan) -> BTreeMap<String, String> {
-        let hosts = [
-            ("DB_HOST", &live.database.host, &self.database.host),
-            ("REDIS_HOST", &live.redis.host, &self.redis.host),
-        ];
-        hosts
-            .into_iter()
-            .filter(|(_, live, scratch)| live != scratch)
-            .map(|(key, _, scratch)| (key.to_owned(), scratch.clone()))
-            .collect()
+    fn instead_of(&self, live: &Plan, env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let (database, redis) = (&self.database.host, &self.redis.host);
+        if *database == live.database.host && *redis == live.redis.host {
+            return BTreeMap::new();
+        }
+        address::elsewhere(env, database, redis)
     }
 }
 
@@ -56,7 +53,7 @@ impl<P: Ports> Stage<'_, P> {
             one_off: Some(OneOff {
                 command,
                 networks: vec![ctx.plan.isolated_network()],
-                env: servers.instead_of(ctx.plan),
+                env: servers.instead_of(ctx.plan, &old.env),
             }),
         };
         let runtime = ctx.ports.runtime();

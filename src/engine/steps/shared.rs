@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use crate::domain::event::MigrationClass;
-use crate::domain::plan::Role;
 use crate::domain::run::RunState;
 use crate::engine::strangers::PROJECT;
 use crate::engine::{Ctx, Ports, StepError};
@@ -29,7 +28,7 @@ impl<P: Ports> Ctx<'_, P> {
             .difference(&own)
             .map(|address| format!("{address} is connected to it"))
             .collect();
-        let number = self.redis_database();
+        let number = self.material.redis_number();
         let databases = used.databases.iter().filter(|it| **it != number);
         others.extend(databases.map(|it| format!("its database {it} is in use, beside {number}")));
         if others.is_empty() {
@@ -41,14 +40,6 @@ impl<P: Ports> Ctx<'_, P> {
             redis.owner.container(&redis.container),
             others.join(", ")
         )))
-    }
-
-    /// The database of Redis that Mastodon uses, by its number.
-    fn redis_database(&self) -> u32 {
-        let web = self.plan.services_of(Role::Web).next();
-        let web = web.and_then(|service| self.material.container(service));
-        let number = web.and_then(|web| web.env.get("REDIS_DB")?.parse().ok());
-        number.unwrap_or(0)
     }
 
     /// Where the containers of the instance's project and our own helpers have their addresses.

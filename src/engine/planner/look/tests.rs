@@ -256,11 +256,21 @@ async fn servers_that_cannot_be_followed_are_told_and_no_secret_is() {
         (
             "DATABASE_URL",
             "postgres://u:hunter2@h:6432/x",
-            "DATABASE_URL is set",
+            "DATABASE_URL names `h`",
         ),
-        ("DB_HOST", "10.0.0.1", "DB_HOST is `10.0.0.1`"),
+        (
+            "DATABASE_URL",
+            "postgres:///x?password=hunter2",
+            "DATABASE_URL names no host",
+        ),
+        ("DB_HOST", "10.0.0.1", "DB_HOST names `10.0.0.1`"),
         ("DB_PORT", "x", "DB_PORT is `x`"),
-        ("REDIS_URL", "redis://:hunter2@h", "REDIS_URL is set"),
+        ("REDIS_URL", "redis://:hunter2@h", "REDIS_URL names `h`"),
+        (
+            "REDIS_URL",
+            "rediss://:hunter2@redis",
+            "REDIS_URL does not begin with",
+        ),
     ] {
         let mut host = official("4.5.8");
         for container in &mut host.containers {
@@ -310,7 +320,7 @@ async fn a_server_of_another_project_is_found_by_name_alias_and_address() {
             is_found.then(|| "PostgreSQL is container `pg` of project `shared`.".to_owned());
         assert_eq!(host_seen.outside, Vec::from_iter(wanted), "{db_host}");
         let (_, told) = said_of_server(&host_seen);
-        let why = format!("DB_HOST is `{db_host}`, and no running container has that name");
+        let why = format!("DB_HOST names `{db_host}`, and no running container has that name");
         assert_eq!(told.contains(&why), !is_found, "{told}");
     }
     let mut alone = official("4.5.8");
@@ -392,7 +402,7 @@ async fn a_pgbouncer_is_recognised() {
             "postgres://u:p@h:6432/x",
             "DATABASE_URL names port 6432",
         ),
-        ("DB_HOST", "pgbouncer", "DB_HOST is `pgbouncer`"),
+        ("DB_HOST", "pgbouncer", "DB_HOST leads to `pgbouncer`"),
     ] {
         let mut host = official("4.5.8");
         for container in &mut host.containers {
@@ -408,7 +418,10 @@ async fn a_pgbouncer_is_recognised() {
         }
     }
     let (_, host_seen) = seen(&host, Depth::Quick).await;
-    assert_eq!(host_seen.pgbouncer.as_deref(), Some("DB_HOST is `db`"));
+    assert_eq!(
+        host_seen.pgbouncer.as_deref(),
+        Some("DB_HOST leads to `db`")
+    );
 }
 
 #[tokio::test]
