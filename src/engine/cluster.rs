@@ -201,10 +201,15 @@ impl<P: Ports> Ctx<'_, P> {
         let (live, password) = (&self.plan.database, self.material.database_password());
         let (on_behalf, folder) = (self.on_behalf(), self.plan.cluster_folder());
         let database = self.ports.database();
-        if let Some((stands, manifest)) = self.stands_if_any().await?
-            && stands == ClusterStands::Copied
-            && database.schema_versions(live, &password).await? != manifest.schema
-        {
+        let is_needed = match self.stands_if_any().await {
+            Ok(Some((ClusterStands::Copied, manifest))) => {
+                database.schema_versions(live, &password).await? != manifest.schema
+            }
+            Ok(_) => false,
+            // A snapshot that was spoilt keeps no run from its end, where the data were not touched or are back.
+            Err(_) => state.data_may_have_changed() && !self.was_restored().await,
+        };
+        if is_needed {
             return Ok(());
         }
         Ok(database
