@@ -49,8 +49,8 @@ pub struct Chosen {
 /// From this size on a clone, whose files are copied at some hundred megabytes a second, keeps the site closed for longer than a
 /// server takes to start and stop: 4 GiB.
 const BIG: u64 = 4 << 30;
-/// Since when a clone shares blocks, too (`file_copy_method`).
-const CLONES_SHARE: u32 = 180_000;
+/// Since which version a server's clones can share blocks, too (`file_copy_method`).
+pub const CLONES_SHARE: u32 = 180_000;
 
 /// The method of a step of this size. The same facts give the same answer; what the configuration says is taken, also where
 /// it cannot be: the preflight then says what to do.

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::recovery::is_no_policy;
 use super::steps::prove::Proved;
 use super::{Ctx, Ports, StepError};
 use crate::domain::event::{Finding, Step};
 use crate::domain::plan::Method;
 use crate::domain::run::RunState;
-use crate::ports::database::{Cluster, ClusterStands, DataError, Database, Redis};
+use crate::ports::database::{Cluster, ClusterStands, DataError, Database};
 use crate::ports::files::Manifest;
 use crate::ports::runtime::ContainerRuntime;
 
@@ -82,9 +83,11 @@ impl<P: Ports> Ctx<'_, P> {
         dir: &Path,
         manifest: &Manifest,
     ) -> Result<Finding, StepError> {
-        let plan = self.plan;
         let (database, password) = (self.ports.database(), self.material.database_password());
-        let (live, finding) = (&plan.database, Finding::Restored { tables: 0, rows: 0 });
+        let (live, finding) = (
+            &self.plan.database,
+            Finding::Restored { tables: 0, rows: 0 },
+        );
         let stands = self.cluster_stands(manifest).await?;
         match stands {
             // What is begun is finished: till then no server starts there.
@@ -103,16 +106,10 @@ impl<P: Ports> Ctx<'_, P> {
                             .to_owned(),
                     ));
                 }
-                let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-                let redis_password = self.material.redis_password();
-                self.ports
-                    .redis()
-                    .restore(&plan.redis, &redis_password, &on_behalf, dir, limit)
-                    .await?;
-                self.nobody_opened_the_old_version(state).await?;
+                self.put_redis_back(state, dir).await?;
             }
         }
-        self.swap_cluster(manifest).await?;
+        self.swap_cluster(manifest, stands).await?;
         self.data_answer().await?;
         if database.schema_versions(live, &password).await? != manifest.schema {
             return Err(DataError::Incomplete {
@@ -129,14 +126,18 @@ impl<P: Ports> Ctx<'_, P> {
         Ok(finding)
     }
 
-    /// Stops the server, puts the copy in the place of its data, and lets it be started as its owner wished.
-    async fn swap_cluster(&self, manifest: &Manifest) -> Result<(), StepError> {
+    /// Stops the server, puts the copy in the place of its data if that is not done yet, and lets it be started as its owner wished.
+    async fn swap_cluster(
+        &self,
+        manifest: &Manifest,
+        stands: ClusterStands,
+    ) -> Result<(), StepError> {
         let (runtime, database) = (self.ports.runtime(), self.ports.database());
         let (live, on_behalf) = (&self.plan.database, self.on_behalf());
         let cluster = self.cluster_of(manifest)?;
         // Else an engine that restarts would start it in the middle.
         let never = serde_json::json!({ "Name": "no" });
-        if self.cluster_stands(manifest).await? != ClusterStands::Back {
+        if stands != ClusterStands::Back {
             runtime
                 .ensure_restart_policy(&live.container, &never)
                 .await?;
@@ -157,7 +158,7 @@ impl<P: Ports> Ctx<'_, P> {
         if let Some((stands, manifest)) = self.stands_if_any().await?
             && stands == ClusterStands::GoingBack
         {
-            self.swap_cluster(&manifest).await?;
+            self.swap_cluster(&manifest, stands).await?;
         }
         Ok(())
     }
@@ -171,9 +172,8 @@ impl<P: Ports> Ctx<'_, P> {
         let server = self.ports.runtime().container(live).await?;
         let wanted = &self.cluster_of(&manifest)?.restart_policy;
         let wanted = wanted.get("Name").and_then(serde_json::Value::as_str);
-        let is_none = |policy: &str| matches!(policy, "" | "no");
-        let lacks_policy = wanted.is_some_and(|wanted| !is_none(wanted))
-            && server.is_some_and(|found| is_none(&found.restart_policy));
+        let lacks_policy = wanted.is_some_and(|wanted| !is_no_policy(wanted))
+            && server.is_some_and(|found| is_no_policy(&found.restart_policy));
         Ok(match stands {
             ClusterStands::GoingBack | ClusterStands::Back => true,
             ClusterStands::Copied | ClusterStands::Gone => lacks_policy,

@@ -314,14 +314,14 @@ impl<P: Ports> Ctx<'_, P> {
     fn has_policy(&self, service: &PlannedService) -> Result<bool, StepError> {
         let wanted = self.restart_policy(service)?;
         let wanted = wanted.get("Name").and_then(serde_json::Value::as_str);
-        Ok(!matches!(wanted, None | Some("" | "no")))
+        Ok(wanted.is_some_and(|wanted| !is_no_policy(wanted)))
     }
 
     /// Whether the engine would not start the old container as its owner wished. An owner who wishes nothing is
     /// answered by whether it runs.
     fn is_fenced(&self, service: &PlannedService, found: &Container) -> Result<bool, StepError> {
         Ok(if self.has_policy(service)? {
-            matches!(found.restart_policy.as_str(), "" | "no")
+            is_no_policy(&found.restart_policy)
         } else {
             !found.state.running
         })
@@ -355,6 +355,11 @@ impl<P: Ports> Ctx<'_, P> {
             .any(|version| applied.contains(version));
         Some((moved, class_of(&brought, &brought_post)))
     }
+}
+
+/// Whether the engine starts nothing by itself with a restart policy of this name.
+pub(super) fn is_no_policy(name: &str) -> bool {
+    matches!(name, "" | "no")
 }
 
 fn has_role(container: &Container, role: &str) -> bool {

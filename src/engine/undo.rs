@@ -190,12 +190,7 @@ impl<P: Ports> Ctx<'_, P> {
         }
         // A restore takes long, and what follows cannot be taken back.
         self.nobody_opened_the_old_version(state).await?;
-        let redis_password = self.material.redis_password();
-        self.ports
-            .redis()
-            .restore(&plan.redis, &redis_password, &on_behalf, &dir, limit)
-            .await?;
-        self.nobody_opened_the_old_version(state).await?;
+        self.put_redis_back(state, &dir).await?;
         // The remark goes live with the database, in one renaming.
         database
             .remark(&plan.database, &password, &restored, &remark)
@@ -204,6 +199,21 @@ impl<P: Ports> Ctx<'_, P> {
             .swap(&plan.database, &password, &restored, &damaged)
             .await?;
         Ok(finding)
+    }
+
+    /// Makes Redis hold what the snapshot holds. It takes a while, and the data that follow cannot be taken back.
+    pub(super) async fn put_redis_back(
+        &self,
+        state: &RunState,
+        dir: &Path,
+    ) -> Result<(), StepError> {
+        let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
+        let redis_password = self.material.redis_password();
+        self.ports
+            .redis()
+            .restore(&self.plan.redis, &redis_password, &on_behalf, dir, limit)
+            .await?;
+        self.nobody_opened_the_old_version(state).await
     }
 
     /// Puts the untouched original back in the clone's place, by name. The clone is kept until the old version is seen to
@@ -238,13 +248,7 @@ impl<P: Ports> Ctx<'_, P> {
         }
         // Before the original was put aside, nothing of the new version touched Redis either; once it is back, Redis is.
         if is_aside {
-            let (on_behalf, limit) = (self.on_behalf(), self.snapshot_limit());
-            let redis_password = self.material.redis_password();
-            self.ports
-                .redis()
-                .restore(&plan.redis, &redis_password, &on_behalf, dir, limit)
-                .await?;
-            self.nobody_opened_the_old_version(state).await?;
+            self.put_redis_back(state, dir).await?;
             database.swap(live, &password, &original, &damaged).await?;
         }
         // The old version starts only after this.

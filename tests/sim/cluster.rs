@@ -21,6 +21,11 @@ pub(crate) struct SimCluster {
     pub(crate) stands: ClusterStands,
 }
 
+/// Name of the helper that works in the data folder.
+fn tools(on_behalf: &OnBehalf) -> String {
+    format!("mastopatch_cluster-tools_{}", on_behalf.short_run)
+}
+
 impl World {
     /// Whether the data folder is neither the one nor the other: no server starts there.
     pub(crate) fn is_headless(&self) -> bool {
@@ -49,7 +54,7 @@ impl World {
         self.clusters.insert(folder.to_owned(), cluster);
         self.pass(1_000);
         if is_whole {
-            self.remove(&format!("mastopatch_cluster-tools_{}", on_behalf.short_run));
+            self.remove(&tools(on_behalf));
         }
         Ok(())
     }
@@ -111,7 +116,7 @@ impl World {
             self.databases = std::mem::take(&mut cluster.copy);
             self.agreed_loss();
             invariants::i3_data_change_is_covered(self, "a data folder that was put back");
-            self.remove(&format!("mastopatch_cluster-tools_{}", on_behalf.short_run));
+            self.remove(&tools(on_behalf));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use super::ask::OPTIONS;
 use super::{Postgres, aside_of, ends_connections, identifier, literal, parse_counts, unexpected};
 use crate::adapters::toolbox::QUESTION;
+use crate::domain::method::CLONES_SHARE;
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{CloneSeen, DataError, DataResult, Database as _};
 use crate::ports::runtime::ContainerRuntime;
@@ -123,8 +124,6 @@ const END_TRIES: u32 = 30;
 /// Times a clone is tried while somebody keeps connecting; each ends their connections, and PostgreSQL itself waits five
 /// seconds for them.
 const CLONE_TRIES: u32 = 3;
-/// Since when a server knows `file_copy_method`.
-const SHARES_BLOCKS: u32 = 180_000;
 /// Whether this build of the server can share blocks; whoever connects may ask for that.
 const CAN_SHARE: &str = "\
 SELECT EXISTS (SELECT FROM pg_settings WHERE name = 'file_copy_method' AND context = 'user' AND 'clone' = ANY(enumvals))";
@@ -251,7 +250,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         database: &DatabaseRef,
         password: &SecretString,
     ) -> DataResult<&'static str> {
-        if database.server_version < SHARES_BLOCKS {
+        if database.server_version < CLONES_SHARE {
             return Ok(COPYING);
         }
         let answer = self.ask_server(database, password, CAN_SHARE).await?;
@@ -284,7 +283,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         let [live, ours, theirs, copy] = parts.as_slice() else {
             return Err(unexpected(&answer));
         };
-        same_lines(live, copy)?;
+        let seen = same_relations(live, copy)?;
         if ours != theirs {
             return Err(DataError::Incomplete {
                 difference: format!(
@@ -294,11 +293,7 @@ impl<R: ContainerRuntime> Postgres<R> {
                 ),
             });
         }
-        let sizes = parse_counts(live)?;
-        Ok(CloneSeen {
-            relations: u64::try_from(sizes.len()).unwrap_or(u64::MAX),
-            bytes: sizes.values().sum(),
-        })
+        Ok(seen)
     }
 
     /// Ends what still makes the database `name`, for somebody who does not wait for it any more.
@@ -329,8 +324,18 @@ impl<R: ContainerRuntime> Postgres<R> {
     }
 }
 
+/// Compares two answers to [`RELATIONS`].
+pub(super) fn same_relations(original: &str, copy: &str) -> DataResult<CloneSeen> {
+    same_lines(original, copy)?;
+    let sizes = parse_counts(original)?;
+    Ok(CloneSeen {
+        relations: u64::try_from(sizes.len()).unwrap_or(u64::MAX),
+        bytes: sizes.values().sum(),
+    })
+}
+
 /// Compares two lists, line by line; names the first difference.
-pub(super) fn same_lines(original: &str, copy: &str) -> DataResult<()> {
+fn same_lines(original: &str, copy: &str) -> DataResult<()> {
     let mut pairs = original.lines().zip(copy.lines());
     let difference = pairs
         .find(|(a, b)| a != b)

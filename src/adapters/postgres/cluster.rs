@@ -9,18 +9,16 @@ use std::time::Duration;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::json;
 
-use super::clone::{RELATIONS, same_lines};
-use super::scratch::owner_of;
-use super::{Postgres, parse_counts, unexpected};
+use super::clone::{RELATIONS, same_relations};
+use super::scratch::{WHAT, owner_of, problem, reached_as, reached_inside, scratch_of, serves};
+use super::{Postgres, unexpected};
 use crate::adapters::toolbox::{self, Kind, QUESTION};
 use crate::domain::plan::DatabaseRef;
 use crate::ports::database::{
     CloneSeen, Cluster, ClusterStands, DataError, DataResult, OnBehalf, SCRATCH_ROLE,
 };
-use crate::ports::runtime::{ContainerRuntime, Exec, RuntimeError};
+use crate::ports::runtime::{ContainerRuntime, Exec};
 
-/// What the throw-away server is called in errors.
-const WHAT: &str = "the throw-away PostgreSQL";
 /// Long enough for a throw-away server to write what it has in memory.
 const STOP_GRACE: Duration = Duration::from_secs(120);
 /// Lines of a server's log that are looked through for why it did not end well.
@@ -202,18 +200,6 @@ rm -f "$STAGE/copied"
 rm -rf "$STAGE"
 "#;
 
-fn problem(source: RuntimeError) -> DataError {
-    DataError::Container {
-        what: WHAT.to_owned(),
-        source,
-    }
-}
-
-/// Where a copy and what says how it stands lie.
-fn stage(data: &str, folder: &str) -> String {
-    format!("{data}/{folder}")
-}
-
 impl<R: ContainerRuntime> Postgres<R> {
     pub(super) async fn try_to_share(
         &self,
@@ -266,8 +252,12 @@ impl<R: ContainerRuntime> Postgres<R> {
             ("HOW", if sharing { "--reflink=always" } else { "" }),
         ];
         let command = ["sh", "-c", BACKUP, "sh", start, stop, &database.name];
-        let stage = stage(&data, folder);
-        self.in_cluster(database, on_behalf, &data, &stage, &command, &env, limit)
+        let exec = Exec {
+            command: &command,
+            env: &env,
+            limit,
+        };
+        self.in_cluster(database, on_behalf, &data, folder, exec)
             .await?;
         Ok(Cluster {
             data,
@@ -285,34 +275,20 @@ impl<R: ContainerRuntime> Postgres<R> {
         network: &str,
         limit: Duration,
     ) -> DataResult<DatabaseRef> {
-        let scratch = DatabaseRef {
-            container: format!("mastopatch_{SCRATCH_ROLE}_{}", on_behalf.short_run),
-            network: network.to_owned(),
-            ..database.clone()
-        };
+        let scratch = scratch_of(database, on_behalf, network);
         let server = toolbox::server_of(&self.runtime, &database.container, WHAT).await?;
         let owner = owner_of(&self.runtime, &database.container).await?;
-        let mut command = vec!["-c".to_owned(), SERVE.to_owned(), "sh".to_owned()];
-        for setting in SETTINGS {
-            command.extend(["-c".to_owned(), setting.to_owned()]);
-        }
-        command.extend(["-p".to_owned(), scratch.port.to_string()]);
-        let data = format!("{}/copy", stage(&cluster.data, &cluster.folder));
+        let mut env = reached_inside(&scratch, password);
+        env.push(format!("PGDATA={}/{}/copy", cluster.data, cluster.folder));
         let body = json!({
             "Image": server.image_id,
             "User": owner,
             "Entrypoint": ["sh"],
-            "Cmd": command,
+            "Cmd": serves(SERVE, &SETTINGS, scratch.port),
             "WorkingDir": "/tmp",
             // Fast: it ends connections, and writes what it has.
             "StopSignal": "SIGINT",
-            "Env": [
-                format!("PGDATA={data}"),
-                format!("PGUSER={}", scratch.user),
-                format!("PGPASSWORD={}", password.expose_secret()),
-                "PGHOST=/tmp".to_owned(),
-                format!("PGPORT={}", scratch.port),
-            ],
+            "Env": env,
             "Healthcheck": { "Test": ["NONE"] },
             "Labels": toolbox::labels(on_behalf, SCRATCH_ROLE),
             "HostConfig": {
@@ -322,7 +298,7 @@ impl<R: ContainerRuntime> Postgres<R> {
                 "Init": true,
                 "CapDrop": ["ALL"],
             },
-            "NetworkingConfig": { "EndpointsConfig": { network: { "Aliases": [scratch.host] } } },
+            "NetworkingConfig": reached_as(&scratch),
         });
         toolbox::start_anew(&self.runtime, &scratch.container, body, WHAT).await?;
         self.until_up(&scratch, password, limit).await?;
@@ -340,13 +316,7 @@ impl<R: ContainerRuntime> Postgres<R> {
             self.ask(database, password, name, RELATIONS),
             self.ask(opened, password, name, RELATIONS),
         );
-        let (live, copy) = (live?, copy?);
-        same_lines(&live, &copy)?;
-        let sizes = parse_counts(&live)?;
-        Ok(CloneSeen {
-            relations: u64::try_from(sizes.len()).unwrap_or(u64::MAX),
-            bytes: sizes.values().sum(),
-        })
+        same_relations(&live?, &copy?)
     }
 
     pub(super) async fn end_cluster(&self, opened: &DatabaseRef) -> DataResult<()> {
@@ -374,18 +344,8 @@ impl<R: ContainerRuntime> Postgres<R> {
         on_behalf: &OnBehalf,
         cluster: &Cluster,
     ) -> DataResult<ClusterStands> {
-        let stage = stage(&cluster.data, &cluster.folder);
-        let command = ["sh", "-c", STANDS];
         let told = self
-            .in_cluster(
-                database,
-                on_behalf,
-                &cluster.data,
-                &stage,
-                &command,
-                &[],
-                QUESTION,
-            )
+            .at_cluster(database, on_behalf, cluster, STANDS, QUESTION)
             .await?;
         match told.trim() {
             "gone" => Ok(ClusterStands::Gone),
@@ -411,19 +371,9 @@ impl<R: ContainerRuntime> Postgres<R> {
                 stderr: format!("`{}` runs: its data folder stays as it is", server.name),
             });
         }
-        let stage = stage(&cluster.data, &cluster.folder);
-        let command = ["sh", "-c", PUT_BACK];
-        self.in_cluster(
-            database,
-            on_behalf,
-            &cluster.data,
-            &stage,
-            &command,
-            &[],
-            limit,
-        )
-        .await
-        .map(drop)
+        self.at_cluster(database, on_behalf, cluster, PUT_BACK, limit)
+            .await
+            .map(drop)
     }
 
     pub(super) async fn drop_cluster(
@@ -434,27 +384,42 @@ impl<R: ContainerRuntime> Postgres<R> {
         folder: &str,
     ) -> DataResult<()> {
         let data = self.data_folder(database, password).await?;
-        let stage = stage(&data, folder);
-        let command = ["sh", "-c", REMOVE];
-        self.in_cluster(database, on_behalf, &data, &stage, &command, &[], QUESTION)
+        let exec = Exec {
+            command: &["sh", "-c", REMOVE],
+            env: &[],
+            limit: QUESTION,
+        };
+        self.in_cluster(database, on_behalf, &data, folder, exec)
             .await
             .map(drop)
     }
 
-    /// Runs a script in a helper that has the server's own volumes, told by `$DATA` and `$STAGE` where it works; gives what it wrote.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "a helper's place, and what runs there"
-    )]
+    /// Runs a script where a copy is.
+    async fn at_cluster(
+        &self,
+        database: &DatabaseRef,
+        on_behalf: &OnBehalf,
+        cluster: &Cluster,
+        script: &str,
+        limit: Duration,
+    ) -> DataResult<String> {
+        let exec = Exec {
+            command: &["sh", "-c", script],
+            env: &[],
+            limit,
+        };
+        self.in_cluster(database, on_behalf, &cluster.data, &cluster.folder, exec)
+            .await
+    }
+
+    /// Runs a command in a helper that has the server's own volumes, told by `$DATA` and `$STAGE` where it works; gives what it wrote.
     async fn in_cluster(
         &self,
         database: &DatabaseRef,
         on_behalf: &OnBehalf,
         data: &str,
-        stage: &str,
-        command: &[&str],
-        env: &[(&str, &str)],
-        limit: Duration,
+        folder: &str,
+        exec: Exec<'_>,
     ) -> DataResult<String> {
         let kind = Kind {
             role: "cluster-tools",
@@ -465,13 +430,10 @@ impl<R: ContainerRuntime> Postgres<R> {
         let (server, network) = (&database.container, &database.network);
         let runtime = &self.runtime;
         let tools = toolbox::ensure(runtime, server, network, on_behalf, &kind).await?;
-        let mut all: Vec<(&str, &str)> = vec![("DATA", data), ("STAGE", stage)];
-        all.extend(env);
-        let exec = Exec {
-            command,
-            env: &all,
-            limit,
-        };
+        let stage = format!("{data}/{folder}");
+        let mut env: Vec<(&str, &str)> = vec![("DATA", data), ("STAGE", &stage)];
+        env.extend(exec.env);
+        let exec = Exec { env: &env, ..exec };
         let told = toolbox::run(runtime, &tools, "cp", exec).await?;
         runtime.ensure_removed(&tools).await.map_err(problem)?;
         Ok(told)

@@ -46,10 +46,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         let Some(data) = parts.first().map(|part| part.path.clone()) else {
             return Err(unexpected(&answer));
         };
-        let data = match data.as_str() {
-            "" => self.folder_of_the_running_server(database).await?,
-            known => known.to_owned(),
-        };
+        let data = self.told_folder(database, &data).await?;
         settle(&mut parts, &data);
         // Its logs may be linked to another disk.
         parts.push(Part {
@@ -75,7 +72,12 @@ impl<R: ContainerRuntime> Postgres<R> {
     ) -> DataResult<String> {
         let sql = "SELECT setting FROM pg_settings WHERE name = 'data_directory'";
         let answer = self.ask(database, password, &database.name, sql).await?;
-        match answer.trim() {
+        self.told_folder(database, answer.trim()).await
+    }
+
+    /// The data folder that the server told; it tells none to a role that may not know it.
+    async fn told_folder(&self, database: &DatabaseRef, told: &str) -> DataResult<String> {
+        match told {
             "" => self.folder_of_the_running_server(database).await,
             known => Ok(known.to_owned()),
         }

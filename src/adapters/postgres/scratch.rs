@@ -17,7 +17,7 @@ use crate::ports::database::{DataError, DataResult, Haste, OnBehalf, SCRATCH_ROL
 use crate::ports::runtime::{ContainerRuntime, Exec, RuntimeError};
 
 /// What it is called in errors.
-const WHAT: &str = "the throw-away PostgreSQL";
+pub(super) const WHAT: &str = "the throw-away PostgreSQL";
 /// Times a server is asked before it counts as not starting: `initdb` takes some seconds on a slow disk, the start one.
 const START_TRIES: u32 = 60;
 
@@ -87,11 +87,7 @@ impl<R: ContainerRuntime> Postgres<R> {
         haste: Haste,
         limit: Duration,
     ) -> DataResult<DatabaseRef> {
-        let scratch = DatabaseRef {
-            container: format!("mastopatch_{SCRATCH_ROLE}_{}", on_behalf.short_run),
-            network: network.to_owned(),
-            ..database.clone()
-        };
+        let scratch = scratch_of(database, on_behalf, network);
         let roles = self.roles(database, password).await?;
         let create = self.create_like(database, password, &database.name).await?;
         let body = self
@@ -131,19 +127,13 @@ impl<R: ContainerRuntime> Postgres<R> {
     ) -> DataResult<Value> {
         let server = toolbox::server_of(&self.runtime, &live.container, WHAT).await?;
         let owner = owner_of(&self.runtime, &live.container).await?;
-        let mut command = vec!["-c".to_owned(), SERVE.to_owned(), "sh".to_owned()];
         let hurried: &[&str] = match haste {
             Haste::Hurried => &HURRIED,
             Haste::Measured => &[],
         };
-        for setting in SETTINGS.iter().chain(hurried) {
-            command.extend(["-c".to_owned(), (*setting).to_owned()]);
-        }
-        command.extend(["-p".to_owned(), scratch.port.to_string()]);
-        let (port, user) = (scratch.port, &scratch.user);
-        let network = &scratch.network;
+        let settings: Vec<&str> = SETTINGS.iter().chain(hurried).copied().collect();
         let mut host = json!({
-            "NetworkMode": network,
+            "NetworkMode": scratch.network,
             "RestartPolicy": { "Name": "no" },
             "Init": true,
             "CapDrop": ["ALL"],
@@ -156,18 +146,13 @@ impl<R: ContainerRuntime> Postgres<R> {
             "Image": server.image_id,
             "User": owner,
             "Entrypoint": ["sh"],
-            "Cmd": command,
+            "Cmd": serves(SERVE, &settings, scratch.port),
             "WorkingDir": "/tmp",
-            "Env": [
-                format!("PGUSER={user}"),
-                format!("PGPASSWORD={}", password.expose_secret()),
-                "PGHOST=/tmp".to_owned(),
-                format!("PGPORT={port}"),
-            ],
+            "Env": reached_inside(scratch, password),
             "Healthcheck": { "Test": ["NONE"] },
             "Labels": toolbox::labels(on_behalf, SCRATCH_ROLE),
             "HostConfig": host,
-            "NetworkingConfig": { "EndpointsConfig": { network: { "Aliases": [scratch.host] } } },
+            "NetworkingConfig": reached_as(scratch),
         }))
     }
 
@@ -290,7 +275,46 @@ impl<R: ContainerRuntime> Postgres<R> {
     }
 }
 
-fn problem(source: RuntimeError) -> DataError {
+/// Where the throw-away server of a live one is asked.
+pub(super) fn scratch_of(
+    database: &DatabaseRef,
+    on_behalf: &OnBehalf,
+    network: &str,
+) -> DatabaseRef {
+    DatabaseRef {
+        container: format!("mastopatch_{SCRATCH_ROLE}_{}", on_behalf.short_run),
+        network: network.to_owned(),
+        ..database.clone()
+    }
+}
+
+/// What `sh` is told: a script that becomes a server with these settings.
+pub(super) fn serves(script: &str, settings: &[&str], port: u16) -> Vec<String> {
+    let mut command = vec!["-c".to_owned(), script.to_owned(), "sh".to_owned()];
+    for setting in settings {
+        command.extend(["-c".to_owned(), (*setting).to_owned()]);
+    }
+    command.extend(["-p".to_owned(), port.to_string()]);
+    command
+}
+
+/// The environment in which `psql` finds a throw-away server inside its container.
+pub(super) fn reached_inside(scratch: &DatabaseRef, password: &SecretString) -> Vec<String> {
+    vec![
+        format!("PGUSER={}", scratch.user),
+        format!("PGPASSWORD={}", password.expose_secret()),
+        "PGHOST=/tmp".to_owned(),
+        format!("PGPORT={}", scratch.port),
+    ]
+}
+
+/// The network in which a throw-away server answers under the live one's name.
+pub(super) fn reached_as(scratch: &DatabaseRef) -> Value {
+    let network = &scratch.network;
+    json!({ "EndpointsConfig": { network: { "Aliases": [scratch.host] } } })
+}
+
+pub(super) fn problem(source: RuntimeError) -> DataError {
     DataError::Container {
         what: WHAT.to_owned(),
         source,

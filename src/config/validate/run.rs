@@ -50,7 +50,7 @@ const KEEP_FOR: Bounds = Bounds {
     most: Duration::from_secs(5 * 365 * 86_400),
 };
 /// MiB a second that a limit on hot copies can be: more than this is no limit on any disk.
-const MOST_HOT_RATE: u64 = 10_000;
+const MOST_HOT_RATE: u32 = 10_000;
 const ON_DEADLINE: [(&str, OnDeadline); 2] = [
     ("rollback", OnDeadline::Rollback),
     ("finish", OnDeadline::Finish),
@@ -78,18 +78,7 @@ pub(super) fn check(file: File<'_>, run: &fragments::Run) -> Option<Run> {
     let settle = span(file, &run.settle, SETTLE);
     let keep_snapshots = match &run.keep_snapshots {
         None => Some(3),
-        Some(number) => {
-            let good = u32::try_from(number.value)
-                .ok()
-                .filter(|number| (1..=MOST_SNAPSHOTS).contains(number));
-            if good.is_none() {
-                file.refuse(
-                    &number.place,
-                    &format!("must be from 1 to {MOST_SNAPSHOTS}, not {}", number.value),
-                );
-            }
-            good
-        }
+        Some(number) => up_to(file, number, MOST_SNAPSHOTS, ""),
     };
     let keep_snapshots_for = match &run.keep_snapshots_for {
         None => Some(None),
@@ -97,7 +86,8 @@ pub(super) fn check(file: File<'_>, run: &fragments::Run) -> Option<Run> {
     };
     let hot_rate = match &run.hot_rate {
         None => Some(None),
-        Some(number) => bytes_a_second(file, number).map(Some),
+        Some(number) => up_to(file, number, MOST_HOT_RATE, " (MiB a second)")
+            .map(|mib| Some(u64::from(mib) << 20)),
     };
     let on_deadline = match &run.on_deadline {
         None => Some(OnDeadline::default()),
@@ -140,15 +130,16 @@ pub(super) fn check(file: File<'_>, run: &fragments::Run) -> Option<Run> {
     })
 }
 
-fn bytes_a_second(file: File<'_>, number: &Located<i64>) -> Option<u64> {
-    let mib = u64::try_from(number.value).ok();
-    let good = mib.filter(|mib| (1..=MOST_HOT_RATE).contains(mib));
+/// A number from 1 on; `unit` is what is said behind the bounds.
+fn up_to(file: File<'_>, number: &Located<i64>, most: u32, unit: &str) -> Option<u32> {
+    let found = u32::try_from(number.value).ok();
+    let good = found.filter(|found| (1..=most).contains(found));
     if good.is_none() {
         let found = number.value;
         file.refuse(
             &number.place,
-            &format!("must be from 1 to {MOST_HOT_RATE} (MiB a second), not {found}"),
+            &format!("must be from 1 to {most}{unit}, not {found}"),
         );
     }
-    good.map(|mib| mib << 20)
+    good
 }

@@ -12,7 +12,7 @@ use crate::domain::version::ReleaseVersion;
 use crate::engine::probes::{self, Target};
 use crate::engine::{Ports, StepError, chain};
 use crate::ports::compose::{ComposeProject, ProjectFiles};
-use crate::ports::database::Database;
+use crate::ports::database::{Database, ServerFacts};
 use crate::ports::probe::{Probe, Request};
 use crate::ports::runtime::{Container, ContainerRuntime, Image};
 
@@ -86,12 +86,16 @@ pub async fn stores<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Store
         found.ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
     let service = describe(ports, web, *role).await?;
     let (database, _, redis) = data_stores(ports, web, &members, &[service]).await?;
-    let secret = |key: &str| web.env.get(key).cloned().unwrap_or_default().into();
     Ok(Stores {
         database,
         redis,
-        database_password: secret("DB_PASS"),
-        redis_password: secret("REDIS_PASSWORD"),
+        database_password: database_password(web),
+        redis_password: web
+            .env
+            .get("REDIS_PASSWORD")
+            .cloned()
+            .unwrap_or_default()
+            .into(),
     })
 }
 
@@ -110,7 +114,8 @@ pub async fn survey<P: Ports>(ports: &P, instance: &InstanceRef) -> Result<Surve
         .find(|(_, role)| *role == Role::Web)
         .map(|(container, _)| *container)
         .ok_or_else(|| host(format!("no web service in project `{}`", instance.project)))?;
-    let (database, copying, redis) = data_stores(ports, web, &members, &services).await?;
+    let (database, facts, redis) = data_stores(ports, web, &members, &services).await?;
+    let copying = copying(ports, web, &database, facts).await;
     let project = ports.compose().files(&web.name, &web.labels)?;
     let (images, references) = images(ports, &parts).await?;
     let site = Site {
@@ -296,7 +301,7 @@ async fn data_stores<P: Ports>(
     web: &Container,
     members: &[&Container],
     services: &[PlannedService],
-) -> Result<(DatabaseRef, CopyFacts, RedisRef), StepError> {
+) -> Result<(DatabaseRef, ServerFacts, RedisRef), StepError> {
     let elsewhere = [
         "DATABASE_URL",
         "REDIS_URL",
@@ -335,23 +340,9 @@ async fn data_stores<P: Ports>(
                 .to_owned(),
         ));
     }
-    let password = web.env.get("DB_PASS").cloned().unwrap_or_default().into();
+    let password = database_password(web);
     let facts = ports.database().facts(&database, &password).await?;
     (database.server_version, database.bytes) = (facts.version, facts.bytes);
-    let places = ports.database().places(&database, &password).await;
-    let shares_blocks = match &facts.no_cluster {
-        Some(_) => Ok(false),
-        None => ports.database().shares_blocks(&database, &password).await,
-    };
-    let copying = CopyFacts {
-        bytes: facts.bytes,
-        server_version: facts.version,
-        no_cluster: facts.no_cluster,
-        shares_blocks: shares_blocks.map_err(|err| chain(&err)),
-        may_create_databases: facts.may_create_databases,
-        no_clone: facts.no_clone,
-        places: places.map_err(|err| chain(&err)),
-    };
     let (container, network) = neighbour(web, "REDIS_HOST", members, &private)?;
     let redis = RedisRef {
         container: container.name.clone(),
@@ -359,7 +350,35 @@ async fn data_stores<P: Ports>(
         host: required(web, "REDIS_HOST")?.to_owned(),
         port: number(web, "REDIS_PORT", 6379)?,
     };
-    Ok((database, copying, redis))
+    Ok((database, facts, redis))
+}
+
+/// What the way in which the database is copied depends on.
+async fn copying<P: Ports>(
+    ports: &P,
+    web: &Container,
+    database: &DatabaseRef,
+    facts: ServerFacts,
+) -> CopyFacts {
+    let password = database_password(web);
+    let places = ports.database().places(database, &password).await;
+    let shares_blocks = match &facts.no_cluster {
+        Some(_) => Ok(false),
+        None => ports.database().shares_blocks(database, &password).await,
+    };
+    CopyFacts {
+        bytes: facts.bytes,
+        server_version: facts.version,
+        no_cluster: facts.no_cluster,
+        shares_blocks: shares_blocks.map_err(|err| chain(&err)),
+        may_create_databases: facts.may_create_databases,
+        no_clone: facts.no_clone,
+        places: places.map_err(|err| chain(&err)),
+    }
+}
+
+fn database_password(web: &Container) -> SecretString {
+    web.env.get("DB_PASS").cloned().unwrap_or_default().into()
 }
 
 /// The running container that web reaches by the name in `key`, and the private network it does so in.

@@ -87,8 +87,7 @@ impl<P: Ports> Ctx<'_, P> {
             return Ok(database.places(&original, &password).await?);
         }
         let mut places = database.places(&self.plan.database, &password).await?;
-        let manifests = self.ports.files().snapshots(&self.plan.instance)?;
-        let source = manifests.into_iter().find(|it| it.run == restore.run);
+        let source = self.listed(restore)?;
         let dumped: u64 = source
             .iter()
             .flat_map(|it| it.files.values())
@@ -127,9 +126,14 @@ impl<P: Ports> Ctx<'_, P> {
 
     /// Whether a snapshot is a copy of the server's data folder.
     pub(super) fn is_cluster(&self, restore: &Restore) -> Result<bool, StepError> {
-        let manifests = self.ports.files().snapshots(&self.plan.instance)?;
-        let source = manifests.into_iter().find(|it| it.run == restore.run);
+        let source = self.listed(restore)?;
         Ok(source.is_some_and(|it| it.cluster.is_some()))
+    }
+
+    /// The manifest of the snapshot that is brought back, without a look into its files.
+    fn listed(&self, restore: &Restore) -> Result<Option<Manifest>, StepError> {
+        let manifests = self.ports.files().snapshots(&self.plan.instance)?;
+        Ok(manifests.into_iter().find(|it| it.run == restore.run))
     }
 
     /// Brings the snapshot's database into the one that is to take the live name; the live one is not touched. Out of a copy of the
