@@ -10,7 +10,7 @@ use crate::domain::event::{Finding, Step};
 use crate::domain::plan::Method;
 use crate::domain::run::RunState;
 use crate::ports::database::{Cluster, ClusterStands, DataError, Database};
-use crate::ports::files::Manifest;
+use crate::ports::files::{Manifest, Mark, RunFiles};
 use crate::ports::runtime::ContainerRuntime;
 
 /// How long PostgreSQL may take to write what it has in memory when it is stopped: nobody is connected, and a backup made it write
@@ -201,13 +201,19 @@ impl<P: Ports> Ctx<'_, P> {
         let (live, password) = (&self.plan.database, self.material.database_password());
         let (on_behalf, folder) = (self.on_behalf(), self.plan.cluster_folder());
         let database = self.ports.database();
-        let is_needed = match self.stands_if_any().await {
-            Ok(Some((ClusterStands::Copied, manifest))) => {
-                database.schema_versions(live, &password).await? != manifest.schema
+        let is_needed = match self.own_snapshot() {
+            Ok(None) => false,
+            Ok(Some((_, manifest))) => {
+                self.cluster_stands(&manifest).await? == ClusterStands::Copied
+                    && database.schema_versions(live, &password).await? != manifest.schema
             }
-            Ok(_) => false,
-            // A snapshot that was spoilt keeps no run from its end, where the data were not touched or are back.
-            Err(_) => state.data_may_have_changed() && !self.was_restored().await,
+            // A snapshot that was spoilt keeps no run from its end, where the data were not touched or are back: the mark tells, and
+            // not the journal, which may be what was lost.
+            Err(_) => {
+                let files = self.ports.files();
+                let may_have_migrated = files.has_mark(&self.plan.run, Mark::Migrating);
+                may_have_migrated.unwrap_or(true) && !self.was_restored().await
+            }
         };
         if is_needed {
             return Ok(());
