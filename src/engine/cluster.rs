@@ -193,11 +193,21 @@ impl<P: Ports> Ctx<'_, P> {
     /// Makes sure that neither the copy nor what stands aside is left, once the old version is seen to serve. Where it serves on what
     /// the new version made of the data, the copy stays: it is still this run's snapshot.
     pub(super) async fn ensure_no_cluster(&self, state: &RunState) -> Result<(), StepError> {
-        let was_begun = state.furthest() >= Some(Step::Snapshot) || state.was_rebuilt();
-        if self.plan.method != Method::Physical || !was_begun {
+        if self.plan.method != Method::Physical {
             return Ok(());
         }
-        self.data_answer().await?;
+        if state.furthest() >= Some(Step::Snapshot) || state.was_rebuilt() {
+            self.data_answer().await?;
+            return self.remove_cluster().await;
+        }
+        if state.was_resumed() {
+            // The journal may lack the last step. Where it knows of none, a database that does not answer keeps nobody up.
+            drop(self.remove_cluster().await);
+        }
+        Ok(())
+    }
+
+    async fn remove_cluster(&self) -> Result<(), StepError> {
         let (live, password) = (&self.plan.database, self.material.database_password());
         let (on_behalf, folder) = (self.on_behalf(), self.plan.cluster_folder());
         let database = self.ports.database();

@@ -57,7 +57,7 @@ pub(crate) fn case(seed: u64) -> Case {
         Some((Order::Release, false)),
     ]);
     // Thrown last, so that the other dice of a seed stay what they are.
-    let method = dice.pick(&[Method::Logical, Method::Clone]);
+    let method = dice.pick(&[Method::Logical, Method::Clone, Method::Physical]);
     Case {
         method,
         schedule,
