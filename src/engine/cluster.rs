@@ -222,7 +222,8 @@ impl<P: Ports> Ctx<'_, P> {
             Err(_) => {
                 let files = self.ports.files();
                 let may_have_migrated = files.has_mark(&self.plan.run, Mark::Migrating);
-                may_have_migrated.unwrap_or(true) && !self.was_restored().await
+                let remark = database.remark_on(live, &password, &live.name).await?;
+                may_have_migrated.unwrap_or(true) && remark != self.remark()
             }
         };
         if is_needed {
